@@ -1,0 +1,17 @@
+"""Vanishing nodes: how depth and width correlate the nodes of random neural networks.
+
+Start with `Network`, then ask `laws` what theory says of it and `samplers` what samples say.
+
+>>> from rmt_vn import Network, laws, samplers
+>>> network = Network.uniform(100, 50, activation="linear")
+>>> round(laws.exact_vni(network), 4)
+0.32
+"""
+
+from rmt_vn import activations, ensembles, laws, mean_field, measures, samplers
+from rmt_vn.activations import Activation
+from rmt_vn.network import Network
+
+__all__ = ["Activation", "Network", "activations", "ensembles", "laws", "mean_field", "measures", "samplers"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,200 @@
+"""Mean field of wide networks: Gaussian averages, the length map, q*, χ, μ_k and the phase.
+
+Poole et al. (NeurIPS 2016) and Schoenholz et al. (ICLR 2017); μ_k as in Pennington, Schoenholz & Ganguli (2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.optimize import brentq
+
+from rmt_vn.activations import Activation
+from rmt_vn.network import Network
+
+LARGEST_VARIANCE = 1e6
+_TINY_VARIANCE = 1e-12
+# |χ − 1| below this is "critical": σ_w = √2 in floating point must count as √2.
+_CRITICAL = 1e-9
+_LEGENDRE = np.polynomial.legendre.leggauss(16)
+
+
+@dataclass(frozen=True)
+class MeanField:
+    """The mean field of a wide network at its variance fixed point.
+
+    Attributes
+    ----------
+    q_star : float
+        Fixed point q* of the pre-activation variance.
+    chi : float
+        χ = σ_w² μ_1, the growth of a mean squared gradient per layer.
+    mu1, mu2 : float
+        μ_k = E D^{2k} with D = φ′(√q* z), times (0 or 1/p) under dropout.
+    phase : {"ordered", "critical", "chaotic"}
+        χ below, at, or above one.
+    rate : float
+        μ_2/μ_1² − 1 − s_1: what one layer of width N adds to N × VNI at first (S1).
+    """
+
+    q_star: float
+    chi: float
+    mu1: float
+    mu2: float
+    phase: str
+    rate: float
+
+
+def gaussian_mean(
+    function: Callable[[np.ndarray], np.ndarray], variance: float, kinks: tuple[float, ...] = ()
+) -> float:
+    """E f(√q z) with z ~ N(0, 1), by Gauss–Legendre on panels that end at the kinks.
+
+    Gauss–Hermite is wrong across a kink and too coarse for steep f. Panels at most 3/2 wide in x = √q z and 1 wide
+    in z resolve functions that are analytic within about ±π/2 of the real axis (tanh, sigmoid) to rounding error.
+
+    Parameters
+    ----------
+    function : callable
+        f, from an array to an array of the same shape.
+    variance : float
+        q, from 0 to 10⁶. At q = 0 the limit q → 0+.
+    kinks : tuple of float
+        Where f is not smooth.
+
+    Raises
+    ------
+    ValueError
+        If q is out of range or the average is not finite.
+    """
+    q = _checked_variance("variance", variance)
+    if q == 0:
+        tiny = np.finfo(float).tiny
+        mean = float(np.mean(function(np.array([-tiny, tiny]))))
+    else:
+        reach = 10 * np.sqrt(q)
+        regular = np.linspace(-reach, reach, 1 + int(np.ceil(20 * max(1.0, np.sqrt(q) / 1.5))))
+        edges = np.union1d(regular, [kink for kink in kinks if abs(kink) < reach])
+        half = np.diff(edges)[:, None] / 2
+        nodes, weights = _LEGENDRE
+        x = edges[:-1, None] + half * (1 + nodes)
+        density = np.exp(-(x**2) / (2 * q)) / np.sqrt(2 * np.pi * q)
+        mean = float(np.sum(half * weights * density * function(x)))
+    if not np.isfinite(mean):
+        raise ValueError(f"the Gaussian average at variance {q} is {mean}; the function must be finite on the reals")
+    return mean
+
+
+def second_moment(activation: Activation, variance: float) -> float:
+    """E φ(√q z)², z ~ N(0, 1); closed form where the activation has one."""
+    if activation.second_moment is not None:
+        return activation.second_moment(_checked_variance("variance", variance))
+    return gaussian_mean(lambda x: activation.phi(x) ** 2, variance, activation.kinks)
+
+
+def slope_moment(activation: Activation, variance: float, k: int) -> float:
+    """μ_k = E φ′(√q z)^{2k}, z ~ N(0, 1); closed form where the activation has one."""
+    if activation.slope_moment is not None:
+        return activation.slope_moment(_checked_variance("variance", variance), k)
+    return gaussian_mean(lambda x: activation.dphi(x) ** (2 * k), variance, activation.kinks)
+
+
+def layer_moments(network: Network, variance: float) -> tuple[float, float]:
+    """(μ_1, μ_2): moments E D^{2k} of the entries of D_l at pre-activation variance q, dropout included."""
+    keep = network.dropout or 1.0
+    mu1, mu2 = (slope_moment(network.activation, variance, k) * keep ** (1 - 2 * k) for k in (1, 2))
+    return mu1, mu2
+
+
+def length_map(network: Network, input_variance: float) -> np.ndarray:
+    """Pre-activation variances q_1, …, q_L in the limit of wide layers.
+
+    Parameters
+    ----------
+    network : Network
+    input_variance : float
+        ‖x_0‖²/n_0, the mean square of an input.
+
+    Returns
+    -------
+    ndarray, shape (L,)
+
+    Raises
+    ------
+    ValueError
+        If a variance leaves the range 0 to 10⁶ (where E φ² has no closed form).
+    """
+    signal = _checked_variance("input_variance", input_variance)
+    step = partial(_next_variance, network)
+    q = np.empty(network.depth)
+    q[0] = network.sigma_w**2 * signal + network.sigma_b**2
+    for layer in range(1, network.depth):
+        q[layer] = step(q[layer - 1])
+        if q[layer] == q[layer - 1]:
+            q[layer:] = q[layer]
+            break
+    return q
+
+
+def fixed_point(network: Network) -> MeanField:
+    """q*, χ, μ_1, μ_2, the phase and the rate of a wide network.
+
+    q* is the fixed point that the length map q ↦ σ_w² E φ(√q z)² + σ_b² flows to from q = 1. Where every q is
+    fixed (ReLU with σ_w² = 2, say) it is 1.
+
+    Raises
+    ------
+    ValueError
+        If the variance grows without bound (ReLU with σ_w² > 2, linear with σ_w > 1).
+
+    Examples
+    --------
+    >>> from rmt_vn import Network
+    >>> fixed_point(Network.uniform(100, 10, activation="relu", sigma_w=2**0.5)).phase
+    'critical'
+    """
+    q_star = _variance_fixed_point(network)
+    mu1, mu2 = layer_moments(network, q_star)
+    chi = network.sigma_w**2 * mu1
+    phase = "critical" if abs(chi - 1) < _CRITICAL else "ordered" if chi < 1 else "chaotic"
+    rate = mu2 / mu1**2 - 1 - network.s1
+    return MeanField(q_star=q_star, chi=chi, mu1=mu1, mu2=mu2, phase=phase, rate=rate)
+
+
+def _next_variance(network: Network, q: float) -> float:
+    keep = network.dropout or 1.0
+    return network.sigma_w**2 * second_moment(network.activation, q) / keep + network.sigma_b**2
+
+
+def _variance_fixed_point(network: Network) -> float:
+    def log_growth(q: float) -> float:
+        growth = np.log(_next_variance(network, q) / q)
+        return 0.0 if abs(growth) < 1e-14 else float(growth)
+
+    here = log_growth(1.0)
+    if here == 0:
+        return 1.0
+    # The map is monotone, so the flow from q = 1 stops at the first fixed point on its way.
+    floor = max(_next_variance(network, 0.0), _TINY_VARIANCE)
+    factor, end = (2.0, LARGEST_VARIANCE) if here > 0 else (0.5, floor)
+    near, far = 1.0, 1.0
+    while far != end:
+        near, far = far, min(far * factor, end) if here > 0 else max(far * factor, end)
+        if log_growth(far) * here <= 0:
+            return float(np.exp(brentq(lambda s: log_growth(np.exp(s)), *np.log([near, far]), xtol=1e-15)))
+    if here < 0:
+        return 0.0
+    raise ValueError(
+        f"q* does not exist: with {network.activation.name}, sigma_w = {network.sigma_w:.6g} and "
+        f"sigma_b = {network.sigma_b:.6g} the variance grows without bound (beyond {LARGEST_VARIANCE:g}); "
+        "lower sigma_w, or give input_variance where a law takes it"
+    )
+
+
+def _checked_variance(name: str, value: float) -> float:
+    if not 0 <= value <= LARGEST_VARIANCE:
+        raise ValueError(f"{name} must be a number from 0 to {LARGEST_VARIANCE:g}, got {value!r}")
+    return float(value)

@@ -1,0 +1,126 @@
+"""The description of a random network: the one parameter that flows through everything else."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+
+from rmt_vn import activations
+from rmt_vn.activations import Activation
+
+WEIGHTS = ("gaussian", "orthogonal")
+_WIDEST = 10**9
+
+
+@dataclass(frozen=True)
+class Network:
+    """A random multilayer perceptron at initialization, x_l = φ(W_l x_{l−1} + b_l).
+
+    Parameters
+    ----------
+    widths : sequence of int
+        n_0, n_1, …, n_L: the number of inputs, then the widths of the L layers.
+    activation : str or Activation
+        φ, by name (see `rmt_vn.activations.ACTIVATIONS`) or your own `Activation`.
+    weights : {"gaussian", "orthogonal"}
+        Independent N(0, sigma_w²/fan-in) entries, or sigma_w × a Haar (semi-)orthogonal matrix.
+    sigma_w : float
+        Weight scale, > 0.
+    sigma_b : float
+        Standard deviation of the biases, ≥ 0.
+    dropout : float, optional
+        Probability p with which each node of every layer is *kept*, 0 < p ≤ 1; kept nodes are multiplied by 1/p.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is not what it should be; the message names the value and the valid range.
+
+    Examples
+    --------
+    >>> Network((784, 200, 200, 10), activation="tanh").depth
+    3
+    """
+
+    widths: tuple[int, ...]
+    activation: Activation | str = "tanh"
+    weights: str = "gaussian"
+    sigma_w: float = 1.0
+    sigma_b: float = 0.0
+    dropout: float | None = None
+    # How many hidden-to-next weight matrices there are of each shape (n_in, n_out). The laws are products over
+    # layers, so this is all they need of `widths`, however deep the network is.
+    hidden_shapes: Counter[tuple[int, int]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        def store(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        store("widths", _checked_widths(self.widths))
+        store("hidden_shapes", Counter(zip(self.widths[1:], self.widths[2:], strict=False)))
+        if isinstance(self.activation, str):
+            store("activation", activations.get(self.activation))
+        elif not isinstance(self.activation, Activation):
+            raise TypeError(f"activation must be a name or an Activation, got {self.activation!r}")
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"unknown weights {self.weights!r}; known: {', '.join(WEIGHTS)}")
+        store("sigma_w", _checked_number("sigma_w", self.sigma_w, "> 0", lambda s: s > 0))
+        store("sigma_b", _checked_number("sigma_b", self.sigma_b, "≥ 0", lambda s: s >= 0))
+        if self.dropout is not None:
+            is_probability = lambda p: 0 < p <= 1  # noqa: E731
+            store("dropout", _checked_number("dropout", self.dropout, "in (0, 1]", is_probability))
+
+    @classmethod
+    def uniform(cls, width: int, depth: int, **parameters: Any) -> Self:
+        """The network whose inputs and `depth` layers all have `width` nodes.
+
+        Examples
+        --------
+        >>> Network.uniform(100, 50, activation="relu").widths == (100,) * 51
+        True
+        """
+        if isinstance(depth, bool) or not hasattr(depth, "__index__") or operator.index(depth) < 1:
+            raise ValueError(f"depth must be an integer ≥ 1, got {depth!r}")
+        return cls((width,) * (operator.index(depth) + 1), **parameters)
+
+    @property
+    def depth(self) -> int:
+        """L, the number of weight matrices."""
+        return len(self.widths) - 1
+
+    @property
+    def s1(self) -> int:
+        """First S-transform coefficient of W Wᵀ: −1 Gaussian, 0 orthogonal."""
+        return -1 if self.weights == "gaussian" else 0
+
+
+def _checked_widths(widths: Iterable[int]) -> tuple[int, ...]:
+    if isinstance(widths, str) or not isinstance(widths, Iterable):
+        raise TypeError(f"widths must be a sequence of integers (n_0, …, n_L), got {widths!r}")
+    checked = tuple(widths)
+    for kind in set(map(type, checked)):
+        if not issubclass(kind, (int, np.integer)) or issubclass(kind, bool):
+            wrong = next(width for width in checked if type(width) is kind)
+            raise TypeError(f"each width must be an integer from 1 to {_WIDEST}, got {wrong!r}")
+    if len(checked) < 2:
+        raise ValueError(f"widths must be at least two, the inputs and one layer, got {checked!r}")
+    wrong = next((width for width in (min(checked), max(checked)) if not 1 <= width <= _WIDEST), None)
+    if wrong is not None:
+        raise ValueError(f"each width must be an integer from 1 to {_WIDEST}, got {wrong}")
+    return tuple(map(int, checked))
+
+
+def _checked_number(name: str, value: object, valid: str, is_valid: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number {valid}, got {value!r}")
+    number = float(value)
+    if not (math.isfinite(number) and is_valid(number)):
+        raise ValueError(f"{name} must be a finite number {valid}, got {number!r}")
+    return number

@@ -1,0 +1,95 @@
+"""Activations of a batch of inputs through one random network, with and without drawing its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rmt_vn.ensembles import RNG, biases, haar, weight_matrices
+from rmt_vn.network import Network
+from rmt_vn.samplers.forward import dropout_mask, last_of
+
+
+def sample_activations(network: Network, inputs: ArrayLike, *, rng: RNG = None, method: str = "auto") -> np.ndarray:
+    """Activations x_L of a batch of inputs through one random network.
+
+    Parameters
+    ----------
+    network : Network
+        Under dropout one mask is drawn per layer, the same for all inputs: the outputs of one thinned network.
+    inputs : array_like, shape (samples, n_0)
+    rng : seed or Generator
+    method : {"auto", "weights", "gram"}
+        "weights" draws every W_l. "gram" has the same distribution and never draws one: the inputs' factor X = RᵀU, by
+        QR, gives h = Rᵀ(U Wᵀ), where U Wᵀ is a Gaussian matrix (or a corner of a Haar matrix) of only as many rows as
+        there are samples. "auto" is "gram" for fewer samples than nodes in the widest layer.
+
+    Returns
+    -------
+    ndarray, shape (samples, n_L)
+
+    Raises
+    ------
+    ValueError
+        If the inputs have the wrong shape or are not finite.
+    OverflowError
+        If the activations grow beyond the range of doubles.
+    """
+    return last_of(walk_activations(network, inputs, rng=rng, method=method))
+
+
+def walk_activations(
+    network: Network, inputs: ArrayLike, *, rng: RNG = None, method: str = "auto"
+) -> Iterator[np.ndarray]:
+    """x_1, …, x_L of `sample_activations`, layer by layer: same parameters, same numbers."""
+    x = _checked_inputs(network, inputs)
+    rng = np.random.default_rng(rng)
+    if method not in ("auto", "weights", "gram"):
+        raise ValueError(f"unknown method {method!r}; known: auto, weights, gram")
+    if method == "auto":
+        method = "gram" if len(x) < max(network.widths) else "weights"
+    pre_activations = _from_weights if method == "weights" else _from_gram
+    for layer, (n_in, n_out) in enumerate(pairwise(network.widths), start=1):
+        with np.errstate(over="ignore", invalid="ignore"):
+            h = pre_activations(network, x, n_in, n_out, rng)
+            h += biases(network, n_out, rng=rng)
+            x = network.activation.phi(h)
+            x = x * dropout_mask(network, (n_out,), rng)
+        if not np.all(np.isfinite(x)):
+            raise OverflowError(
+                f"activations overflow at layer {layer} of {network.depth}: lower sigma_w, got {network.sigma_w}"
+            )
+        yield x
+
+
+def _from_weights(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
+    return x @ weight_matrices(n_out, n_in, network.weights, sigma_w=network.sigma_w, rng=rng).T
+
+
+def _from_gram(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
+    # R from QR rather than from a Cholesky factor of X Xᵀ: it exists for dependent inputs too, and resolves differences
+    # between inputs to 1e-16 of their size, not 1e-8.
+    r = np.linalg.qr(x.T, mode="r")
+    rank = len(r)
+    if network.weights == "gaussian":
+        draws = rng.standard_normal((rank, n_out))
+        scale = network.sigma_w / np.sqrt(n_in)
+    else:
+        n = max(n_in, n_out)
+        draws = haar(n, rank, rng=rng)[:n_out].T
+        scale = network.sigma_w * np.sqrt(n / n_in)
+    return (scale * r.T) @ draws
+
+
+def _checked_inputs(network: Network, inputs: ArrayLike) -> np.ndarray:
+    x = np.asarray(inputs)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"inputs must be an array of real numbers, got dtype {x.dtype}")
+    if x.ndim != 2 or len(x) < 1 or x.shape[1] != network.widths[0]:
+        raise ValueError(f"inputs must have shape (samples ≥ 1, n_0 = {network.widths[0]}), got {x.shape}")
+    if not np.all(np.isfinite(x)):
+        raise ValueError(f"inputs must be finite, got {np.count_nonzero(~np.isfinite(x))} NaN or infinite values")
+    return x.astype(np.float64)

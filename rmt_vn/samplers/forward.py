@@ -1,0 +1,101 @@
+"""What all samplers of Jacobians share: the forward pass that decides the slopes D_l, for a batch of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rmt_vn.ensembles import biases
+from rmt_vn.mean_field import fixed_point
+from rmt_vn.network import Network
+
+# Draws weights for a batch of signals (samples, n_in); returns them with W x, (samples, n_out).
+Propagate = Callable[[Network, int, int, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+
+_MOST_REDRAWS = 1000
+
+
+@dataclass
+class Signal:
+    """The forward pass of a batch of networks: activations x e^{log_scale}, each of shape (samples, nodes)."""
+
+    x: np.ndarray
+    log_scale: np.ndarray
+
+
+def random_signal(
+    network: Network, n_samples: int, rng: np.random.Generator, input_variance: float | None
+) -> np.ndarray:
+    """Inputs uniform on the sphere ‖x_0‖² = n_0 v, shape (samples, n_0)."""
+    if input_variance is None:
+        if network.activation.is_homogeneous:
+            input_variance = 1.0
+        else:
+            # At q* = 0, inputs so small that no activation is anything but linear on either side of zero.
+            at_q_star = (fixed_point(network).q_star - network.sigma_b**2) / network.sigma_w**2
+            input_variance = max(at_q_star, 1e-24)
+    elif not (np.isfinite(input_variance) and input_variance >= 0):
+        raise ValueError(f"input_variance must be a finite number ≥ 0, got {input_variance!r}")
+    direction = rng.standard_normal((n_samples, network.widths[0]))
+    length = np.linalg.norm(direction, axis=-1, keepdims=True)
+    return direction * (np.sqrt(network.widths[0] * input_variance) / length)
+
+
+def alive_layer(
+    network: Network, shape: tuple[int, int], signal: Signal, rng: np.random.Generator, propagate: Propagate
+) -> tuple[np.ndarray, np.ndarray, Signal]:
+    """Weights, diagonal of D and signal behind one layer of each network; drawn again where no node is alive.
+
+    `propagate` draws weights for a batch of signals and returns them with W x.
+    """
+    n_in, n_out = shape
+    samples = len(signal.x)
+    todo = np.arange(samples)
+    for _ in range(_MOST_REDRAWS):
+        drawn, h = propagate(network, n_out, n_in, signal.x[todo], rng)
+        h += biases(network, n_out, batch=h.shape[:1], rng=rng) * np.exp(-signal.log_scale[todo, None])
+        mask = dropout_mask(network, h.shape, rng)
+        if len(todo) == samples:
+            w, slopes, x = drawn, network.activation.dphi(h) * mask, network.activation.phi(h) * mask
+        else:
+            w[todo], slopes[todo], x[todo] = (
+                drawn,
+                network.activation.dphi(h) * mask,
+                network.activation.phi(h) * mask,
+            )
+        todo = todo[~slopes[todo].any(axis=-1)]
+        if not len(todo):
+            break
+    else:
+        raise ValueError(
+            f"no node of a layer of {n_out} was alive in {_MOST_REDRAWS} draws; widen it or keep more nodes"
+        )
+    log_scale = signal.log_scale
+    if network.activation.is_homogeneous:
+        # φ(λh) = λφ(h): the slopes do not notice a common scale of signal and biases. Without biases a signal may
+        # shrink for ever, and its scale does not matter at all.
+        size = np.abs(x).max(axis=-1)
+        x /= size[:, None]
+        if network.sigma_b > 0:
+            log_scale = log_scale + np.log(size)
+    return w, slopes, Signal(x, log_scale)
+
+
+def dropout_mask(network: Network, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Entries 1/p with probability p, else 0; ones without dropout."""
+    if network.dropout is None:
+        return np.ones(shape)
+    return (rng.random(shape) < network.dropout) / network.dropout
+
+
+def block_sizes(n_samples: int, size: int) -> list[int]:
+    size = max(1, size)
+    full, rest = divmod(n_samples, size)
+    return [size] * full + [rest] * (rest > 0)
+
+
+def last_of(layers: Iterator):
+    *_, last = layers
+    return last

@@ -1,0 +1,78 @@
+"""The plain sampler, and the oracle of the fast ones: draw the matrices and multiply them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from rmt_vn.ensembles import RNG, weight_matrices
+from rmt_vn.network import Network
+from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
+
+
+@dataclass(frozen=True)
+class JacobianLayer:
+    """One layer of a batch of simulated Jacobians, J_l = D_l W_l J_{l−1} = e^{log_norm} × slopes × rows.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (samples, n_l, n_0)
+        W_l J_{l−1}, scaled so that J_{l−1} has unit Frobenius norm: the rows that two nodes' correlation is about.
+    slopes : ndarray, shape (samples, n_l)
+        The diagonal of D_l: φ′(h_l), times 0 or 1/p under dropout.
+    log_norm : ndarray, shape (samples,)
+        ln of the scale taken out.
+    """
+
+    rows: np.ndarray
+    slopes: np.ndarray
+    log_norm: np.ndarray
+
+    @property
+    def jacobian(self) -> np.ndarray:
+        """J_l e^{−log_norm}, shape (samples, n_l, n_0)."""
+        return self.slopes[..., None] * self.rows
+
+
+def walk_jacobian(
+    network: Network, n_samples: int, *, rng: RNG = None, input_variance: float | None = None
+) -> Iterator[JacobianLayer]:
+    """Multiply the matrices of n_samples random networks, layer by layer, from the inputs on.
+
+    D_l comes from a forward pass at a random input, where φ is not linear. A layer in which no node is alive (ReLU,
+    dropout) is drawn again: what is sampled is networks that are alive. Products are rescaled at each layer and carry
+    the logarithm of their norm.
+
+    Parameters
+    ----------
+    network, n_samples, rng, input_variance
+        As in `sample_vni`. Memory grows as n_samples × width².
+
+    Yields
+    ------
+    JacobianLayer
+        For l = 1, …, L.
+    """
+    rng = np.random.default_rng(rng)
+    n_0 = network.widths[0]
+    signal = Signal(random_signal(network, n_samples, rng, input_variance), np.zeros(n_samples))
+    jacobian = np.broadcast_to(np.eye(n_0) / np.sqrt(n_0), (n_samples, n_0, n_0))
+    log_norm = np.full(n_samples, np.log(n_0) / 2)
+    for shape in pairwise(network.widths):
+        w, slopes, signal = alive_layer(network, shape, signal, rng, _through_matrices)
+        layer = JacobianLayer(w @ jacobian, slopes, log_norm)
+        yield layer
+        jacobian = layer.jacobian
+        norm = np.linalg.norm(jacobian, axis=(-2, -1))
+        jacobian /= norm[:, None, None]
+        log_norm = log_norm + np.log(norm)
+
+
+def _through_matrices(
+    network: Network, n_out: int, n_in: int, x: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    w = weight_matrices(n_out, n_in, network.weights, sigma_w=network.sigma_w, batch=x.shape[:1], rng=rng)
+    return w, (w @ x[..., None])[..., 0]

@@ -1,0 +1,139 @@
+"""Monte Carlo estimates of the mean VNI, and samples of the correlation of two nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rmt_vn.ensembles import RNG
+from rmt_vn.laws.exact import COVERED
+from rmt_vn.measures import jacobian_correlation, jacobian_vni
+from rmt_vn.network import Network
+from rmt_vn.samplers.chain import chain_correlation, chain_vni
+from rmt_vn.samplers.forward import block_sizes, last_of
+from rmt_vn.samplers.jacobian import walk_jacobian
+from rmt_vn.samplers.pair import pair_rows, pair_vni
+
+# Floats per block of samples: what one block works on stays within the cache (chain) or within tens of MB.
+_CHAIN_BLOCK = 4096
+_BLOCK_FLOATS = 2**21
+
+
+@dataclass(frozen=True)
+class SampledVNI:
+    """A Monte Carlo estimate of E VNI.
+
+    Attributes
+    ----------
+    value, stderr : float
+        Mean over the samples, and its standard error.
+    n_samples : int
+    network : Network
+    method : {"jacobian", "chain"}
+    """
+
+    value: float
+    stderr: float
+    n_samples: int
+    network: Network
+    method: str
+
+
+def sample_vni(
+    network: Network,
+    n_samples: int,
+    *,
+    rng: RNG = None,
+    method: str = "auto",
+    input_variance: float | None = None,
+) -> SampledVNI:
+    """Monte Carlo estimate of the mean VNI of the Jacobian of random networks (alive ones; over their live nodes).
+
+    Parameters
+    ----------
+    network : Network
+    n_samples : int
+        Number of random networks (of independent walks, for the chain), at least 2.
+    rng : seed or Generator
+    method : {"auto", "jacobian", "chain"}
+        "jacobian" multiplies the matrices, with D_l from a forward pass at a random input. "chain" follows two nodes
+        only: for the networks S3 covers (linear, ReLU, dropout) at a cost per layer that does not depend on the width,
+        each sample being the mean over the walk's last angle; for others at O(N) a layer. "auto" is "chain".
+    input_variance : float, optional
+        ‖x_0‖²/n_0 of the forward pass; by default that whose pre-activations have variance q*. Linear and ReLU networks
+        do not need it.
+
+    Examples
+    --------
+    >>> from rmt_vn import Network
+    >>> sampled = sample_vni(Network.uniform(100, 100, activation="linear"), 20_000, rng=1)
+    >>> abs(sampled.value - 0.478616) < 4 * sampled.stderr
+    True
+    """
+    n_samples = _checked_count("n_samples", n_samples, least=2)
+    rng = np.random.default_rng(rng)
+    method = _chosen_method(method)
+    if method == "jacobian":
+        blocks = (
+            jacobian_vni(last_of(walk_jacobian(network, size, rng=rng, input_variance=input_variance)).jacobian)
+            for size in block_sizes(n_samples, _BLOCK_FLOATS // max(network.widths) ** 2)
+        )
+    elif network.activation.name in COVERED:
+        blocks = (chain_vni(network, size, rng) for size in block_sizes(n_samples, _CHAIN_BLOCK))
+    else:
+        blocks = (
+            pair_vni(*pair_rows(network, size, rng, input_variance, live=True))
+            for size in block_sizes(n_samples, _BLOCK_FLOATS // sum(network.widths))
+        )
+    values = np.concatenate(list(blocks))
+    stderr = float(values.std(ddof=1) / np.sqrt(n_samples))
+    return SampledVNI(float(values.mean()), stderr, n_samples, network, method)
+
+
+def sample_correlation(
+    network: Network,
+    n_samples: int,
+    *,
+    rng: RNG = None,
+    method: str = "auto",
+    input_variance: float | None = None,
+) -> np.ndarray:
+    """Correlations ρ of two nodes of the last layer, one pair from each of n_samples random networks.
+
+    Parameters as `sample_vni`; the last layer must have at least two nodes.
+
+    Returns
+    -------
+    ndarray, shape (n_samples,)
+    """
+    n_samples = _checked_count("n_samples", n_samples, least=1)
+    if network.widths[-1] < 2:
+        raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network.widths[-1]}")
+    rng = np.random.default_rng(rng)
+    if _chosen_method(method) == "chain" and network.activation.name in COVERED:
+        walks = (chain_correlation(network, size, rng) for size in block_sizes(n_samples, _CHAIN_BLOCK))
+        return np.concatenate(list(walks))
+    if method == "jacobian":
+        blocks = (
+            last_of(walk_jacobian(network, size, rng=rng, input_variance=input_variance)).rows[:, :2]
+            for size in block_sizes(n_samples, _BLOCK_FLOATS // max(network.widths) ** 2)
+        )
+    else:
+        blocks = (
+            pair_rows(network, size, rng, input_variance, live=False)[0]
+            for size in block_sizes(n_samples, _BLOCK_FLOATS // sum(network.widths))
+        )
+    return np.concatenate([jacobian_correlation(rows)[:, 0, 1] for rows in blocks])
+
+
+def _chosen_method(method: str) -> str:
+    if method not in ("auto", "jacobian", "chain"):
+        raise ValueError(f"unknown method {method!r}; known: auto, jacobian, chain")
+    return "chain" if method == "auto" else method
+
+
+def _checked_count(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+        raise ValueError(f"{name} must be an integer ≥ {least}, got {value!r}")
+    return int(value)

@@ -96,8 +96,8 @@ def _orthonormal_pair(rows: np.ndarray) -> np.ndarray:
 
 
 def _lower_root(rows: np.ndarray) -> np.ndarray:
-    """The lower triangular root of the 2×2 Gram matrix of two rows, by Gram–Schmidt: good also where they are
-    parallel.""" first, second = rows[:, 0], rows[:, 1]
+    """Lower triangular root of the Gram matrix of two rows, by Gram–Schmidt: good also where they are parallel."""
+    first, second = rows[:, 0], rows[:, 1]
     unit = _unit(first)
     root = np.zeros((len(rows), 2, 2))
     root[:, 0, 0] = np.linalg.norm(first, axis=-1)

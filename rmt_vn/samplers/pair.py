@@ -25,7 +25,9 @@ def pair_rows(
     shapes = list(pairwise(network.widths))
     forward = []
     for shape in shapes:
-        direction = signal.x / np.linalg.norm(signal.x, axis=-1, keepdims=True)
+        direction = _unit(signal.x)
+        # A signal that has underflowed has no direction; any will do, for h = 0 whatever W is.
+        direction[~direction.any(axis=-1), 0] = 1.0
         image, slopes, signal = alive_layer(network, shape, signal, rng, _through_images)
         forward.append((direction, image, slopes))
     last_slopes = forward[-1][2]

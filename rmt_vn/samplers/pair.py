@@ -113,5 +113,8 @@ def _without(vectors: np.ndarray, unit: np.ndarray) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(length > 0, length, 1.0)
+    """Vectors over their lengths; zero vectors stay zero. Scaled first, so that no square under- or overflows."""
+    largest = np.abs(vectors).max(axis=-1, keepdims=True)
+    scaled = vectors / np.where(largest > 0, largest, 1.0)
+    length = np.linalg.norm(scaled, axis=-1, keepdims=True)
+    return scaled / np.where(length > 0, length, 1.0)

@@ -1,0 +1,55 @@
+"""Mean field: whether gradients keep their size, and how fast nodes vanish, over the (σ_w, σ_b) plane."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rmt_vn.experiments import run
+from rmt_vn.figures.style import new_figure
+from rmt_vn.mean_field import fixed_point
+from rmt_vn.network import Network
+
+CLAIM = "χ and the VNI are two axes: the line χ = 1 keeps gradients, not nodes"
+
+PRESETS = {"quick": {"points": 25}, "paper": {"points": 80}}
+
+
+def compute(*, seed: int, jobs: int | None, points: int) -> dict:  # deterministic: theory only
+    sigma_w, sigma_b = np.linspace(0.5, 3, points), np.linspace(0, 1, points)
+    fields = run(
+        mean_field_row, [{"sigma_w": s, "sigma_b": sigma_b} for s in sigma_w.tolist()], jobs=jobs, label="phase_diagram"
+    )
+    chi, rate = np.moveaxis(np.array(fields), 2, 0)
+    return {"plane": {"sigma_w": sigma_w, "sigma_b": sigma_b, "chi": chi, "rate": rate}}
+
+
+def mean_field_row(sigma_w: float, sigma_b: np.ndarray) -> list[tuple[float, float]]:
+    """(χ, μ_2/μ_1²) of tanh networks with Gaussian weights."""
+    fields = [
+        fixed_point(Network.uniform(2, 1, activation="tanh", sigma_w=sigma_w, sigma_b=b)) for b in sigma_b.tolist()
+    ]
+    return [(field.chi, field.rate) for field in fields]
+
+
+def draw(tables: dict) -> Figure:
+    plane = tables["plane"]
+    figure = new_figure(height=2.3)
+    panels = figure.subplots(1, 2, sharey=True)
+    quantities = (
+        ("chi", "gradients: growth $\\chi$", [0.4, 0.7, 1, 1.3, 1.6]),
+        ("rate", "nodes: growth of $N\\,$VNI", [1.1, 1.3, 1.6, 2, 2.5]),
+    )
+    for axes, (name, title, levels) in zip(panels, quantities, strict=True):
+        values = np.asarray(plane[name]).T
+        axes.contourf(plane["sigma_w"], plane["sigma_b"], values, levels=levels, cmap="Greys", alpha=0.5, extend="both")
+        lines = axes.contour(plane["sigma_w"], plane["sigma_b"], values, levels=levels, colors="0.3", linewidths=0.5)
+        axes.clabel(lines, fontsize=6, fmt="%g")
+        axes.contour(plane["sigma_w"], plane["sigma_b"], plane["chi"].T, levels=[1], colors="#D55E00", linewidths=1.6)
+        axes.set_title(title)
+        axes.set_xlabel("$\\sigma_w$")
+    panels[0].set_ylabel("$\\sigma_b$")
+    for x, phase in ((0.55, "ordered"), (1.9, "chaotic")):
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        panels[0].text(x, 0.05, phase, fontsize=7, bbox=box)
+    return figure

@@ -1,0 +1,55 @@
+"""How the figures look: one column wide, legible in grey and by the colour blind."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008), ordered so that neighbours differ in lightness too.
+COLOURS = ("#000000", "#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#0072B2")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+COLUMN = 3.5  # inches
+
+RC = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 6.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "mathtext.fontset": "cm",
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "rmt_vn",
+}
+
+
+def new_figure(*, height: float, width: float = COLUMN) -> Figure:
+    """An empty figure, in inches, one column wide."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def points(axes: Axes, x: np.ndarray, y: np.ndarray, stderr: np.ndarray, index: int, *, filled: bool = True, **kwargs):
+    """Samples: markers with bars of two standard errors, never joined."""
+    colour = COLOURS[index % len(COLOURS)]
+    return axes.errorbar(
+        x,
+        y,
+        yerr=2 * np.asarray(stderr),
+        linestyle="none",
+        marker=MARKERS[index % len(MARKERS)],
+        color=colour,
+        markerfacecolor=colour if filled else "white",
+        markeredgewidth=0.8,
+        elinewidth=0.8,
+        capsize=1.5,
+        **kwargs,
+    )

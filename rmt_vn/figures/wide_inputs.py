@@ -1,0 +1,99 @@
+"""S7 on samples: the VNI over wide inputs, from ordered to chaotic networks."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rmt_vn import laws, measures
+from rmt_vn.experiments import monte_carlo
+from rmt_vn.figures.style import COLOURS, new_figure, points
+from rmt_vn.network import Network
+from rmt_vn.samplers import walk_activations
+
+CLAIM = (
+    "Over wide inputs nonlinearity protects width: chaotic networks keep their nodes, ordered and critical ones do not"
+)
+
+# σ_w², weights
+CASES = ((0.7, "gaussian"), (1.0, "gaussian"), (1.5, "gaussian"), (2.5, "gaussian"), (1.5, "orthogonal"))
+
+PRESETS = {
+    "quick": {"width": 100, "depths": [1, 2, 5, 10, 20, 50, 100], "inputs": 400, "networks": 6},
+    "paper": {"width": 100, "depths": [1, 2, 5, 10, 20, 50, 100, 200], "inputs": 2000, "networks": 40},
+}
+
+
+def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], inputs: int, networks: int) -> dict:
+    cases = [
+        Network.uniform(width, depths[-1], activation="tanh", weights=weights, sigma_w=square**0.5)
+        for square, weights in CASES
+    ]
+    estimates = monte_carlo(
+        vni_over_wide_inputs,
+        [{"network": network, "depths": tuple(depths), "inputs": inputs} for network in cases],
+        replicates=networks,
+        seed=seed,
+        jobs=jobs,
+        label="wide_inputs",
+    )
+    samples, theory = [], []
+    for (square, weights), network, estimate in zip(CASES, cases, estimates, strict=True):
+        samples += [(square, weights, *row) for row in zip(depths, estimate.mean, estimate.stderr, strict=True)]
+        small_ball = [
+            laws.approximate_vni(Network.uniform(width, depth, activation="tanh", weights=weights, sigma_w=square**0.5))
+            for depth in range(1, depths[-1] + 1)
+        ]
+        closure = laws.wide_input_vni(network)
+        theory += [
+            (square, weights, depth, *row)
+            for depth, row in enumerate(zip(closure.tolist(), small_ball, strict=True), start=1)
+        ]
+    names = ("sigma_w_squared", "weights", "depth")
+    return {
+        "samples": dict(zip((*names, "vni", "stderr"), zip(*samples, strict=True), strict=True)),
+        "theory": dict(zip((*names, "wide_inputs", "small_ball"), zip(*theory, strict=True), strict=True)),
+    }
+
+
+def vni_over_wide_inputs(
+    network: Network, depths: tuple[int, ...], inputs: int, *, rng: np.random.Generator
+) -> np.ndarray:
+    """VNI at some depths over inputs from N(0, I) to one random network, shape (1, len(depths)).
+
+    P samples raise ρ² by about (1 − ρ²)/(P − 1) on average; that is taken off.
+    """
+    x = rng.standard_normal((inputs, network.widths[0]))
+    layers = enumerate(walk_activations(network, x, rng=rng), start=1)
+    plug_in = np.array([measures.vni(activations).value for depth, activations in layers if depth in depths])
+    return ((plug_in - 1 / (inputs - 1)) / (1 - 1 / (inputs - 1)))[None, :]
+
+
+def draw(tables: dict) -> Figure:
+    figure = new_figure(height=2.9)
+    axes = figure.subplots()
+    samples, theory = (
+        {label: np.asarray(column) for label, column in tables[key].items()} for key in ("samples", "theory")
+    )
+    for index, (square, weights) in enumerate(CASES):
+        at, along = (
+            (table["sigma_w_squared"] == square) & (table["weights"] == weights) for table in (samples, theory)
+        )
+        name = "Gaussian" if weights == "gaussian" else "Haar"
+        axes.loglog(theory["depth"][along], theory["wide_inputs"][along], color=COLOURS[index])
+        points(
+            axes,
+            samples["depth"][at],
+            samples["vni"][at],
+            samples["stderr"][at],
+            index,
+            filled=weights == "gaussian",
+            label=f"$\\sigma_w^2 = {square:g}$, {name}",
+        )
+        if (square, weights) == (1.0, "gaussian"):
+            axes.loglog(theory["depth"][along], theory["small_ball"][along], color=COLOURS[index], linestyle="--")
+    axes.plot([], [], color="0.4", label="wide inputs, S7 (a closure)")
+    axes.plot([], [], color="0.4", linestyle="--", label="small ball, S4, at $\\sigma_w^2 = 1$")
+    axes.legend(loc="upper left")
+    axes.set(xlabel="layer $l$", ylabel="VNI over $N(0, I)$ inputs", ylim=(8e-3, 1.5))
+    return figure

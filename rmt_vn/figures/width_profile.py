@@ -1,0 +1,106 @@
+"""S3 at unequal widths: what counts is the sum of 1/n_l, not the number of parameters."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rmt_vn import laws
+from rmt_vn.experiments import monte_carlo
+from rmt_vn.figures.style import COLOURS, new_figure, points
+from rmt_vn.network import Network
+from rmt_vn.samplers.chain import chain_vni
+
+CLAIM = "It is the sum of 1/n that counts: networks of equal sum end alike, networks of equal size do not"
+
+# n_0 … n_{L−1} up to a common factor; the last layer has 60 nodes in all of them.
+_LAYER = np.arange(40)
+SHAPES = {
+    "constant": np.ones(40),
+    "funnel": 8.0 ** (-_LAYER / 39),
+    "bottleneck": np.where(np.abs(_LAYER - 19.5) < 3, 0.12, 1.0),
+}
+LAST = 60
+SAMPLED = (1, 4, 8, 12, 16, 18, 20, 22, 24, 28, 32, 36, 40)
+
+PRESETS = {"quick": {"n_samples": 2000}, "paper": {"n_samples": 100_000}}
+
+
+def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
+    profiles = {
+        (comparison, name): (*np.rint(scale(shape) * shape).astype(int).tolist(), LAST)
+        for comparison, scale in (("equal sum of 1/n", _to_equal_sum), ("equal parameters", _to_equal_parameters))
+        for name, shape in SHAPES.items()
+    }
+    cut = {
+        (*key, depth): Network(widths[: depth + 1], activation="linear")
+        for key, widths in profiles.items()
+        for depth in range(1, len(widths))
+    }
+    sampled = {key: network for key, network in cut.items() if key[-1] in SAMPLED}
+    estimates = monte_carlo(
+        chain_vni,
+        [{"network": network, "n_samples": n_samples} for network in sampled.values()],
+        replicates=1,
+        seed=seed,
+        jobs=jobs,
+        label="width_profile",
+    )
+    samples = [(*key, float(each.mean), float(each.stderr)) for key, each in zip(sampled, estimates, strict=True)]
+    theory = [
+        (*key, network.widths[-1], inverse_sum(network.widths), parameters(network.widths), laws.exact_vni(network))
+        for key, network in cut.items()
+    ]
+    key = ("comparison", "shape", "depth")
+    return {
+        "samples": dict(zip((*key, "vni", "stderr"), zip(*samples, strict=True), strict=True)),
+        "theory": dict(
+            zip((*key, "width", "inverse_sum", "parameters", "exact"), zip(*theory, strict=True), strict=True)
+        ),
+    }
+
+
+def inverse_sum(widths: tuple[int, ...]) -> float:
+    """Σ 1/n_l over the fan-ins n_0 … n_{L−1}."""
+    return float(sum(1 / width for width in widths[:-1]))
+
+
+def parameters(widths: tuple[int, ...]) -> int:
+    """Number of weights."""
+    return sum(n_in * n_out for n_in, n_out in pairwise(widths))
+
+
+def _to_equal_sum(shape: np.ndarray) -> float:
+    return LAST * float(np.mean(1 / shape))
+
+
+def _to_equal_parameters(shape: np.ndarray) -> float:
+    # The weights number a c² + b c at scale c, and 60² each where all widths are 60.
+    a, b = float(np.sum(shape[:-1] * shape[1:])), float(shape[-1] * LAST)
+    return (np.sqrt(b**2 + 4 * a * len(shape) * LAST**2) - b) / (2 * a)
+
+
+def draw(tables: dict) -> Figure:
+    figure = new_figure(height=4.4)
+    widths, *panels = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.6, 1.6))
+    samples, theory = (
+        {label: np.asarray(column) for label, column in tables[key].items()} for key in ("samples", "theory")
+    )
+    for axes, comparison in zip(panels, dict.fromkeys(theory["comparison"].tolist()), strict=True):
+        for index, shape in enumerate(SHAPES):
+            at, along = ((table["shape"] == shape) & (table["comparison"] == comparison) for table in (samples, theory))
+            axes.plot(theory["depth"][along], theory["exact"][along], color=COLOURS[index])
+            points(axes, samples["depth"][at], samples["vni"][at], samples["stderr"][at], index, label=shape)
+            if axes is panels[0]:
+                widths.step(theory["depth"][along], theory["width"][along], color=COLOURS[index], where="mid")
+        axes.set(ylabel="VNI", ylim=(0, 0.75))
+        axes.set_title(comparison.replace("1/n", "$1/n_l$"), loc="left")
+    widths.set(ylabel="width $n_l$", yscale="log", yticks=[20, 60, 180])
+    widths.set_yticklabels(["20", "60", "180"])
+    widths.minorticks_off()
+    widths.set_title("profiles, equal sum of $1/n_l$", loc="left")
+    panels[0].legend(loc="upper left", title="points: samples, lines: S3", title_fontsize=6.5)
+    panels[1].set(xlabel="layer $l$", xlim=(0, 41))
+    return figure

@@ -9,6 +9,7 @@ from scipy.special import gamma
 from rmt_vn import laws
 from rmt_vn.experiments import monte_carlo
 from rmt_vn.figures.style import COLOURS, new_figure, points
+from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers.chain import chain_vni
 
@@ -49,8 +50,8 @@ def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
     tail = np.full(len(t), np.inf)
     tail[1:] = np.pi * gamma(0.25) ** 2 / (2 * np.sqrt(2)) * t[1:] ** -1.5 * np.exp(-t[1:] / 8)
     return {
-        "samples": dict(zip(("width", "depth", "vni", "stderr"), zip(*rows, strict=True), strict=True)),
-        "theory": dict(zip(("width", "depth", "vni", "complement"), zip(*lines, strict=True), strict=True)),
+        "samples": table(("width", "depth", "vni", "stderr"), rows),
+        "theory": table(("width", "depth", "vni", "complement"), lines),
         "limit": {"t": t, "complement": laws.universal_vni_complement(t), "tail": tail},
     }
 
@@ -62,9 +63,7 @@ def _network(width: int, ratio: float) -> Network:
 def draw(tables: dict) -> Figure:
     figure = new_figure(height=4.2)
     nodes, rest = figure.subplots(2, 1)
-    samples, theory = (
-        {label: np.asarray(column) for label, column in tables[key].items()} for key in ("samples", "theory")
-    )
+    samples, theory = tables["samples"], tables["theory"]
     for index, width in enumerate(WIDTHS):
         at, along = samples["width"] == width, theory["width"] == width
         x, vni, stderr = samples["depth"][at] / width, samples["vni"][at], samples["stderr"][at]

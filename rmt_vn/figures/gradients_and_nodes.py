@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rmt_vn import laws, measures
 from rmt_vn.experiments import along_depth, monte_carlo
 from rmt_vn.figures.style import COLOURS, new_figure, points
+from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import JacobianLayer
 
@@ -46,8 +47,8 @@ def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], n_sam
     ]
     names = ("chi", "depth", "gradient", "vni", "gradient_stderr", "vni_stderr")
     return {
-        "samples": dict(zip(names, zip(*samples, strict=True), strict=True)),
-        "theory": dict(zip(names[:4], zip(*theory, strict=True), strict=True)),
+        "samples": table(names, samples),
+        "theory": table(names[:4], theory),
     }
 
 
@@ -61,9 +62,7 @@ def gradient_and_vni(layer: JacobianLayer) -> np.ndarray:
 def draw(tables: dict) -> Figure:
     figure = new_figure(height=3.9)
     gradient, nodes = figure.subplots(2, 1, sharex=True)
-    samples, theory = (
-        {label: np.asarray(column) for label, column in tables[key].items()} for key in ("samples", "theory")
-    )
+    samples, theory = tables["samples"], tables["theory"]
     for index, chi in enumerate(CHI):
         at, along = samples["chi"] == chi, theory["chi"] == chi
         shift = 0.25 * (index - 1)  # so that points of equal height can be told apart

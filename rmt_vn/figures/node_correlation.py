@@ -35,8 +35,8 @@ def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], sigma
     return {
         "matrices": {
             "correlation": np.stack([_ordered(each[0]) for each in matrices]),
-            "depth": depths,
-            "weights": WEIGHTS,
+            "depth": np.array(depths),
+            "weights": np.array(WEIGHTS),
         }
     }
 
@@ -56,7 +56,7 @@ def _ordered(matrices: np.ndarray) -> np.ndarray:
 
 def draw(tables: dict) -> Figure:
     table = tables["matrices"]
-    squared = np.asarray(table["correlation"]) ** 2
+    squared = table["correlation"] ** 2
     figure = new_figure(height=1.95)
     panels = figure.subplots(len(squared), squared.shape[1])
     for row, weights in enumerate(table["weights"]):

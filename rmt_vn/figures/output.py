@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import platform
@@ -10,7 +9,6 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,8 +16,7 @@ import numpy as np
 import rmt_vn
 from rmt_vn import figures
 from rmt_vn.figures import style
-
-Table = dict[str, Any]
+from rmt_vn.figures.tables import write_table
 
 
 def make(
@@ -55,7 +52,7 @@ def make(
             files = [staging / f"{name}.{kind}" for kind in formats]
             for file in files:
                 picture.savefig(file)
-        files += [write_table(staging / f"{name}_{label}", table) for label, table in tables.items()]
+        files += [write_table(staging / f"{name}_{label}", columns) for label, columns in tables.items()]
         manifest = {
             "figure": name,
             "claim": module.CLAIM,
@@ -74,18 +71,3 @@ def make(
         for file in files:
             os.replace(file, out / file.name)
     return [out / file.name for file in files]
-
-
-def write_table(stem: Path, table: Table) -> Path:
-    """Columns of equal length as CSV, numbers to the last bit; arrays of more dimensions as NPZ."""
-    columns = {label: np.asarray(column) for label, column in table.items()}
-    if any(column.ndim != 1 for column in columns.values()):
-        path = stem.with_suffix(".npz")
-        np.savez(path, **columns)
-        return path
-    path = stem.with_suffix(".csv")
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
-    return path

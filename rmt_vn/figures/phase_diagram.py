@@ -41,7 +41,7 @@ def draw(tables: dict) -> Figure:
         ("rate", "nodes: growth of $N\\,$VNI", [1.1, 1.3, 1.6, 2, 2.5]),
     )
     for axes, (name, title, levels) in zip(panels, quantities, strict=True):
-        values = np.asarray(plane[name]).T
+        values = plane[name].T
         axes.contourf(plane["sigma_w"], plane["sigma_b"], values, levels=levels, cmap="Greys", alpha=0.5, extend="both")
         lines = axes.contour(plane["sigma_w"], plane["sigma_b"], values, levels=levels, colors="0.3", linewidths=0.5)
         axes.clabel(lines, fontsize=6, fmt="%g")

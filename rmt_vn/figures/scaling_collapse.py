@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from rmt_vn import laws, measures
 from rmt_vn.experiments import along_depth, monte_carlo
 from rmt_vn.figures.style import COLOURS, MARKERS, new_figure, points
+from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import JacobianLayer
 
@@ -47,7 +48,7 @@ def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], n_sam
     names = ("activation", "weights", "width", "depth", "t", "mean_square_correlation", "stderr")
     t = np.geomspace(0.01, 20, 200)
     return {
-        "samples": dict(zip(names, zip(*rows, strict=True), strict=True)),
+        "samples": table(names, rows),
         "theory": {"t": t, "universal": laws.universal_vni(t), "first_order": t},
     }
 
@@ -73,7 +74,7 @@ def _effective_depth(network: Network, depth: int) -> float:
 def draw(tables: dict) -> Figure:
     figure = new_figure(height=2.7)
     axes = figure.subplots()
-    theory, samples = tables["theory"], {label: np.asarray(column) for label, column in tables["samples"].items()}
+    theory, samples = tables["theory"], tables["samples"]
     axes.semilogx(theory["t"], theory["universal"], color="0.35", zorder=1)
     below = theory["first_order"] < 1
     axes.semilogx(theory["t"][below], theory["first_order"][below], color="0.35", linestyle="--", zorder=1)

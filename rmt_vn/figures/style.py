@@ -43,7 +43,7 @@ def points(axes: Axes, x: np.ndarray, y: np.ndarray, stderr: np.ndarray, index: 
     return axes.errorbar(
         x,
         y,
-        yerr=2 * np.asarray(stderr),
+        yerr=2 * stderr,
         linestyle="none",
         marker=MARKERS[index % len(MARKERS)],
         color=colour,

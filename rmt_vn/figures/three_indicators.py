@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rmt_vn import laws, measures
 from rmt_vn.experiments import along_depth, monte_carlo
 from rmt_vn.figures.style import COLOURS, new_figure, points
+from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import JacobianLayer
 
@@ -43,13 +44,13 @@ def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], n_sam
     ]
     return {
         "samples": {
-            "t": [depth / width for depth in depths],
+            "t": np.array(depths) / width,
             "vni": estimate.mean[:, 0],
             "vni_stderr": estimate.stderr[:, 0],
             "participation": estimate.mean[:, 1],
             "participation_stderr": estimate.stderr[:, 1],
         },
-        "theory": dict(zip(("t", "exact_vni", "annealed"), zip(*lines, strict=True), strict=True)),
+        "theory": table(("t", "exact_vni", "annealed"), lines),
     }
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from rmt_vn import laws
 from rmt_vn.experiments import monte_carlo
 from rmt_vn.figures.style import COLOURS, new_figure, points
+from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers.chain import chain_vni
 
@@ -44,17 +45,15 @@ def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
         for network in [Network.uniform(width, depth, activation="linear")]
     ]
     return {
-        "samples": dict(zip(("width", "depth", "vni", "stderr"), zip(*rows, strict=True), strict=True)),
-        "theory": dict(zip(("width", "depth", "exact", "first_order"), zip(*lines, strict=True), strict=True)),
+        "samples": table(("width", "depth", "vni", "stderr"), rows),
+        "theory": table(("width", "depth", "exact", "first_order"), lines),
     }
 
 
 def draw(tables: dict) -> Figure:
     figure = new_figure(height=2.6)
     axes = figure.subplots()
-    samples, theory = (
-        {label: np.asarray(column) for label, column in tables[key].items()} for key in ("samples", "theory")
-    )
+    samples, theory = tables["samples"], tables["theory"]
     for index, width in enumerate(WIDTHS):
         at, along = samples["width"] == width, theory["width"] == width
         axes.loglog(theory["depth"][along], theory["exact"][along], color=COLOURS[index])

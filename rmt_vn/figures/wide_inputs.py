@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from rmt_vn import laws, measures
 from rmt_vn.experiments import monte_carlo
 from rmt_vn.figures.style import COLOURS, new_figure, points
+from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import walk_activations
 
@@ -51,8 +52,8 @@ def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], input
         ]
     names = ("sigma_w_squared", "weights", "depth")
     return {
-        "samples": dict(zip((*names, "vni", "stderr"), zip(*samples, strict=True), strict=True)),
-        "theory": dict(zip((*names, "wide_inputs", "small_ball"), zip(*theory, strict=True), strict=True)),
+        "samples": table((*names, "vni", "stderr"), samples),
+        "theory": table((*names, "wide_inputs", "small_ball"), theory),
     }
 
 
@@ -72,9 +73,7 @@ def vni_over_wide_inputs(
 def draw(tables: dict) -> Figure:
     figure = new_figure(height=2.9)
     axes = figure.subplots()
-    samples, theory = (
-        {label: np.asarray(column) for label, column in tables[key].items()} for key in ("samples", "theory")
-    )
+    samples, theory = tables["samples"], tables["theory"]
     for index, (square, weights) in enumerate(CASES):
         at, along = (
             (table["sigma_w_squared"] == square) & (table["weights"] == weights) for table in (samples, theory)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rmt_vn import laws
 from rmt_vn.experiments import monte_carlo
 from rmt_vn.figures.style import COLOURS, new_figure, points
+from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers.chain import chain_vni
 
@@ -55,10 +56,8 @@ def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
     ]
     key = ("comparison", "shape", "depth")
     return {
-        "samples": dict(zip((*key, "vni", "stderr"), zip(*samples, strict=True), strict=True)),
-        "theory": dict(
-            zip((*key, "width", "inverse_sum", "parameters", "exact"), zip(*theory, strict=True), strict=True)
-        ),
+        "samples": table((*key, "vni", "stderr"), samples),
+        "theory": table((*key, "width", "inverse_sum", "parameters", "exact"), theory),
     }
 
 
@@ -85,9 +84,7 @@ def _to_equal_parameters(shape: np.ndarray) -> float:
 def draw(tables: dict) -> Figure:
     figure = new_figure(height=4.4)
     widths, *panels = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.6, 1.6))
-    samples, theory = (
-        {label: np.asarray(column) for label, column in tables[key].items()} for key in ("samples", "theory")
-    )
+    samples, theory = tables["samples"], tables["theory"]
     for axes, comparison in zip(panels, dict.fromkeys(theory["comparison"].tolist()), strict=True):
         for index, shape in enumerate(SHAPES):
             at, along = ((table["shape"] == shape) & (table["comparison"] == comparison) for table in (samples, theory))

@@ -61,16 +61,18 @@ class Activation:
     def is_odd(self) -> bool:
         """Whether φ(−x) = −φ(x), on a grid over |x| ≤ 10."""
         x = np.linspace(0.0, 10.0, 401)
-        return bool(np.allclose(self.phi(-x), -self.phi(x), rtol=1e-12, atol=1e-12))
+        with np.errstate(all="ignore"):
+            return bool(np.allclose(self.phi(-x), -self.phi(x), rtol=1e-12, atol=1e-12))
 
     @cached_property
     def is_homogeneous(self) -> bool:
         """Whether φ(λx) = λφ(x) for λ > 0 (linear, ReLU family), so that μ_k does not depend on q."""
         x = np.geomspace(1e-3, 1e3, 61)
-        return all(
-            bool(np.allclose(self.phi(sign * x), self.phi(np.array([sign])) * x, rtol=1e-12, atol=0.0))
-            for sign in (-1.0, 1.0)
-        )
+        with np.errstate(all="ignore"):
+            return all(
+                bool(np.allclose(self.phi(sign * x), self.phi(np.array([sign])) * x, rtol=1e-12, atol=0.0))
+                for sign in (-1.0, 1.0)
+            )
 
 
 def _one(x: np.ndarray) -> np.ndarray:

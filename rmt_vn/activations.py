@@ -49,7 +49,10 @@ class Activation:
         for label, function in (("phi", self.phi), ("dphi", self.dphi)):
             if not callable(function):
                 raise TypeError(f"{label} must be a function of an array, got {function!r}")
-        kinks = tuple(sorted(float(kink) for kink in self.kinks))
+        try:
+            kinks = tuple(sorted(float(kink) for kink in self.kinks))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"kinks must be a sequence of finite numbers, got {self.kinks!r}") from error
         if not np.all(np.isfinite(kinks)):
             raise ValueError(f"kinks must be finite numbers, got {self.kinks!r}")
         object.__setattr__(self, "kinks", kinks)
@@ -62,7 +65,8 @@ class Activation:
         """Whether φ(−x) = −φ(x), on a grid over |x| ≤ 10."""
         x = np.linspace(0.0, 10.0, 401)
         with np.errstate(all="ignore"):
-            return bool(np.allclose(self.phi(-x), -self.phi(x), rtol=1e-12, atol=1e-12))
+            even_part, scale = np.abs(self.phi(-x) + self.phi(x)), np.abs(self.phi(x)).max()
+        return bool(np.all(even_part <= 1e-12 * scale))
 
     @cached_property
     def is_homogeneous(self) -> bool:
@@ -73,6 +77,16 @@ class Activation:
                 bool(np.allclose(self.phi(sign * x), self.phi(np.array([sign])) * x, rtol=1e-12, atol=0.0))
                 for sign in (-1.0, 1.0)
             )
+
+
+class _Bound(partial):
+    """A partial that equals another of the same function and arguments, so that networks compare by value."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Bound) and (self.func, self.keywords) == (other.func, other.keywords)
+
+    def __hash__(self) -> int:
+        return hash((self.func, *sorted(self.keywords.items())))
 
 
 def _one(x: np.ndarray) -> np.ndarray:
@@ -180,8 +194,8 @@ def leaky_relu(slope: float = 0.01) -> Activation:
         raise ValueError(f"slope must be a finite number, got {slope!r}")
     at = {"slope": float(slope)}
     return Activation(
-        partial(_leaky, **at), partial(_leaky_slope, **at), (0.0,), "leaky_relu",
-        partial(_leaky_second, **at), partial(_leaky_mu, **at),
+        _Bound(_leaky, **at), _Bound(_leaky_slope, **at), (0.0,), "leaky_relu",
+        _Bound(_leaky_second, **at), _Bound(_leaky_mu, **at),
     )  # fmt: skip
 
 
@@ -190,11 +204,11 @@ ACTIVATIONS: dict[str, Activation] = {
     for activation in (
         Activation(
             _identity, _one, (), "linear",
-            partial(_leaky_second, slope=1.0), partial(_leaky_mu, slope=1.0),
+            _Bound(_leaky_second, slope=1.0), _Bound(_leaky_mu, slope=1.0),
         ),
         Activation(
-            _relu, partial(_leaky_slope, slope=0.0), (0.0,), "relu",
-            partial(_leaky_second, slope=0.0), partial(_leaky_mu, slope=0.0),
+            _relu, _Bound(_leaky_slope, slope=0.0), (0.0,), "relu",
+            _Bound(_leaky_second, slope=0.0), _Bound(_leaky_mu, slope=0.0),
         ),
         leaky_relu(),
         Activation(np.tanh, _tanh_slope, (), "tanh"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rmt_vn.network import Network
+from rmt_vn.network import WEIGHTS, Network
 
 RNG = np.random.Generator | np.random.SeedSequence | int | None
 
@@ -30,8 +30,8 @@ def haar(n: int, columns: int | None = None, *, batch: tuple[int, ...] = (), rng
     ndarray, shape (*batch, n, k)
     """
     k = n if columns is None else columns
-    if not 1 <= k <= n:
-        raise ValueError(f"columns must be from 1 to the {n} rows, got {k}")
+    if not hasattr(k, "__index__") or not 1 <= k <= n:
+        raise ValueError(f"columns must be an integer from 1 to the {n} rows, got {k!r}")
     q, r = np.linalg.qr(np.random.default_rng(rng).standard_normal((*batch, n, k)))
     signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
     q *= signs[..., None, :]
@@ -50,6 +50,8 @@ def weight_matrices(
     -------
     ndarray, shape (*batch, n_out, n_in)
     """
+    if weights not in WEIGHTS:
+        raise ValueError(f"unknown weights {weights!r}; known: {', '.join(WEIGHTS)}")
     rng = np.random.default_rng(rng)
     if weights == "gaussian":
         w = rng.standard_normal((*batch, n_out, n_in))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 
 import numpy as np
 from scipy.optimize import brentq
@@ -15,8 +16,10 @@ from scipy.optimize import brentq
 from rmt_vn.activations import Activation
 from rmt_vn.network import Network
 
-LARGEST_VARIANCE = 1e6
+LARGEST_VARIANCE = 1e8
 _TINY_VARIANCE = 1e-12
+# Logarithmic growth below this is rounding error.
+_ROUNDING = 1e-14
 # |χ − 1| below this is "critical": σ_w = √2 in floating point must count as √2.
 _CRITICAL = 1e-9
 _LEGENDRE = np.polynomial.legendre.leggauss(16)
@@ -61,7 +64,7 @@ def gaussian_mean(
     function : callable
         f, from an array to an array of the same shape.
     variance : float
-        q, from 0 to 10⁶. At q = 0 the limit q → 0+.
+        q, from 0 to 10⁸. At q = 0 the limit q → 0+.
     kinks : tuple of float
         Where f is not smooth.
 
@@ -70,7 +73,7 @@ def gaussian_mean(
     ValueError
         If q is out of range or the average is not finite.
     """
-    q = _checked_variance("variance", variance)
+    q = _checked_variance("variance", variance, LARGEST_VARIANCE)
     if q == 0:
         tiny = np.finfo(float).tiny
         mean = float(np.mean(function(np.array([-tiny, tiny]))))
@@ -106,6 +109,8 @@ def layer_moments(network: Network, variance: float) -> tuple[float, float]:
     """(μ_1, μ_2): moments E D^{2k} of the entries of D_l at pre-activation variance q, dropout included."""
     keep = network.dropout or 1.0
     mu1, mu2 = (slope_moment(network.activation, variance, k) * keep ** (1 - 2 * k) for k in (1, 2))
+    if mu1 == 0:
+        raise ValueError(f"μ_1 = E φ′² is 0 for {network.activation.name} at variance {variance:g}; it must be > 0")
     return mu1, mu2
 
 
@@ -125,7 +130,7 @@ def length_map(network: Network, input_variance: float) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a variance leaves the range 0 to 10⁶ (where E φ² has no closed form).
+        If a variance leaves the range 0 to 10⁸ where E φ² has no closed form, or of doubles where it has.
     """
     signal = _checked_variance("input_variance", input_variance)
     step = partial(_next_variance, network)
@@ -142,13 +147,13 @@ def length_map(network: Network, input_variance: float) -> np.ndarray:
 def fixed_point(network: Network) -> MeanField:
     """q*, χ, μ_1, μ_2, the phase and the rate of a wide network.
 
-    q* is the fixed point that the length map q ↦ σ_w² E φ(√q z)² + σ_b² flows to from q = 1. Where every q is
-    fixed (ReLU with σ_w² = 2, say) it is 1.
+    q* is the first fixed point of the length map q ↦ σ_w² E φ(√q z)² + σ_b² on its way from q = 1, up where the map is
+    above q there, else down. Where every q is fixed (ReLU with σ_w² = 2, say) it is 1.
 
     Raises
     ------
     ValueError
-        If the variance grows without bound (ReLU with σ_w² > 2, linear with σ_w > 1).
+        If the variance grows without bound (ReLU with σ_w² > 2, linear with σ_w > 1), or if φ′ = 0 at q*.
 
     Examples
     --------
@@ -164,37 +169,63 @@ def fixed_point(network: Network) -> MeanField:
     return MeanField(q_star=q_star, chi=chi, mu1=mu1, mu2=mu2, phase=phase, rate=rate)
 
 
+def _signal(network: Network, q: float) -> float:
+    """E x² of the nodes behind pre-activations of variance q, dropout included."""
+    return second_moment(network.activation, q) / (network.dropout or 1.0)
+
+
 def _next_variance(network: Network, q: float) -> float:
-    keep = network.dropout or 1.0
-    return network.sigma_w**2 * second_moment(network.activation, q) / keep + network.sigma_b**2
+    return network.sigma_w**2 * _signal(network, q) + network.sigma_b**2
 
 
 def _variance_fixed_point(network: Network) -> float:
-    def log_growth(q: float) -> float:
-        growth = np.log(_next_variance(network, q) / q)
-        return 0.0 if abs(growth) < 1e-14 else float(growth)
+    if network.activation.is_homogeneous:
+        return _homogeneous_fixed_point(network)
 
-    here = log_growth(1.0)
-    if here == 0:
+    def log_growth(q: float) -> float:
+        return float(np.log(_next_variance(network, q) / q))
+
+    direction = np.sign(log_growth(1.0))
+    if direction == 0:
         return 1.0
-    # The map is monotone, so the flow from q = 1 stops at the first fixed point on its way.
-    floor = max(_next_variance(network, 0.0), _TINY_VARIANCE)
-    factor, end = (2.0, LARGEST_VARIANCE) if here > 0 else (0.5, floor)
-    near, far = 1.0, 1.0
+    # A map that starts above zero has a fixed point on the way down, however small; else zero is one.
+    starts_at_zero = _next_variance(network, 0.0) == 0
+    end = LARGEST_VARIANCE if direction > 0 else _TINY_VARIANCE if starts_at_zero else np.finfo(float).tiny
+    near = far = 1.0
     while far != end:
-        near, far = far, min(far * factor, end) if here > 0 else max(far * factor, end)
-        if log_growth(far) * here <= 0:
+        far = min(2 * far, end) if direction > 0 else max(far / 2, end)
+        growth = direction * log_growth(far)
+        if growth < -_ROUNDING:
             return float(np.exp(brentq(lambda s: log_growth(np.exp(s)), *np.log([near, far]), xtol=1e-15)))
-    if here < 0:
+        if growth > _ROUNDING:
+            near = far
+    if direction < 0:
         return 0.0
-    raise ValueError(
+    raise ValueError(f"{_describe(network)} the variance grows beyond {LARGEST_VARIANCE:g}; lower sigma_w")
+
+
+def _homogeneous_fixed_point(network: Network) -> float:
+    """q* = σ_b²/(1 − α) of the linear map q ↦ αq + σ_b²."""
+    bias = network.sigma_b**2
+    alpha = network.sigma_w**2 * _signal(network, 1.0)
+    if abs(alpha - 1) < _CRITICAL and bias == 0:
+        return 1.0
+    if alpha >= 1 - _ROUNDING:
+        raise ValueError(
+            f"{_describe(network)} the variance grows without bound; lower sigma_w, or give input_variance where a law "
+            "takes it"
+        )
+    return bias / (1 - alpha)
+
+
+def _describe(network: Network) -> str:
+    return (
         f"q* does not exist: with {network.activation.name}, sigma_w = {network.sigma_w:.6g} and "
-        f"sigma_b = {network.sigma_b:.6g} the variance grows without bound (beyond {LARGEST_VARIANCE:g}); "
-        "lower sigma_w, or give input_variance where a law takes it"
+        f"sigma_b = {network.sigma_b:.6g}"
     )
 
 
-def _checked_variance(name: str, value: float) -> float:
-    if not 0 <= value <= LARGEST_VARIANCE:
-        raise ValueError(f"{name} must be a number from 0 to {LARGEST_VARIANCE:g}, got {value!r}")
+def _checked_variance(name: str, value: float, largest: float = np.finfo(float).max) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= largest:
+        raise ValueError(f"{name} must be a number from 0 to {largest:g}, got {value!r}")
     return float(value)

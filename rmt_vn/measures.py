@@ -92,7 +92,7 @@ def participation_ratio(activations: ArrayLike) -> float:
     The effective dimension of the covariance; 1/VNI is the same of the correlation matrix. Parameters and errors as
     `vni`.
     """
-    deviations = _deviations(_checked_activations(activations))
+    deviations = _deviations(_checked_activations(activations), common_scale=True)
     if not deviations.any():
         raise ValueError(f"all {deviations.shape[1]} nodes are constant over the samples; at least one must vary")
     return float(jacobian_participation_ratio(deviations.T))
@@ -160,7 +160,7 @@ def _node_directions(array: np.ndarray, dead: str) -> np.ndarray:
     """The live nodes' deviations from their means as unit vectors, shape (live nodes, samples)."""
     if dead not in DEAD:
         raise ValueError(f"dead must be one of {', '.join(DEAD)}, got {dead!r}")
-    deviations = _deviations(array)
+    deviations = _deviations(array, common_scale=False)
     live = deviations.any(axis=0)
     n_dead = int(np.sum(~live))
     if n_dead == array.shape[1] or (n_dead and dead == "raise"):
@@ -171,14 +171,13 @@ def _node_directions(array: np.ndarray, dead: str) -> np.ndarray:
     return _unit_rows(deviations.T[live])
 
 
-def _deviations(array: np.ndarray) -> np.ndarray:
-    """Deviations of the nodes from their means, up to one common factor; exactly zero for a constant node."""
+def _deviations(array: np.ndarray, *, common_scale: bool) -> np.ndarray:
+    """Deviations of the nodes from their means, up to a factor (of each or of all); zero for a constant node."""
     # Taken from the first sample before the mean: a constant column gives zero, not the mean's rounding error. Halved
     # and scaled to at most one, because differences and sums of finite numbers may overflow.
     shifted = array / 2 - array[0] / 2
-    largest = np.abs(shifted).max()
-    if largest > 0:
-        shifted /= largest
+    largest = np.abs(shifted).max(axis=None if common_scale else 0)
+    shifted /= np.where(largest > 0, largest, 1.0)
     return shifted - shifted.mean(axis=0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Self
@@ -17,6 +17,7 @@ from rmt_vn.activations import Activation
 
 WEIGHTS = ("gaussian", "orthogonal")
 _WIDEST = 10**9
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,23 @@ class Network:
         return len(self.widths) - 1
 
     @property
+    def live_probability(self) -> float | None:
+        """Probability that a node is alive where D_l is a random mask: linear and ReLU networks. None for the others.
+
+        The signs of a ReLU network's h are independent fair coins, with or without biases; dropout is one more coin.
+        """
+        coins = {activations.get("linear"): 1.0, activations.get("relu"): 0.5}
+        coin = coins.get(self.activation)
+        return None if coin is None else coin * (self.dropout or 1.0)
+
+    @property
     def s1(self) -> int:
         """First S-transform coefficient of W Wᵀ: −1 Gaussian, 0 orthogonal."""
         return -1 if self.weights == "gaussian" else 0
 
 
-def _checked_widths(widths: Iterable[int]) -> tuple[int, ...]:
-    if isinstance(widths, str) or not isinstance(widths, Iterable):
+def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    if isinstance(widths, (str, bytes)) or not isinstance(widths, (Sequence, np.ndarray)):
         raise TypeError(f"widths must be a sequence of integers (n_0, …, n_L), got {widths!r}")
     checked = tuple(widths)
     for kind in set(map(type, checked)):
@@ -120,7 +131,11 @@ def _checked_widths(widths: Iterable[int]) -> tuple[int, ...]:
 def _checked_number(name: str, value: object, valid: str, is_valid: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number {valid}, got {value!r}")
-    number = float(value)
-    if not (math.isfinite(number) and is_valid(number)):
-        raise ValueError(f"{name} must be a finite number {valid}, got {number!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    # At most 1e100, because the square must be a double too.
+    if not (number <= _LARGEST and is_valid(number)):
+        raise ValueError(f"{name} must be a number {valid} and at most {_LARGEST:g}, got {value!r}")
     return number

@@ -9,8 +9,6 @@ import numpy as np
 from rmt_vn.laws.spherical import log_gaussian_step, mean_sech_distance, mean_square_correlation
 from rmt_vn.network import Network
 
-# Probability that φ′ is not zero, for the activations whose D_l is a random mask.
-COVERED = {"linear": 1.0, "relu": 0.5}
 _BLOCK = 2048
 
 
@@ -53,26 +51,18 @@ def exact_vni_complement(network: Network) -> float:
     return float(others * mean_sech_distance(lambda nu: _log_factor(network, nu)))
 
 
-def live_probability(network: Network) -> float:
-    """Probability that an entry of D_l is not zero.
-
-    Raises
-    ------
-    ValueError
-        For an activation that S3 does not cover.
-    """
-    live = COVERED.get(network.activation.name)
-    if live is None:
+def _covered_probability(network: Network) -> float:
+    if network.live_probability is None:
         raise ValueError(
-            f"S3 is exact for 'linear' and 'relu' only, got {network.activation.name!r}; "
+            f"S3 is exact for 'linear' and 'relu' only, got {network.activation!r}; "
             "for other activations use S4, laws.approximate_vni(network)"
         )
-    return live * (network.dropout or 1.0)
+    return network.live_probability
 
 
 def _self_and_others(network: Network) -> tuple[float, float]:
     """E[1/k] and 1 − E[1/k] over the number k ≥ 1 of live nodes in the last layer, neither by subtraction."""
-    probability = live_probability(network)
+    probability = _covered_probability(network)
     width = network.widths[-1]
     if probability == 1:
         return 1 / width, (width - 1) / width
@@ -82,7 +72,7 @@ def _self_and_others(network: Network) -> tuple[float, float]:
 
 def _log_factor(network: Network, nu: np.ndarray) -> np.ndarray:
     """ln M(ν) = Σ_l ln m_l(ν). The inputs are never masked."""
-    probability = live_probability(network)
+    probability = _covered_probability(network)
     total = _log_step(network.widths[:2], 1.0, network.weights, nu)
     for shape, count in network.hidden_shapes.items():
         total = total + count * _log_step(shape, probability, network.weights, nu)

@@ -23,7 +23,7 @@ def first_order_vni(network: Network) -> float:
     Examples
     --------
     >>> from rmt_vn import Network
-    >>> first_order_vni(Network.uniform(100, 50, activation="linear"))
+    >>> round(first_order_vni(Network.uniform(100, 50, activation="linear")), 12)
     0.51
     """
     spread = (slope_ratio(network) - 1) * sum(1 / width for width in network.widths[1:])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmt_vn.ensembles import RNG
-from rmt_vn.laws.exact import COVERED
 from rmt_vn.measures import jacobian_correlation, jacobian_vni
 from rmt_vn.network import Network
 from rmt_vn.samplers.chain import chain_correlation, chain_vni
@@ -79,7 +78,7 @@ def sample_vni(
             jacobian_vni(last_of(walk_jacobian(network, size, rng=rng, input_variance=input_variance)).jacobian)
             for size in block_sizes(n_samples, _BLOCK_FLOATS // max(network.widths) ** 2)
         )
-    elif network.activation.name in COVERED:
+    elif network.live_probability is not None:
         blocks = (chain_vni(network, size, rng) for size in block_sizes(n_samples, _CHAIN_BLOCK))
     else:
         blocks = (
@@ -111,7 +110,7 @@ def sample_correlation(
     if network.widths[-1] < 2:
         raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network.widths[-1]}")
     rng = np.random.default_rng(rng)
-    if _chosen_method(method) == "chain" and network.activation.name in COVERED:
+    if _chosen_method(method) == "chain" and network.live_probability is not None:
         walks = (chain_correlation(network, size, rng) for size in block_sizes(n_samples, _CHAIN_BLOCK))
         return np.concatenate(list(walks))
     if method == "jacobian":

@@ -32,7 +32,12 @@ def haar(n: int, columns: int | None = None, *, batch: tuple[int, ...] = (), rng
     k = n if columns is None else columns
     if not hasattr(k, "__index__") or not 1 <= k <= n:
         raise ValueError(f"columns must be an integer from 1 to the {n} rows, got {k!r}")
-    q, r = np.linalg.qr(np.random.default_rng(rng).standard_normal((*batch, n, k)))
+    return orthonormal_columns(np.random.default_rng(rng).standard_normal((*batch, n, k)))
+
+
+def orthonormal_columns(matrices: np.ndarray) -> np.ndarray:
+    """Gram–Schmidt of the columns, by QR, with R's diagonal made positive. Shape (..., n, k), k ≤ n, as given."""
+    q, r = np.linalg.qr(matrices)
     signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
     q *= signs[..., None, :]
     return q

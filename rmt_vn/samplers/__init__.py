@@ -3,9 +3,9 @@
 =======================  =========================  =================================================================
 what                     plain (the oracle)         fast
 =======================  =========================  =================================================================
-VNI of the Jacobian      "jacobian": multiply the   "chain": two nodes only. Linear and ReLU: one number walks on the
+VNI of the Jacobian      "jacobian": multiply the   "chain": a few nodes. Linear and ReLU: one number walks on the
                          matrices, O(N³) a layer    hyperbolic plane, O(1) a layer whatever the width. Other
-                                                    activations: two rows of J, O(N) a layer
+                                                    activations: some rows of J, O(N) a layer
 activations of inputs    "weights": draw W_l        "gram": given the inputs' Gram matrix, h has n independent columns
                                                     N(0, K); no weight is ever drawn
 =======================  =========================  =================================================================

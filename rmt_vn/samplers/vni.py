@@ -10,13 +10,15 @@ from rmt_vn.ensembles import RNG
 from rmt_vn.measures import jacobian_correlation, jacobian_vni
 from rmt_vn.network import Network
 from rmt_vn.samplers.chain import chain_correlation, chain_vni
-from rmt_vn.samplers.forward import block_sizes, last_of
+from rmt_vn.samplers.forward import block_sizes, check_input_variance, last_of
 from rmt_vn.samplers.jacobian import walk_jacobian
-from rmt_vn.samplers.pair import pair_rows, pair_vni
+from rmt_vn.samplers.rows import rows_vni, sample_rows
 
 # Floats per block of samples: what one block works on stays within the cache (chain) or within tens of MB.
 _CHAIN_BLOCK = 4096
 _BLOCK_FLOATS = 2**21
+# Rows of the Jacobian that the chain follows where φ is neither linear nor ReLU: 120 pairs for the price of a few.
+_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ def sample_vni(
         Number of random networks (of independent walks, for the chain), at least 2.
     rng : seed or Generator
     method : {"auto", "jacobian", "chain"}
-        "jacobian" multiplies the matrices, with D_l from a forward pass at a random input. "chain" follows two nodes
-        only: for the networks S3 covers (linear, ReLU, dropout) at a cost per layer that does not depend on the width,
-        each sample being the mean over the walk's last angle; for others at O(N) a layer. "auto" is "chain".
+        "jacobian" multiplies the matrices, with D_l from a forward pass at a random input. "chain" follows a few nodes
+        only: for linear and ReLU networks two, at a cost per layer that does not depend on the width, each sample being
+        the mean over the walk's last angle; for others sixteen, at O(N) a layer. "auto" is "chain".
     input_variance : float, optional
         ‖x_0‖²/n_0 of the forward pass; by default that whose pre-activations have variance q*. Linear and ReLU networks
         do not need it.
@@ -71,6 +73,7 @@ def sample_vni(
     True
     """
     n_samples = _checked_count("n_samples", n_samples, least=2)
+    check_input_variance(input_variance)
     rng = np.random.default_rng(rng)
     method = _chosen_method(method)
     if method == "jacobian":
@@ -82,8 +85,8 @@ def sample_vni(
         blocks = (chain_vni(network, size, rng) for size in block_sizes(n_samples, _CHAIN_BLOCK))
     else:
         blocks = (
-            pair_vni(*pair_rows(network, size, rng, input_variance, live=True))
-            for size in block_sizes(n_samples, _BLOCK_FLOATS // sum(network.widths))
+            rows_vni(*sample_rows(network, size, _ROWS, rng, input_variance, live=True))
+            for size in block_sizes(n_samples, _BLOCK_FLOATS // (_ROWS * sum(network.widths)))
         )
     values = np.concatenate(list(blocks))
     stderr = float(values.std(ddof=1) / np.sqrt(n_samples))
@@ -98,7 +101,7 @@ def sample_correlation(
     method: str = "auto",
     input_variance: float | None = None,
 ) -> np.ndarray:
-    """Correlations ρ of two nodes of the last layer, one pair from each of n_samples random networks.
+    """Correlations ρ of the pre-activations of two nodes of the last layer, a pair from each of n_samples networks.
 
     Parameters as `sample_vni`; the last layer must have at least two nodes.
 
@@ -107,6 +110,7 @@ def sample_correlation(
     ndarray, shape (n_samples,)
     """
     n_samples = _checked_count("n_samples", n_samples, least=1)
+    check_input_variance(input_variance)
     if network.widths[-1] < 2:
         raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network.widths[-1]}")
     rng = np.random.default_rng(rng)
@@ -114,16 +118,18 @@ def sample_correlation(
         walks = (chain_correlation(network, size, rng) for size in block_sizes(n_samples, _CHAIN_BLOCK))
         return np.concatenate(list(walks))
     if method == "jacobian":
-        blocks = (
+        pairs = (
             last_of(walk_jacobian(network, size, rng=rng, input_variance=input_variance)).rows[:, :2]
             for size in block_sizes(n_samples, _BLOCK_FLOATS // max(network.widths) ** 2)
         )
     else:
-        blocks = (
-            pair_rows(network, size, rng, input_variance, live=False)[0]
+        pairs = (
+            sample_rows(network, size, 2, rng, input_variance, live=False)[0]
             for size in block_sizes(n_samples, _BLOCK_FLOATS // sum(network.widths))
         )
-    return np.concatenate([jacobian_correlation(rows)[:, 0, 1] for rows in blocks])
+    correlations = np.concatenate([jacobian_correlation(rows)[:, 0, 1] for rows in pairs])
+    # The sign of a row of W_L is a fair coin, but for the condition that layer L is alive, which is about D_L.
+    return correlations * rng.choice([-1.0, 1.0], n_samples)
 
 
 def _chosen_method(method: str) -> str:

@@ -144,6 +144,19 @@ def length_map(network: Network, input_variance: float) -> np.ndarray:
     return q
 
 
+def varies_along_depth(network: Network, input_variance: float | None) -> bool:
+    """Whether μ_k change from layer to layer: if an input variance is given, and φ is not homogeneous.
+
+    Raises
+    ------
+    ValueError
+        If `input_variance` is neither None nor a number ≥ 0.
+    """
+    if input_variance is not None:
+        _checked_variance("input_variance", input_variance)
+    return input_variance is not None and not network.activation.is_homogeneous
+
+
 def fixed_point(network: Network) -> MeanField:
     """q*, χ, μ_1, μ_2, the phase and the rate of a wide network.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmt_vn.laws.universal import moments_variance
-from rmt_vn.mean_field import layer_moments, length_map
+from rmt_vn.mean_field import layer_moments, length_map, varies_along_depth
 from rmt_vn.network import Network
 
 
@@ -31,7 +31,7 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
     ValueError
         If μ_1 is needed at a q* that does not exist, or a variance is out of range.
     """
-    if input_variance is None or network.activation.is_homogeneous:
+    if not varies_along_depth(network, input_variance):
         chi = np.full(network.depth, layer_moments(network, moments_variance(network))[0])
     else:
         chi = np.array([layer_moments(network, q)[0] for q in length_map(network, input_variance)])

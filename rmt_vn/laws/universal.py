@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rmt_vn.laws.spherical import mean_sech_distance, mean_square_correlation
-from rmt_vn.mean_field import fixed_point, layer_moments, length_map
+from rmt_vn.mean_field import fixed_point, layer_moments, length_map, varies_along_depth
 from rmt_vn.network import Network
 
 # Rows of t at a time: bounds the memory of the (rows × nodes) integrand to some MB.
@@ -73,7 +73,7 @@ def effective_depth(network: Network, *, input_variance: float | None = None) ->
     >>> effective_depth(Network.uniform(100, 50, activation="linear"))
     0.5
     """
-    if input_variance is None or network.activation.is_homogeneous:
+    if not varies_along_depth(network, input_variance):
         ratio = slope_ratio(network)
         hidden = sum(
             count * layer_depth(*shape, network.weights, ratio) for shape, count in network.hidden_shapes.items()

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from rmt_vn.laws.universal import layer_depth, universal_vni, universal_vni_complement
-from rmt_vn.mean_field import gaussian_mean, length_map, second_moment
+from rmt_vn.mean_field import gaussian_mean, length_map, second_moment, varies_along_depth
 from rmt_vn.network import Network
 
 
@@ -40,9 +40,8 @@ def wide_input_vni(network: Network, input_variance: float = 1.0) -> np.ndarray:
         If the network is not covered, or a variance is out of range.
     """
     _check_covered(network)
-    if network.activation.is_homogeneous:
-        c = np.ones(network.depth)
-    else:
+    c = np.ones(network.depth)
+    if varies_along_depth(network, input_variance):
         c = np.array([_linear_share(network, q) for q in length_map(network, input_variance)])
     vni = np.empty(network.depth)
     depth = 0.0

@@ -21,7 +21,7 @@ SIGMA_W = {"linear": 1.0, "relu": 2**0.5, "tanh": 1.5, "hard_tanh": 1.5, "sin": 
 
 PRESETS = {
     "quick": {"width": 64, "depths": [2, 5, 12, 30, 75, 190], "n_samples": 16, "replicates": 6},
-    "paper": {"width": 200, "depths": [2, 5, 12, 30, 75, 190, 480, 1200], "n_samples": 10, "replicates": 16},
+    "paper": {"width": 100, "depths": [2, 5, 12, 30, 75, 190, 480, 1200], "n_samples": 20, "replicates": 8},
 }
 
 

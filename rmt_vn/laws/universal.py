@@ -107,8 +107,8 @@ def approximate_vni(network: Network, *, input_variance: float | None = None) ->
     """1/n_L + (1 − 1/n_L) R(t): S4 at a finite width, for any activation and either weight family.
 
     An approximation: at fixed t, R is off by a few 1/N of itself (about 1/N linear, 3/N hard-tanh with Haar weights),
-    and where φ has flat parts, 1/n_L counts all nodes and not the live ones. S3 is exact where it applies. Parameters and
-    errors as `effective_depth`.
+    and where φ has flat parts, 1/n_L counts all nodes and not the live ones. S3 is exact where it applies. Parameters
+    and errors as `effective_depth`.
     """
     alone = 1 / network.widths[-1]
     return float(alone + (1 - alone) * universal_vni(effective_depth(network, input_variance=input_variance)))

@@ -46,7 +46,7 @@ def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], n_sam
         for depth, mean, stderr in zip(depths, estimate.mean, estimate.stderr, strict=True)
     ]
     names = ("activation", "weights", "width", "depth", "t", "mean_square_correlation", "stderr")
-    t = np.geomspace(0.01, 20, 200)
+    t = np.geomspace(0.008, 30, 200)
     return {
         "samples": table(names, rows),
         "theory": {"t": t, "universal": laws.universal_vni(t), "first_order": t},
@@ -108,7 +108,7 @@ def draw(tables: dict) -> Figure:
     axes.set(
         xlabel="effective depth $t$",
         ylabel="mean squared correlation of nodes\n$(\\mathrm{VNI} - 1/N)/(1 - 1/N)$",
-        xlim=(0.01, 20),
+        xlim=(0.008, 30),
         ylim=(0, 1.02),
     )
     return figure

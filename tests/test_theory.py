@@ -1,0 +1,92 @@
+"""The derivations as a whole: none is missing, the command tells of failures, the document is what they say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import theory
+from rmt_vn import laws
+from theory import __main__ as command
+from theory.derivation import Claim, Derivation
+
+ROOT = Path(__file__).parents[1]
+
+# Where each law is derived. A test in test_theory_algebra.py or test_theory_analysis.py holds the two together.
+DERIVED_IN = {
+    "annealed_participation": "moments",
+    "approximate_vni": "diffusion",
+    "effective_depth": "diffusion",
+    "exact_vni": "exact",
+    "exact_vni_complement": "exact",
+    "first_order_vni": "moments",
+    "gradient_growth": "gradients",
+    "layer_depth": "diffusion",
+    "log_trace_moments": "wick",
+    "universal_vni": "diffusion",
+    "universal_vni_complement": "exact",
+    "wide_input_vni": "wide_inputs",
+}
+
+
+def test_every_law_has_a_derivation_and_meets_it():
+    assert set(DERIVED_IN) == set(laws.__all__)
+    assert set(DERIVED_IN.values()) <= set(theory.NAMES)
+    meetings = "".join(
+        (ROOT / "tests" / f"test_theory_{part}.py").read_text("utf-8") for part in ("algebra", "analysis")
+    )
+    assert [law for law in laws.__all__ if f"{law}(" not in meetings] == []
+
+
+def test_every_module_is_run():
+    modules = {path.stem for path in (ROOT / "theory").glob("*.py")} - {"__init__", "__main__", "derivation"}
+    assert modules == set(theory.NAMES)
+
+
+def test_document_is_what_the_derivations_say():
+    derivations = {name: theory.load(name).derive() for name in theory.NAMES}
+    committed = (ROOT / "theory" / "README.md").read_text("utf-8")
+    assert command.document(derivations) == committed, "stale: run python -m theory --markdown theory/README.md"
+
+
+def test_one_derivation_with_its_steps():
+    done = subprocess.run([sys.executable, "-m", "theory", "indicator"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Question." in done.stdout and "1. " in done.stdout
+    assert "proved" in done.stdout and "residual 0" in done.stdout
+
+
+def run(capsys, *arguments):
+    """Exit code and the lines on standard error."""
+    try:
+        code = command.main(list(arguments))
+    except SystemExit as stop:
+        code = stop.code
+    return code, capsys.readouterr().err.splitlines()
+
+
+def test_unknown_names_and_files_that_cannot_be_written(capsys, tmp_path):
+    code, lines = run(capsys, "wik")
+    assert code == 2 and len(lines) == 1 and "'wik'" in lines[0] and "'wick'" in lines[0]
+    code, lines = run(capsys, "--markdown", str(tmp_path / "none" / "README.md"))
+    assert code == 2 and len(lines) == 1 and "none" in lines[0]
+    code, lines = run(capsys, "wick", "--markdown", str(tmp_path / "README.md"))
+    assert code == 2 and len(lines) == 1
+
+
+@pytest.mark.parametrize("fails", ["claim", "step"])
+def test_a_failure_is_named_and_the_exit_code_is_not_zero(capsys, monkeypatch, fails):
+    honest = theory.load("gradients").derive()
+
+    def derive():
+        if fails == "step":
+            raise ArithmeticError("this step does not go through")
+        wrong = Claim("two and two are five", honest.claims[0].stated, honest.claims[0].stated + 1)
+        return Derivation("Wrong on purpose", honest.steps, (wrong,))
+
+    monkeypatch.setattr(theory.load("gradients"), "derive", derive)
+    code, lines = run(capsys, "gradients")
+    assert code == 1
+    told = {"claim": "two and two are five", "step": "this step does not go through"}[fails]
+    assert any("FAILED: gradients" in line and told in line for line in lines)

@@ -1,0 +1,248 @@
+"""The derivations that need analysis: claims hold, controls fail, and the laws of `rmt_vn` meet them."""
+
+from itertools import pairwise
+
+import mpmath as mp
+import numpy as np
+import pytest
+import sympy as sp
+from scipy import stats
+
+import theory
+from rmt_vn import Network, laws
+from rmt_vn.laws.spherical import log_gaussian_step, mehler_fock_density
+from rmt_vn.samplers import sample_correlation
+from theory import correlation, diffusion, exact, wide_inputs
+
+NAMES = ("diffusion", "exact", "correlation", "wide_inputs")
+PROMISED = 1e-10  # relative, by the docstrings of the laws
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_claim_holds_and_no_other_does(name):
+    for claim in theory.load(name).derive().claims:
+        assert claim.holds, claim.statement
+        assert not claim.perturbed().holds, f"the control of this claim holds: {claim.statement}"
+
+
+def mean_vni(width, complement):
+    """1/n_L + (1 − 1/n_L)(1 − S)."""
+    return 1 / width + (1 - 1 / width) * (1 - float(complement))
+
+
+# S4.
+
+
+@pytest.mark.parametrize("t", [1e-4, 0.03, 1.0, 7.0, 60.0])
+def test_universal_law_meets_its_integral(t):
+    complement = exact.universal_complement(mp.mpf(t))
+    assert laws.universal_vni(t) == pytest.approx(float(1 - complement), rel=PROMISED)
+    assert laws.universal_vni_complement(t) == pytest.approx(float(complement), rel=PROMISED)
+
+
+def test_universal_law_starts_as_the_series():
+    # The error of the series to t^5 falls as t^6: halving t divides it by nearly 64.
+    series = sp.lambdify(diffusion.t, diffusion.moment_series(diffusion.rho**2, 5), "mpmath")
+    errors = [abs(1 - exact.universal_complement(t) - series(t)) for t in (mp.mpf("0.004"), mp.mpf("0.002"))]
+    assert 55 < errors[0] / errors[1] < 73
+    assert laws.universal_vni(1e-4) == pytest.approx(float(series(mp.mpf("1e-4"))), rel=PROMISED)
+    assert laws.universal_vni(0) == 0
+
+
+def test_universal_law_ends_as_the_tail():
+    h0 = exact.h_hat().subs(exact.nu, 0)
+    constant = float(diffusion.tail_constant(h0))
+    ratios = [laws.universal_vni_complement(t) * t**1.5 * np.exp(t / 8) / constant for t in (1000.0, 2000.0)]
+    # The correction is of order 1/t: extrapolated once, what is left is of order 1/t².
+    assert 2 * ratios[1] - ratios[0] == pytest.approx(1, abs=1e-3)
+    assert abs(ratios[1] - 1) < 0.03
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(50, 50), (20, 80), (80, 20)])
+def test_a_layer_adds_the_depth_derived(n_in, n_out):
+    mu1, mu2 = 0.6, 0.45
+    values = {diffusion.mu1: mu1, diffusion.mu2: mu2}
+    gaussian = diffusion.gaussian_layer_depth(sp.Integer(n_in)).subs(values)
+    haar = diffusion.haar_layer_depth(sp.Integer(n_in), sp.Integer(n_out)).subs(values)
+    ratio = mu2 / mu1**2
+    assert laws.layer_depth(n_in, n_out, "gaussian", ratio) == pytest.approx(float(gaussian))
+    assert laws.layer_depth(n_in, n_out, "orthogonal", ratio) == pytest.approx(float(haar))
+
+
+@pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
+def test_effective_depth_and_its_vni_meet_the_derivation(weights):
+    widths = (12, 30, 20, 40)
+    depth = sp.Integer(0)
+    for layer, (n_in, n_out) in enumerate(pairwise(widths)):
+        moments = {diffusion.mu1: 1, diffusion.mu2: 1} if layer == 0 else {diffusion.mu1: 0.5, diffusion.mu2: 0.5}
+        step = diffusion.gaussian_layer_depth(sp.Integer(n_in))
+        if weights == "orthogonal":
+            step = diffusion.haar_layer_depth(sp.Integer(n_in), sp.Integer(n_out))
+        depth += step.subs(moments)
+    network = Network(widths, activation="relu", weights=weights)
+    assert laws.effective_depth(network) == pytest.approx(float(depth))
+    complement = exact.universal_complement(mp.mpf(float(depth)))
+    assert laws.approximate_vni(network) == pytest.approx(mean_vni(widths[-1], complement), rel=PROMISED)
+
+
+# S3.
+
+
+def test_gaussian_step_meets_its_transform():
+    rng = np.random.default_rng(1)
+    transform = sp.lambdify((exact.n, exact.nu), exact.gaussian_transform(), "mpmath")
+    for n, nu in zip(rng.integers(2, 200, 20), rng.uniform(0, 12, 20), strict=True):
+        with mp.workdps(30):
+            derived = mp.log(transform(mp.mpf(int(n)), mp.mpf(nu)).real)
+        assert log_gaussian_step(int(n), nu) == pytest.approx(float(derived), rel=1e-12)
+
+
+def test_inversion_density_meets_its_derivation():
+    derived = sp.lambdify(exact.nu, exact.plancherel_weight()[0] * exact.h_hat(), "mpmath")
+    for nu in (0.01, 0.7, 3.0, 11.0):
+        assert mehler_fock_density(np.array(nu)) == pytest.approx(float(derived(mp.mpf(nu)).real), rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 1000])
+def test_one_layer_gives_one_over_n(n):
+    # VNI of a last layer of m nodes over n inputs: 1/m + (1 − 1/m)/n.
+    derived = 1 - exact.one_layer_integral().subs(exact.n, n)
+    vni = laws.exact_vni(Network((n, 7), activation="linear"))
+    assert vni == pytest.approx(float(sp.Rational(1, 7) + sp.Rational(6, 7) * derived), rel=PROMISED)
+
+
+def test_two_layers_of_width_two_give_the_logarithm():
+    derived = 1 - exact.two_layers_of_width_two()
+    assert laws.exact_vni(Network.uniform(2, 2, activation="linear")) == pytest.approx(float((1 + derived) / 2))
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 3), (3, 5), (9, 4)])
+def test_two_layers_meet_the_chain_of_conditional_moments(first, second):
+    complement = exact.chain_of_two(first, lambda square: exact.conditional_complement(second, square))
+    vni = laws.exact_vni(Network((first, second, 6), activation="linear"))
+    assert vni == pytest.approx(mean_vni(6, complement), rel=PROMISED)
+
+
+def test_three_layers_meet_the_chain_of_conditional_moments():
+    network = Network((6, 2, 4, 5), activation="linear")
+    complement = exact.chain_of_three(6, 4)
+    assert laws.exact_vni(network) == pytest.approx(mean_vni(5, complement), rel=PROMISED)
+    assert laws.exact_vni_complement(network) == pytest.approx(0.8 * float(complement), rel=PROMISED)
+
+
+def test_a_widening_haar_layer_meets_the_law_of_a_truncated_matrix():
+    vni = laws.exact_vni(Network((3, 6), activation="linear", weights="orthogonal"))
+    assert vni == pytest.approx(mean_vni(6, exact.truncated_haar_complement()), rel=PROMISED)
+
+
+def test_relu_meets_the_masked_chain():
+    n_hidden, n_last = 4, 3
+    weight = [sp.binomial(n_hidden, k) / sp.Integer(2**n_hidden - 1) for k in range(2, n_hidden + 1)]
+    steps = range(2, n_hidden + 1)
+
+    def last(square):
+        return sum(w * exact.conditional_complement(k, square) for w, k in zip(map(float, weight), steps, strict=True))
+
+    alone = sum(sp.binomial(n_last, k) / sp.Integer(7) / k for k in (1, 2, 3))  # E[1/k | k ≥ 1], k ~ Bin(3, 1/2)
+    derived = float(alone) + float(1 - alone) * (1 - float(exact.chain_of_two(3, last)))
+    assert laws.exact_vni(Network((3, n_hidden, n_last), activation="relu")) == pytest.approx(derived, rel=PROMISED)
+
+
+def test_wide_networks_reach_the_limit_at_the_rate_derived():
+    # L layers of width N = L/t: ln M = −(ν²+¼)t/2 (1 + 3/(2N)), so the depth is t(1 + 3/(2N)) up to 1/N².
+    series = exact.log_transform_series(2)
+    correction = sp.simplify(series.coeff(exact.n, -2) / series.coeff(exact.n, -1))
+    errors = []
+    for width in (100, 200):
+        vni = laws.exact_vni(Network.uniform(width, width, activation="linear"))
+        pair = (vni - 1 / width) / (1 - 1 / width)
+        errors.append(pair - laws.universal_vni(1 + float(correction) / width))
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)
+
+
+# The law of ρ.
+
+
+def test_density_is_positive_and_normal_at_first():
+    for t, y in ((0.05, 0.1), (0.8, 2.0), (5.0, 6.0)):
+        spectral = correlation.density(mp.mpf(y), correlation.diffusion_transform(mp.mpf(t)))
+        assert spectral > 0
+        assert float(correlation.positive_density(mp.mpf(y), mp.mpf(t)) / spectral) == pytest.approx(1, rel=1e-15)
+    t, z = mp.mpf("1e-4"), mp.mpf("1.3")
+    scaled = mp.sqrt(t) * correlation.positive_density(mp.sqrt(t) * z, t)
+    early = correlation.small_depth_density(2).subs({correlation.t: 1e-4, correlation.z: 1.3})
+    assert float(scaled / mp.npdf(z)) == pytest.approx(float(early), abs=1e-11)
+
+
+def test_density_ends_as_derived():
+    y = mp.mpf("0.7")
+    shape = mp.cosh(y) * mp.hyp2f1(0.25, 0.25, 0.5, -(mp.sinh(y) ** 2)) * float(correlation.late_density_constant())
+    late = [correlation.density(y, correlation.diffusion_transform(t)) * t**1.5 * mp.exp(t / 8) for t in (400, 800)]
+    ratios = [value / shape for value in late]
+    assert float(2 * ratios[1] - ratios[0]) == pytest.approx(1, abs=3e-3)
+
+
+def test_second_and_fourth_moments_of_the_density():
+    t = mp.mpf("0.8")
+    y = np.arange(0.1, 7.0, 0.2)  # midpoints: the trapezoid rule errs by e^{−π²/0.2}
+    weight = np.array([0.4 * correlation.positive_density(mp.mpf(v), t) for v in y], dtype=float)
+    mean, fourth = weight @ np.tanh(y) ** 2, weight @ np.tanh(y) ** 4
+    assert laws.universal_vni(0.8) == pytest.approx(float(mean), rel=1e-8)
+    slope = wide_inputs.universal_slope(t)
+    assert (3 * laws.universal_vni(0.8) + float(slope) - 1) / 2 == pytest.approx(float(fourth), rel=1e-8)
+
+
+def test_samples_have_the_exact_law():
+    # At 6 values of |y|, a binomial proportion within 4.5 standard errors; a network one layer deeper is told apart.
+    network, n_samples = Network.uniform(8, 3, activation="linear"), 40_000
+    y = np.abs(np.arctanh(sample_correlation(network, n_samples, rng=7)))
+    where = np.linspace(0.1, 1.1, 6)
+
+    def worst(depth):
+        within = [correlation.probability_within(mp.mpf(w), lambda v: exact.factor(8, v) ** depth) for w in where]
+        p = np.array(within, dtype=float)
+        counts = (y[:, None] < where).sum(axis=0)
+        return np.max(np.abs(counts - n_samples * p) / np.sqrt(n_samples * p * (1 - p)))
+
+    assert worst(3) < stats.norm.isf(1e-5 / 2)
+    assert worst(4) > 10
+
+
+# S7.
+
+
+@pytest.mark.parametrize("name", ["erf", "sin", "linear"])
+def test_wide_inputs_meet_the_two_flows(name):
+    widths, sigma_w = (10, 15, 12, 20), 1.4
+    share = sp.lambdify(wide_inputs.q, wide_inputs.linear_share(name))
+    second = sp.lambdify(wide_inputs.q, wide_inputs.second_moment(name))
+    q, shares = sigma_w**2, []
+    for _ in widths[1:]:
+        shares.append(mp.mpf(float(share(q))))
+        q = sigma_w**2 * float(second(q))
+    flows = wide_inputs.two_flows(widths[:-1], shares)
+    derived = [mean_vni(n, 1 - flow) for n, flow in zip(widths[1:], flows, strict=True)]
+    network = Network(widths, activation=name, sigma_w=sigma_w)
+    assert laws.wide_input_vni(network, 1.0) == pytest.approx(derived, rel=1e-9)
+
+
+def test_wide_inputs_of_a_linear_network_follow_the_universal_law():
+    network = Network.uniform(50, 20, activation="linear")
+    assert laws.wide_input_vni(network)[-1] == pytest.approx(laws.approximate_vni(network), rel=1e-12)
+
+
+def test_chaotic_networks_stop_at_the_balance():
+    # 1 − c² is not small here, so not the flow's balance but the map's: c²R(R⁻¹(v) + 1/N) = v.
+    width, sigma_w = 400, 2.0
+    vni = laws.wide_input_vni(Network.uniform(width, 60, activation="erf", sigma_w=sigma_w))
+    assert vni[-1] == pytest.approx(vni[-2], rel=1e-9)
+    second, share = (
+        sp.lambdify(wide_inputs.q, f("erf")) for f in (wide_inputs.second_moment, wide_inputs.linear_share)
+    )
+    q = 1.0
+    for _ in range(200):
+        q = sigma_w**2 * float(second(q))
+    remaining = (vni[-1] - 1 / width) / (1 - 1 / width)
+    c = float(share(q))
+    next_one = c**2 * wide_inputs.universal(wide_inputs.depth_of(mp.mpf(remaining)) + mp.mpf(1) / width)
+    assert remaining == pytest.approx(float(next_one), rel=1e-9)

@@ -1,0 +1,153 @@
+"""The command line: ``python -m theory [NAME …] [--markdown FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import re
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+import mpmath
+import sympy as sp
+
+import theory
+from theory.derivation import CHECKED, Claim, Derivation
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m theory",
+        description="Run the derivations: for each, the claims, whether proved (the difference simplifies to zero) or "
+        "checked numerically (to 30 digits), and the residual. With names, show those with their steps.",
+        epilog="examples:\n"
+        "  python -m theory                              all of them, a minute or so\n"
+        "  python -m theory wick                         one, with its steps\n"
+        "  python -m theory --markdown theory/README.md  the document",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"derivations to show: {', '.join(theory.NAMES)}")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the whole as a document with formulas")
+    return parser
+
+
+def report(claim: Claim) -> str:
+    """One line: how the claim fared, its statement, its residual."""
+    residual = claim.residual
+    shown = mpmath.nstr(residual, 2) if claim.kind == CHECKED else str(residual)
+    return f"  {claim.kind if claim.holds else 'FAILED':18}  {claim.statement}  [residual {shown}]"
+
+
+def document(derivations: dict[str, Derivation]) -> str:
+    """All derivations as Markdown with LaTeX formulas."""
+    parts = [
+        "# The proofs",
+        "Every statement of the package, derived. This document is written by `python -m theory --markdown "
+        "theory/README.md`; each claim below was run: *proved* means that the difference of the two sides simplifies "
+        f"to zero, *{CHECKED}* that two numbers agree to 30 digits, which is not a proof.",
+        "\n".join(f"{i}. [{d.title}](#{i}-{_anchor(d.title)})" for i, d in enumerate(derivations.values(), start=1)),
+    ]
+    for i, (name, derivation) in enumerate(derivations.items(), start=1):
+        notes = inspect.getdoc(theory.load(name)).replace("q*", r"q\*")
+        notes = re.sub(r"^(Question|Assumptions|Method|Source)\.", r"**\1.**", notes, flags=re.MULTILINE)
+        parts += [f"## {i}. {derivation.title}", f"`python -m theory {name}`", notes]
+        for step in derivation.steps:
+            parts.append(_inline(step.text))
+            if step.formula is not None:
+                parts.append(f"```math\n{sp.latex(step.formula)}\n```")
+        parts.append("**Claims**")
+        parts.append("\n".join(f"- *{claim.kind}*: {_inline(claim.statement)}" for claim in derivation.claims))
+    return "\n\n".join(parts) + "\n"
+
+
+def _inline(text: str) -> str:
+    """$…$ as $`…`$, which keeps Markdown from taking the backslashes of a formula for its own."""
+    return re.sub(r"\$([^$]+)\$", r"$`\1`$", text)
+
+
+def _anchor(title: str) -> str:
+    kept = "".join(letter for letter in title.lower() if letter.isalnum() or letter in " -_")
+    return kept.replace(" ", "-")
+
+
+def _show(name: str, module: ModuleType, derivation: Derivation, *, steps: bool) -> None:
+    if steps:
+        print(f"\n{derivation.title}\n\n{inspect.getdoc(module)}\n")
+        for number, step in enumerate(derivation.steps, start=1):
+            print(textwrap.fill(f"{number}. {step.text}", 110, break_long_words=False, break_on_hyphens=False))
+            if step.formula is not None:
+                print("\n" + "\n".join("    " + line for line in sp.pretty(step.formula).splitlines()) + "\n")
+    for claim in derivation.claims:
+        print(report(claim), flush=True)
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write the file whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".tmp", delete=False, encoding="utf-8") as part:
+        try:
+            part.write(text)
+            part.close()
+            os.replace(part.name, file)
+        except BaseException:
+            os.unlink(part.name)
+            raise
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code is 0, 1 if a claim failed, 2 for bad arguments, 130 if interrupted."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        modules = {name: theory.load(name) for name in options.names or theory.NAMES}
+    except ValueError as error:
+        parser.error(str(error))
+    if options.markdown and options.names:
+        parser.error("--markdown writes all derivations and takes no NAME")
+    if options.markdown and not options.markdown.resolve().parent.is_dir():
+        parser.error(f"--markdown must be in a folder that exists, got {str(options.markdown)!r}")
+    derivations, failed = {}, []
+    try:
+        for name, module in modules.items():
+            started = time.perf_counter()
+            print(f"{name}: ", end="", flush=True)
+            try:
+                derivations[name] = module.derive()
+            except Exception as error:  # the others are still run; the step is named below
+                print("FAILED")
+                failed.append(f"{name} ({type(error).__name__}: {error})")
+                continue
+            print(derivations[name].title)
+            _show(name, module, derivations[name], steps=bool(options.names))
+            failed += [f"{name} ({claim.statement})" for claim in derivations[name].claims if not claim.holds]
+            print(f"  {time.perf_counter() - started:.1f} s", flush=True)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    for failure in failed:
+        print(f"FAILED: {failure}", file=sys.stderr)
+    if options.markdown and not failed:
+        try:
+            _write_whole(options.markdown, document(derivations))
+        except OSError as error:
+            parser.error(
+                f"--markdown must be a file that can be written, got {str(options.markdown)!r} ({error.strerror})"
+            )
+        print(f"wrote {options.markdown}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -49,7 +49,8 @@ def draw(tables: dict) -> Figure:
         axes.set_title(title)
         axes.set_xlabel("$\\sigma_w$")
     panels[0].set_ylabel("$\\sigma_b$")
-    for x, phase in ((0.55, "ordered"), (1.9, "chaotic")):
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-        panels[0].text(x, 0.05, phase, fontsize=7, bbox=box)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    for x, y, phase in ((0.53, 0.92, "ordered"), (2.0, 0.04, "chaotic")):
+        panels[0].text(x, y, phase, fontsize=7, bbox=box)
+    panels[1].text(1.9, 0.92, "$\\chi = 1$", fontsize=7, color="#D55E00", bbox=box)
     return figure

@@ -56,8 +56,8 @@ def document(derivations: dict[str, Derivation]) -> str:
     parts = [
         "# The proofs",
         "Every statement of the package, derived. This document is written by `python -m theory --markdown "
-        "theory/README.md`; each claim below was run: *proved* means that the difference of the two sides simplifies "
-        f"to zero, *{CHECKED}* that two numbers agree to 30 digits, which is not a proof.",
+        f"theory/README.md` (sympy {sp.__version__}); each claim below was run: *proved* means that the difference of "
+        f"the two sides simplifies to zero, *{CHECKED}* that two numbers agree to 30 digits, which is not a proof.",
         "\n".join(f"{i}. [{d.title}](#{i}-{_anchor(d.title)})" for i, d in enumerate(derivations.values(), start=1)),
     ]
     for i, (name, derivation) in enumerate(derivations.items(), start=1):

@@ -25,7 +25,8 @@ def sample_activations(network: Network, inputs: ArrayLike, *, rng: RNG = None, 
     method : {"auto", "weights", "gram"}
         "weights" draws every W_l. "gram" has the same distribution and never draws one: the inputs' factors X = RᵀU,
         U Uᵀ = I, give h = Rᵀ(U Wᵀ), where U Wᵀ is a Gaussian matrix (or a corner of a Haar matrix) of only as many rows
-        as there are samples. "auto" is "gram" for fewer samples than nodes in the widest layer.
+        as there are samples. "auto" is "gram" where that is faster: for fewer samples than half the nodes
+        of the widest layer.
 
     Returns
     -------
@@ -50,7 +51,7 @@ def walk_activations(
     if method not in ("auto", "weights", "gram"):
         raise ValueError(f"unknown method {method!r}; known: auto, weights, gram")
     if method == "auto":
-        method = "gram" if len(x) < max(network.widths) else "weights"
+        method = "gram" if 2 * len(x) < max(network.widths) else "weights"
     pre_activations = _from_weights if method == "weights" else _from_gram
     for layer, (n_in, n_out) in enumerate(pairwise(network.widths), start=1):
         with np.errstate(over="ignore", invalid="ignore"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -60,15 +61,7 @@ def mean_square_correlation(layer: JacobianLayer) -> np.ndarray:
 
 
 def _effective_depth(network: Network, depth: int) -> float:
-    return laws.effective_depth(
-        Network.uniform(
-            network.widths[0],
-            depth,
-            activation=network.activation,
-            weights=network.weights,
-            sigma_w=network.sigma_w,
-        )
-    )
+    return laws.effective_depth(replace(network, widths=network.widths[: depth + 1]))
 
 
 def draw(tables: dict) -> Figure:

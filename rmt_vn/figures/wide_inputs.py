@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -42,7 +44,7 @@ def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], input
     for (square, weights), network, estimate in zip(CASES, cases, estimates, strict=True):
         samples += [(square, weights, *row) for row in zip(depths, estimate.mean, estimate.stderr, strict=True)]
         small_ball = [
-            laws.approximate_vni(Network.uniform(width, depth, activation="tanh", weights=weights, sigma_w=square**0.5))
+            laws.approximate_vni(replace(network, widths=network.widths[: depth + 1]))
             for depth in range(1, depths[-1] + 1)
         ]
         closure = laws.wide_input_vni(network)

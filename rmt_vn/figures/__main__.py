@@ -116,4 +116,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # A terminal that knows no Greek shows question marks rather than a traceback.
+    sys.stdout.reconfigure(errors="replace")
     sys.exit(main())

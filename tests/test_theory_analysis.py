@@ -12,9 +12,9 @@ import theory
 from rmt_vn import Network, laws
 from rmt_vn.laws.spherical import log_gaussian_step, mehler_fock_density
 from rmt_vn.samplers import sample_correlation
-from theory import correlation, diffusion, exact, wide_inputs
+from theory import conditional, correlation, diffusion, exact, wide_inputs
 
-NAMES = ("diffusion", "exact", "correlation", "wide_inputs")
+NAMES = ("diffusion", "exact", "conditional", "correlation", "wide_inputs")
 PROMISED = 1e-10  # relative, by the docstrings of the laws
 
 
@@ -112,27 +112,27 @@ def test_one_layer_gives_one_over_n(n):
 
 
 def test_two_layers_of_width_two_give_the_logarithm():
-    derived = 1 - exact.two_layers_of_width_two()
+    derived = 1 - conditional.two_layers_of_width_two()
     assert laws.exact_vni(Network.uniform(2, 2, activation="linear")) == pytest.approx(float((1 + derived) / 2))
 
 
 @pytest.mark.parametrize(("first", "second"), [(2, 3), (3, 5), (9, 4)])
 def test_two_layers_meet_the_chain_of_conditional_moments(first, second):
-    complement = exact.chain_of_two(first, lambda square: exact.conditional_complement(second, square))
+    complement = conditional.chain_of_two(first, lambda square: conditional.conditional_complement(second, square))
     vni = laws.exact_vni(Network((first, second, 6), activation="linear"))
     assert vni == pytest.approx(mean_vni(6, complement), rel=PROMISED)
 
 
 def test_three_layers_meet_the_chain_of_conditional_moments():
     network = Network((6, 2, 4, 5), activation="linear")
-    complement = exact.chain_of_three(6, 4)
+    complement = conditional.chain_of_three(6, 4)
     assert laws.exact_vni(network) == pytest.approx(mean_vni(5, complement), rel=PROMISED)
     assert laws.exact_vni_complement(network) == pytest.approx(0.8 * float(complement), rel=PROMISED)
 
 
 def test_a_widening_haar_layer_meets_the_law_of_a_truncated_matrix():
     vni = laws.exact_vni(Network((3, 6), activation="linear", weights="orthogonal"))
-    assert vni == pytest.approx(mean_vni(6, exact.truncated_haar_complement()), rel=PROMISED)
+    assert vni == pytest.approx(mean_vni(6, conditional.truncated_haar_complement()), rel=PROMISED)
 
 
 def test_relu_meets_the_masked_chain():
@@ -141,10 +141,12 @@ def test_relu_meets_the_masked_chain():
     steps = range(2, n_hidden + 1)
 
     def last(square):
-        return sum(w * exact.conditional_complement(k, square) for w, k in zip(map(float, weight), steps, strict=True))
+        return sum(
+            w * conditional.conditional_complement(k, square) for w, k in zip(map(float, weight), steps, strict=True)
+        )
 
     alone = sum(sp.binomial(n_last, k) / sp.Integer(7) / k for k in (1, 2, 3))  # E[1/k | k ≥ 1], k ~ Bin(3, 1/2)
-    derived = float(alone) + float(1 - alone) * (1 - float(exact.chain_of_two(3, last)))
+    derived = float(alone) + float(1 - alone) * (1 - float(conditional.chain_of_two(3, last)))
     assert laws.exact_vni(Network((3, n_hidden, n_last), activation="relu")) == pytest.approx(derived, rel=PROMISED)
 
 

@@ -22,6 +22,7 @@ NAMES = (
     "activations",
     "diffusion",
     "exact",
+    "conditional",
     "correlation",
     "gradients",
     "wide_inputs",

@@ -13,7 +13,7 @@ fan-in n *is* the diffusion of S4, run for a random time Σ_j τ_j with exponent
 
 **Sources.** Spherical functions and transforms: Helgason 1984, chapter IV. Wishart matrices and their truncations:
 Muirhead 1982, chapter 3. The integral over four gamma functions: de Branges 1972, Wilson 1980 (DLMF 5.13.5); it is
-quoted, and checked; all else is derived. Moments of a sample correlation: Hotelling 1953; Muirhead 1982, section 5.1.
+quoted, and checked; all else is derived.
 """
 
 from __future__ import annotations
@@ -33,10 +33,8 @@ u, x = sp.symbols("u x", positive=True)
 HALF, QUARTER = sp.Rational(1, 2), sp.Rational(1, 4)
 
 WORKING_DIGITS = 45
-# Trapezoid rules. In ν the integrands are even and analytic for |Im ν| < 1/2, so step h errs by about e^{−π/h}; in y
-# for |Im y| < π/2, so by e^{−π²/h}. Both are 1e-38.
+# Trapezoid rule: the integrands are even and analytic for |Im ν| < 1/2, so step h errs by about e^{−π/h}, 1e-38.
 _NU_STEP = 0.0359
-_Y_STEP = 0.1125
 _NEGLIGIBLE = 1e-40
 
 
@@ -251,133 +249,15 @@ def universal_complement(t: mp.mpf) -> mp.mpf:
     return sech_integral(lambda frequency: mp.exp(-(frequency**2 + 0.25) * t / 2))
 
 
-# The other road: exact conditional moments of a sample correlation, layer by layer. No hyperbolic plane in sight.
-
-
-def mixing_probability() -> sp.Expr:
-    """P(K = k | ρ² = u): K is Poisson of mean wu/(1−u), w = a²/2 ~ Γ(n/2); given K, ρ′² is Beta(k + ½, (n−1)/2).
-
-    For ρ′² = x²/(1 + x²) with bx = aδ + g, δ² = u/(1−u), and (aδ + g)² is a chi-square with 1 + 2K degrees of freedom.
-    """
-    w, left = sp.symbols("w left", positive=True)  # left = 1 − u, and e^{−w} e^{−wu/(1−u)} = e^{−w/(1−u)}
-    q = sp.symbols("q", positive=True)
-    integral = sp.integrate(w ** (q - 1 + k) * sp.exp(-w / left), (w, 0, sp.oo))
-    mixed = sp.powsimp(sp.simplify(integral * (u / left) ** k / sp.gamma(q) / sp.factorial(k)))
-    return mixed.subs({left: 1 - u, q: n / 2})
-
-
-def conditional_complement_series(order: int) -> tuple[sp.Expr, sp.Expr]:
-    """E[1 − ρ′² | ρ² = u] to u^order, by the mixture, and (1 − 1/n)(1−u) ₂F₁(1, 1; n/2+1; u).
-
-    Given K = k the mean of 1 − ρ′² is that of a Beta variable, ((n−1)/2)/(k + n/2).
-    """
-    mixture = sum(sp.rf(n / 2, j) / sp.factorial(j) * u**j * (n - 1) / 2 / (j + n / 2) for j in range(order + 1)) * sum(
-        sp.ff(n / 2, j) / sp.factorial(j) * (-u) ** j for j in range(order + 1)
-    )
-    closed = (1 - 1 / n) * (1 - u) * sum(sp.factorial(j) / sp.rf(n / 2 + 1, j) * u**j for j in range(order + 1))
-    return tuple(
-        sum(sp.factor(sp.expand(side).coeff(u, j)) * u**j for j in range(order + 1)) for side in (mixture, closed)
-    )
-
-
-def beta_average() -> sp.Expr:
-    """E[(1−u)u^k] for u ~ Beta(½, (n−1)/2), the law of ρ² after one layer."""
-    return sp.gammasimp(
-        sp.gamma(k + HALF) * sp.gamma((n + 1) / 2) / sp.gamma(k + 1 + n / 2) * sp.gamma(n / 2)
-        / (sp.gamma(HALF) * sp.gamma((n - 1) / 2))
-    )  # fmt: skip
-
-
-def two_layers_of_width_two() -> sp.Expr:
-    """E[1 − ρ²] after two layers of width 2, by the chain: the mean of −(1−u) ln(1−u)/(2u) over u ~ Beta(½, ½).
-
-    That is −1/(2π) d/dβ B(−½, β) at β = 3/2.
-    """
-    beta = sp.symbols("beta", positive=True)
-    integral = sp.gamma(-HALF) * sp.gamma(beta) / sp.gamma(beta - HALF)
-    return sp.simplify(sp.expand_func(-sp.diff(integral, beta).subs(beta, sp.Rational(3, 2)) / (2 * sp.pi)))
-
-
-def conditional_complement(fan_in: int, square: mp.mpf) -> mp.mpf:
-    """E[1 − ρ′² | ρ² = square] of one more Gaussian layer, in numbers."""
-    if fan_in == 1:
-        return mp.mpf(0)
-    return (1 - mp.mpf(1) / fan_in) * (1 - square) * mp.hyp2f1(1, 1, mp.mpf(fan_in) / 2 + 1, square)
-
-
-def chain_of_two(first: int, last: Callable[[mp.mpf], mp.mpf]) -> mp.mpf:
-    """E last(ρ²) over one Gaussian layer: ρ = tanh y has density ∝ (1−ρ²)^{(n−3)/2}, y that of cosh^{−(n−1)} y."""
-    with mp.workdps(WORKING_DIGITS):
-        terms = [_first_density(first, v) * last(mp.tanh(v) ** 2) for v in _half_line(first - 1)]
-        return 2 * mp.mpf(_Y_STEP) * mp.fsum(terms)
-
-
-def chain_of_three(first: int, last: int) -> mp.mpf:
-    """E[1 − ρ²] after Gaussian layers of fan-in `first`, 2, `last`.
-
-    The law of ρ′ after a layer of fan-in 2 is elementary: (1/π)(1−ρ²)(1−ρ′²)^{−1/2} ₂F₁(1, 1; ½; ρ²ρ′²), with
-    ₂F₁(1, 1; ½; c²) = 1/(1−c²) + c arcsin(c)/(1−c²)^{3/2}.
-    """
-    with mp.workdps(WORKING_DIGITS):
-        after = [
-            (mp.cosh(v), mp.sinh(v), conditional_complement(last, mp.tanh(v) ** 2) / mp.cosh(v)) for v in _half_line(3)
-        ]
-        total = mp.mpf(0)
-        for v in _half_line(first):
-            cosh, sinh = mp.cosh(v), mp.sinh(v)
-            inner = mp.mpf(0)
-            for cosh_after, sinh_after, weight in after:
-                # c = s/p and 1 − c² = q/p², where q = cosh(v + v′) cosh(v − v′).
-                p, s = cosh * cosh_after, sinh * sinh_after
-                q = (p - s) * (p + s)
-                inner += weight * p * p / q * (1 + s * mp.atan(s / mp.sqrt(q)) / mp.sqrt(q))
-            total += inner * _first_density(first, v) / cosh**2 / mp.pi
-        return 4 * mp.mpf(_Y_STEP) ** 2 * total
-
-
-def truncated_haar_complement() -> mp.mpf:
-    """1 − E ρ² of two rows of a 6 × 6 Haar matrix cut to 3 columns, from the law of their Gram matrix G.
-
-    That law is ∝ det(G)^{(k−3)/2} det(1−G)^{(n−k−3)/2} (Muirhead 1982, theorem 3.3.1): uniform over 0 < G < 1 here.
-    With diagonal (p, q), |G_12|² < min(pq, (1−p)(1−q)); all but one integral is elementary.
-    """
-    with mp.workdps(WORKING_DIGITS):
-
-        def near_one(w: mp.mpf) -> mp.mpf:
-            inner = mp.log((1 + w) / (1 - w)) - 2 * w - 2 * w**3 / 3
-            return 2 * (1 - w**2) ** 1.5 / w * inner
-
-        dirichlet = mp.gamma(1.5) ** 2 / mp.gamma(4)
-        squares = 2 * (dirichlet + mp.quad(near_one, [0, 0.5, 1])) / 3
-        return 1 - squares / (4 * dirichlet)
-
-
-def _first_density(fan_in: int, v: mp.mpf) -> mp.mpf:
-    return mp.sech(v) ** (fan_in - 1) / mp.beta(0.5, mp.mpf(fan_in - 1) / 2)
-
-
-def _half_line(decay: int) -> list[mp.mpf]:
-    """Midpoints of the trapezoid rule on y > 0 for a function that falls as e^{−decay·y}."""
-    step = mp.mpf(_Y_STEP)
-    return [step * (j + 0.5) for j in range(int(92 / (decay * _Y_STEP)))]
-
-
-def _masked(n_nodes: int, value: Callable[[int], mp.mpf]) -> mp.mpf:
-    """E value(k) over k ~ Bin(n, ½), given k ≥ 1; value(1) = 0."""
-    return mp.fsum(mp.binomial(n_nodes, j) * value(j) for j in range(2, n_nodes + 1)) / (mp.mpf(2) ** n_nodes - 1)
-
-
 def derive() -> Derivation:
-    """S3, one layer in closed form, S4 as its limit, and the check by conditional moments."""
+    """S3, one layer in closed form, and S4 as its limit."""
     transform, ratio, hat = gaussian_transform(), transform_ratio(), h_hat()
     series = log_transform_series(3)
     weight, weight_by_gammas = plancherel_weight()
     density, one_layer = distance_density(), one_layer_integral()
-    mixture, closed = conditional_complement_series(6)
     casimir = nu**2 + QUARTER
     eigenvalue = height_eigenvalue()
     log_cosh = -2 * sp.log(sp.cosh(y))
-    mixing = mixing_probability()
     S, M = sp.Symbol("S"), sp.Function("M")
     with mp.workdps(WORKING_DIGITS):
         wilson_numbers = tuple(mp.mpf(v) for v in ("0.3", "0.7", "1.1", "0.9"))
@@ -390,10 +270,6 @@ def derive() -> Derivation:
         spherical = mp.hyp2f1(0.5 + 1j * point, 0.5 - 1j * point, 1, -(mp.sinh(distance / 2) ** 2)).real
         laplace = _circle_average(lambda c: (mp.cosh(distance) + mp.sinh(distance) * c) ** (-0.5 - 1j * point)).real
         inverted = sech_integral(lambda v: mp.hyp2f1(0.5 + 1j * v, 0.5 - 1j * v, 1, -0.5).real)  # P(x): (1 − x)/2
-        log_two = 1 - mp.log(2)
-        two = chain_of_two(3, lambda square: conditional_complement(5, square))
-        masked_chain = chain_of_two(3, lambda square: _masked(4, lambda j: conditional_complement(j, square)))
-        masked_s3 = sech_integral(lambda v: factor(3, v) * _masked(4, lambda j: factor(j, v)))
 
     steps = (
         Step(
@@ -485,26 +361,6 @@ def derive() -> Derivation:
             "so $L$ layers with $t=\\sum_l1/n_l$ fixed have $M\\to e^{-(\\nu^2+1/4)t/2}$: S4. The term in $1/n^2$ is "
             "the first correction: $t$ is $\\sum_lE\\tau_l$, which is $\\sum_l1/n_l$ plus $O(1/n^2)$ per layer."
         ),
-        Step(
-            "A check by another road, without hyperbolic geometry. Given $\\rho^2=u$, the new $\\rho'^2$ is a mixture "
-            "of Beta$(K+\\tfrac12, \\tfrac{n-1}2)$ variables, where $K$ is a Poisson variable with a random mean:",
-            sp.Eq(sp.Symbol(r"P(K=k)"), mixing, evaluate=False),
-        ),
-        Step(
-            "so $E[1-\\rho'^2\\mid u] = \\frac{n-1}2E\\frac1{K+n/2} = (1-\\tfrac1n)(1-u)\\,{}_2F_1(1,1;\\tfrac "
-            "n2+1;u)$, by Euler's transformation. Over one more layer, $u\\sim$ Beta$(\\tfrac12,\\tfrac{m-1}2)$, term "
-            "by term:",
-            sp.Eq(
-                sp.Symbol(r"1-E{\rho}^2"),
-                (1 - 1 / n) * (1 - 1 / m) * sp.hyper((1, 1, HALF), (n / 2 + 1, m / 2 + 1), 1),
-                evaluate=False,
-            ),
-        ),
-        Step(
-            "symmetric in the two layers, as S3 demands. Two layers of width two give $E\\rho^2 = \\ln 2$. A third "
-            "layer of fan-in 2 between two others has an elementary kernel, and leaves a double integral to compute "
-            "in numbers."
-        ),
     )
     claims = (
         Claim(
@@ -565,33 +421,6 @@ def derive() -> Derivation:
             "In wide layers a Haar step $m_k/m_n$ is the diffusion run for $1/k-1/n$, as `diffusion` says",
             sp.simplify(series.coeff(n, -1) * (1 / m - 1 / n)),
             -casimir / 2 * (1 / m - 1 / n),
-        ),
-        Claim(
-            "The mixture: $P(K=k) = \\frac{(n/2)_k}{k!}u^k(1-u)^{n/2}$",
-            mixing,
-            sp.gamma(k + n / 2) / sp.gamma(n / 2) / sp.factorial(k) * u**k * (1 - u) ** (n / 2),
-        ),
-        Claim(
-            "$E[1-\\rho'^2\\mid u] = (1-\\tfrac1n)(1-u)\\,{}_2F_1(1,1;\\tfrac n2+1;u)$, to $u^6$ for every $n$",
-            sp.together(mixture - closed),
-            sp.Integer(0),
-        ),
-        Claim(
-            "Two layers: $E[(1-u)u^k] = (1-\\tfrac1n)(\\tfrac12)_k/(\\tfrac n2+1)_k$, term by term of the ${}_3F_2$",
-            sp.gammasimp(
-                beta_average() / (sp.gamma(k + HALF) * sp.gamma(n / 2 + 1) / (sp.gamma(HALF) * sp.gamma(k + n / 2 + 1)))
-            ),
-            1 - 1 / n,
-        ),
-        Claim("Two layers of width two, by the chain: $E\\rho^2 = \\ln2$", 1 - two_layers_of_width_two(), sp.log(2)),
-        Claim("The same by S3", gaussian_complement((2, 2)), log_two),
-        Claim("Two layers, fan-ins 3 and 5: S3 and the chain of conditional moments", gaussian_complement((3, 5)), two),
-        Claim("Three layers, fan-ins 6, 2, 4: S3 and the chain", gaussian_complement((6, 2, 4)), chain_of_three(6, 4)),
-        Claim("ReLU, fan-ins 3 and 4 (masked): S3 and the chain", masked_s3, masked_chain),
-        Claim(
-            "Haar, a 6×6 matrix cut to 3 columns: S3 and the law of the truncated Gram matrix",
-            sech_integral(lambda v: factor(3, v) / factor(6, v)),
-            truncated_haar_complement(),
         ),
         Claim(
             "Wilson's integral, at four arbitrary parameters",

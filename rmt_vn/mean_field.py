@@ -144,17 +144,18 @@ def length_map(network: Network, input_variance: float) -> np.ndarray:
     return q
 
 
-def varies_along_depth(network: Network, input_variance: float | None) -> bool:
-    """Whether μ_k change from layer to layer: if an input variance is given, and φ is not homogeneous.
+def variances_along_depth(network: Network, input_variance: float | None) -> np.ndarray | None:
+    """`length_map` where μ_k change from layer to layer; None without an input variance, or where φ is homogeneous.
 
     Raises
     ------
     ValueError
-        If `input_variance` is neither None nor a number ≥ 0.
+        If `input_variance` is neither None nor a number ≥ 0, or a variance leaves its range.
     """
-    if input_variance is not None:
-        _checked_variance("input_variance", input_variance)
-    return input_variance is not None and not network.activation.is_homogeneous
+    if input_variance is None:
+        return None
+    _checked_variance("input_variance", input_variance)
+    return None if network.activation.is_homogeneous else length_map(network, input_variance)
 
 
 def fixed_point(network: Network) -> MeanField:

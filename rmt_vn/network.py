@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Network:
     """
 
     widths: tuple[int, ...]
-    activation: Activation | str = "tanh"
+    activation: Activation = "tanh"  # type: ignore[assignment]
     weights: str = "gaussian"
     sigma_w: float = 1.0
     sigma_b: float = 0.0
@@ -59,6 +59,18 @@ class Network:
     # How many hidden-to-next weight matrices there are of each shape (n_in, n_out). The laws are products over
     # layers, so this is all they need of `widths`, however deep the network is.
     hidden_shapes: Counter[tuple[int, int]] = field(init=False, repr=False, compare=False)
+
+    if TYPE_CHECKING:  # the types above are what is read; these are what may be given
+
+        def __init__(
+            self,
+            widths: Sequence[int] | np.ndarray,
+            activation: Activation | str = "tanh",
+            weights: str = "gaussian",
+            sigma_w: float = 1.0,
+            sigma_b: float = 0.0,
+            dropout: float | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         def store(name: str, value: object) -> None:
@@ -112,7 +124,7 @@ class Network:
         return -1 if self.weights == "gaussian" else 0
 
 
-def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
+def _checked_widths(widths: Sequence[int] | np.ndarray) -> tuple[int, ...]:
     if isinstance(widths, (str, bytes)) or not isinstance(widths, (Sequence, np.ndarray)):
         raise TypeError(f"widths must be a sequence of integers (n_0, …, n_L), got {widths!r}")
     checked = tuple(widths)
@@ -122,9 +134,9 @@ def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
             raise TypeError(f"each width must be an integer from 1 to {_WIDEST}, got {wrong!r}")
     if len(checked) < 2:
         raise ValueError(f"widths must be at least two, the inputs and one layer, got {checked!r}")
-    wrong = next((width for width in (min(checked), max(checked)) if not 1 <= width <= _WIDEST), None)
-    if wrong is not None:
-        raise ValueError(f"each width must be an integer from 1 to {_WIDEST}, got {wrong}")
+    for width in (min(checked), max(checked)):
+        if not 1 <= width <= _WIDEST:
+            raise ValueError(f"each width must be an integer from 1 to {_WIDEST}, got {width}")
     return tuple(map(int, checked))
 
 

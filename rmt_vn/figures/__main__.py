@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -76,7 +75,7 @@ def _check_writable(parser: argparse.ArgumentParser, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
-        parser.error(f"--out must be a folder that can be written, got {str(out)!r} ({os.strerror(error.errno)})")
+        parser.error(f"--out must be a folder that can be written, got {str(out)!r} ({error.strerror})")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmt_vn.laws.universal import moments_variance
-from rmt_vn.mean_field import layer_moments, length_map, varies_along_depth
+from rmt_vn.mean_field import layer_moments, variances_along_depth
 from rmt_vn.network import Network
 
 
@@ -31,10 +31,11 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
     ValueError
         If μ_1 is needed at a q* that does not exist, or a variance is out of range.
     """
-    if not varies_along_depth(network, input_variance):
+    variances = variances_along_depth(network, input_variance)
+    if variances is None:
         chi = np.full(network.depth, layer_moments(network, moments_variance(network))[0])
     else:
-        chi = np.array([layer_moments(network, q)[0] for q in length_map(network, input_variance)])
+        chi = np.array([layer_moments(network, q)[0] for q in variances])
     log_growth = np.cumsum(np.log(network.sigma_w**2 * chi)[::-1])[::-1]
     with np.errstate(over="ignore"):
         return np.exp(np.append(log_growth, 0.0))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rmt_vn.laws.spherical import mean_sech_distance, mean_square_correlation
-from rmt_vn.mean_field import fixed_point, layer_moments, length_map, varies_along_depth
+from rmt_vn.mean_field import fixed_point, layer_moments, variances_along_depth
 from rmt_vn.network import Network
 
 # Rows of t at a time: bounds the memory of the (rows × nodes) integrand to some MB.
@@ -73,19 +73,21 @@ def effective_depth(network: Network, *, input_variance: float | None = None) ->
     >>> effective_depth(Network.uniform(100, 50, activation="linear"))
     0.5
     """
-    if not varies_along_depth(network, input_variance):
+    variances = variances_along_depth(network, input_variance)
+    if variances is None:
         ratio = slope_ratio(network)
         hidden = sum(
             count * layer_depth(*shape, network.weights, ratio) for shape, count in network.hidden_shapes.items()
         )
     else:
-        moments = (layer_moments(network, q) for q in length_map(network, input_variance)[:-1])
+        moments = (layer_moments(network, q) for q in variances[:-1])
         shapes = zip(network.widths[1:], network.widths[2:], strict=False)
         hidden = sum(
             layer_depth(*shape, network.weights, mu2 / mu1**2)
             for shape, (mu1, mu2) in zip(shapes, moments, strict=True)
         )
-    return float(layer_depth(*network.widths[:2], network.weights) + hidden)
+    n_0, n_1 = network.widths[:2]
+    return layer_depth(n_0, n_1, network.weights) + hidden
 
 
 def layer_depth(n_in: int, n_out: int, weights: str, slope_ratio: float = 1.0) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from rmt_vn.laws.universal import layer_depth, universal_vni, universal_vni_complement
-from rmt_vn.mean_field import gaussian_mean, length_map, second_moment, varies_along_depth
+from rmt_vn.mean_field import gaussian_mean, second_moment, variances_along_depth
 from rmt_vn.network import Network
 
 
@@ -42,8 +42,9 @@ def wide_input_vni(network: Network, input_variance: float = 1.0) -> np.ndarray:
     """
     _check_covered(network)
     c = np.ones(network.depth)
-    if varies_along_depth(network, input_variance):
-        c = np.array([_linear_share(network, q) for q in length_map(network, input_variance)])
+    variances = variances_along_depth(network, input_variance)
+    if variances is not None:
+        c = np.array([_linear_share(network, q) for q in variances])
     vni = np.empty(network.depth)
     depth = 0.0
     for layer, (n_in, n_out) in enumerate(zip(network.widths[:-1], network.widths[1:], strict=True)):
@@ -82,6 +83,6 @@ def _depth_of_universal_vni(v: float) -> float:
     target = -np.log1p(-v)
 
     def excess(t: float) -> float:
-        return universal_vni(t) / v - 1 if v < 0.5 else -target - np.log(universal_vni_complement(t))
+        return float(universal_vni(t) / v - 1 if v < 0.5 else -target - np.log(universal_vni_complement(t)))
 
     return brentq(excess, target * (1 - 1e-9), 8 * target, xtol=1e-15, rtol=1e-13)

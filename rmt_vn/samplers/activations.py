@@ -96,7 +96,7 @@ def _gram_root(x: np.ndarray) -> np.ndarray:
             diagonal = np.diagonal(root)
             if diagonal.min() > 1e-3 * diagonal.max():
                 return root
-    return np.linalg.qr(x.T, mode="r").T
+    return np.transpose(np.linalg.qr(x.T, mode="r"))
 
 
 def _checked_inputs(network: Network, inputs: ArrayLike) -> np.ndarray:

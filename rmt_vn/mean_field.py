@@ -73,7 +73,7 @@ def gaussian_mean(
     ValueError
         If q is out of range or the average is not finite.
     """
-    q = _checked_variance("variance", variance, LARGEST_VARIANCE)
+    q = checked_variance("variance", variance, LARGEST_VARIANCE)
     if q == 0:
         tiny = np.finfo(float).tiny
         mean = float(np.mean(function(np.array([-tiny, tiny]))))
@@ -94,14 +94,14 @@ def gaussian_mean(
 def second_moment(activation: Activation, variance: float) -> float:
     """E φ(√q z)², z ~ N(0, 1); closed form where the activation has one."""
     if activation.second_moment is not None:
-        return activation.second_moment(_checked_variance("variance", variance))
+        return activation.second_moment(checked_variance("variance", variance))
     return gaussian_mean(lambda x: activation.phi(x) ** 2, variance, activation.kinks)
 
 
 def slope_moment(activation: Activation, variance: float, k: int) -> float:
     """μ_k = E φ′(√q z)^{2k}, z ~ N(0, 1); closed form where the activation has one."""
     if activation.slope_moment is not None:
-        return activation.slope_moment(_checked_variance("variance", variance), k)
+        return activation.slope_moment(checked_variance("variance", variance), k)
     return gaussian_mean(lambda x: activation.dphi(x) ** (2 * k), variance, activation.kinks)
 
 
@@ -132,7 +132,7 @@ def length_map(network: Network, input_variance: float) -> np.ndarray:
     ValueError
         If a variance leaves the range 0 to 10⁸ where E φ² has no closed form, or of doubles where it has.
     """
-    signal = _checked_variance("input_variance", input_variance)
+    signal = checked_variance("input_variance", input_variance)
     step = partial(_next_variance, network)
     q = np.empty(network.depth)
     q[0] = network.sigma_w**2 * signal + network.sigma_b**2
@@ -154,7 +154,7 @@ def variances_along_depth(network: Network, input_variance: float | None) -> np.
     """
     if input_variance is None:
         return None
-    _checked_variance("input_variance", input_variance)
+    checked_variance("input_variance", input_variance)
     return None if network.activation.is_homogeneous else length_map(network, input_variance)
 
 
@@ -239,7 +239,8 @@ def _describe(network: Network) -> str:
     )
 
 
-def _checked_variance(name: str, value: float, largest: float = np.finfo(float).max) -> float:
+def checked_variance(name: str, value: float, largest: float = np.finfo(float).max) -> float:
+    """The value as a float, or a ValueError that names it and the valid range."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= largest:
         raise ValueError(f"{name} must be a number from 0 to {largest:g}, got {value!r}")
     return float(value)

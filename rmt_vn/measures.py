@@ -182,7 +182,7 @@ def _deviations(array: np.ndarray, *, common_scale: bool) -> np.ndarray:
 
 
 def _checked_activations(activations: ArrayLike) -> np.ndarray:
-    array = _as_float64("activations", activations)
+    array = finite_array("activations", activations)
     if array.ndim != 2:
         raise ValueError(f"activations must have two axes (samples, nodes), got shape {array.shape}")
     if array.shape[0] < 2:
@@ -193,13 +193,14 @@ def _checked_activations(activations: ArrayLike) -> np.ndarray:
 
 
 def _checked_jacobian(jacobian: ArrayLike) -> np.ndarray:
-    array = _as_float64("jacobian", jacobian)
+    array = finite_array("jacobian", jacobian)
     if array.ndim < 2 or 0 in array.shape[-2:]:
         raise ValueError(f"a Jacobian must have shape (..., nodes, inputs), both at least 1, got {array.shape}")
     return array
 
 
-def _as_float64(name: str, values: ArrayLike) -> np.ndarray:
+def finite_array(name: str, values: ArrayLike) -> np.ndarray:
+    """The values as float64, or an error that says how many of them are NaN or infinite, or that they are not real."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")

@@ -1,5 +1,6 @@
 """Each figure's claim, on the data files that the command writes; and the command itself."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -172,13 +173,9 @@ def test_wide_inputs(table):
     assert np.all(np.abs(haar["vni"] - 0.01) < 5e-4)
 
 
-def run(capsys, *arguments):
-    """Exit code and the lines on standard error."""
-    try:
-        code = command.main(list(arguments))
-    except SystemExit as stop:
-        code = stop.code
-    return code, capsys.readouterr().err.splitlines()
+@pytest.fixture
+def run(run_main):
+    return functools.partial(run_main, command.main)
 
 
 @pytest.mark.parametrize(
@@ -192,17 +189,17 @@ def run(capsys, *arguments):
         (["--format", "png,gif"], ["png,gif", "png,pdf,svg"]),
     ],
 )
-def test_bad_arguments_are_one_line(capsys, arguments, told):
-    code, lines = run(capsys, *arguments)
+def test_bad_arguments_are_one_line(run, arguments, told):
+    code, lines = run(*arguments)
     assert code == 2 and len(lines) == 1
     assert all(word in lines[0] for word in told)
 
 
-def test_out_must_be_a_folder_that_can_be_written(capsys, tmp_path):
+def test_out_must_be_a_folder_that_can_be_written(run, tmp_path):
     file = tmp_path / "file"
     file.write_text("keep me")
     for out in (file, file / "below", "/proc/none"):
-        code, lines = run(capsys, "--out", str(out))
+        code, lines = run("--out", str(out))
         assert code == 2 and len(lines) == 1 and str(out) in lines[0]
     assert file.read_text() == "keep me"
 
@@ -215,20 +212,20 @@ def test_list_names_every_figure_and_makes_none(capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_figure_stops_no_other(capsys, tmp_path, monkeypatch):
+def test_a_failed_figure_stops_no_other(run, tmp_path, monkeypatch):
     def fail(**_):
         raise ArithmeticError("on purpose")
 
     monkeypatch.setattr(figures.load("phase_diagram"), "compute", fail)
-    code, lines = run(capsys, "phase_diagram", "node_correlation", "--out", str(tmp_path), "--jobs", "1")
+    code, lines = run("phase_diagram", "node_correlation", "--out", str(tmp_path), "--jobs", "1")
     assert code == 1 and "phase_diagram: FAILED: ArithmeticError: on purpose" in lines
     assert (tmp_path / "node_correlation.png").exists() and not (tmp_path / "phase_diagram.png").exists()
 
 
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (OSError, 1)])
-def test_what_stops_a_figure_leaves_the_old_files_whole(capsys, tmp_path, monkeypatch, stop, code):
+def test_what_stops_a_figure_leaves_the_old_files_whole(run, tmp_path, monkeypatch, stop, code):
     arguments = ("node_correlation", "--out", str(tmp_path), "--jobs", "1")
-    assert run(capsys, *arguments)[0] == 0
+    assert run(*arguments)[0] == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def write_half(stem, table):
@@ -236,12 +233,12 @@ def test_what_stops_a_figure_leaves_the_old_files_whole(capsys, tmp_path, monkey
         raise stop
 
     monkeypatch.setattr(output, "write_table", write_half)
-    assert run(capsys, *arguments, "--seed", "1")[0] == code
+    assert run(*arguments, "--seed", "1")[0] == code
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_all_formats(capsys, tmp_path):
-    assert run(capsys, "phase_diagram", "--out", str(tmp_path), "--jobs", "1", "--format", "pdf,svg,png")[0] == 0
+def test_all_formats(run, tmp_path):
+    assert run("phase_diagram", "--out", str(tmp_path), "--jobs", "1", "--format", "pdf,svg,png")[0] == 0
     starts = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG"}
     for kind, start in starts.items():
         assert (tmp_path / f"phase_diagram.{kind}").read_bytes().startswith(start)

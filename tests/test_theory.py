@@ -1,5 +1,6 @@
 """The derivations as a whole: none is missing, the command tells of failures, the document is what they say."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -64,26 +65,22 @@ def test_one_derivation_with_its_steps():
     assert "proved" in done.stdout and "residual 0" in done.stdout
 
 
-def run(capsys, *arguments):
-    """Exit code and the lines on standard error."""
-    try:
-        code = command.main(list(arguments))
-    except SystemExit as stop:
-        code = stop.code
-    return code, capsys.readouterr().err.splitlines()
+@pytest.fixture
+def run(run_main):
+    return functools.partial(run_main, command.main)
 
 
-def test_unknown_names_and_files_that_cannot_be_written(capsys, tmp_path):
-    code, lines = run(capsys, "wik")
+def test_unknown_names_and_files_that_cannot_be_written(run, tmp_path):
+    code, lines = run("wik")
     assert code == 2 and len(lines) == 1 and "'wik'" in lines[0] and "'wick'" in lines[0]
-    code, lines = run(capsys, "--markdown", str(tmp_path / "none" / "README.md"))
+    code, lines = run("--markdown", str(tmp_path / "none" / "README.md"))
     assert code == 2 and len(lines) == 1 and "none" in lines[0]
-    code, lines = run(capsys, "wick", "--markdown", str(tmp_path / "README.md"))
+    code, lines = run("wick", "--markdown", str(tmp_path / "README.md"))
     assert code == 2 and len(lines) == 1
 
 
 @pytest.mark.parametrize("fails", ["claim", "step"])
-def test_a_failure_is_named_and_the_exit_code_is_not_zero(capsys, monkeypatch, fails):
+def test_a_failure_is_named_and_the_exit_code_is_not_zero(run, monkeypatch, fails):
     honest = theory.load("gradients").derive()
 
     def derive():
@@ -93,7 +90,7 @@ def test_a_failure_is_named_and_the_exit_code_is_not_zero(capsys, monkeypatch, f
         return Derivation("Wrong on purpose", honest.steps, (wrong,))
 
     monkeypatch.setattr(theory.load("gradients"), "derive", derive)
-    code, lines = run(capsys, "gradients")
+    code, lines = run("gradients")
     assert code == 1
     told = {"claim": "two and two are five", "step": "this step does not go through"}[fails]
     assert any("FAILED: gradients" in line and told in line for line in lines)

@@ -1,4 +1,4 @@
-"""From a figure module to files: pictures, the data behind them, and a manifest, all of them or none."""
+"""From a figure module to files: pictures, the data behind them, and a manifest, each of them whole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def make(
 ) -> list[Path]:
     """Compute and draw one figure; write pictures, tables and manifest into the folder `out`.
 
-    The files are written beside their places and moved there together: an error or an interrupt leaves what was there.
+    The files are written beside their places and moved there, one after the other, once all are whole: what fails or is
+    stopped before that leaves what was there, and no file is ever seen half-written.
 
     Returns
     -------

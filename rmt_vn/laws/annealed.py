@@ -16,7 +16,8 @@ def log_trace_moments(network: Network) -> tuple[float, float]:
 
     The pair obeys a 2×2 linear recursion, layer by layer: Wick's formula for Gaussian weights, Weingarten's (Collins &
     Śniady 2006) for Haar weights, with independent entries of D_l of moments μ_1, μ_2 (taken at q*). Exact for linear
-    and ReLU networks, dropout included; for other activations exact in the limit of wide layers.
+    and ReLU networks, dropout included, over all networks, dead ones too; for other activations D_l is not independent
+    of the weights, and it holds to leading order in 1/width.
 
     Raises
     ------

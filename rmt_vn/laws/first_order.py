@@ -12,8 +12,9 @@ def first_order_vni(network: Network) -> float:
     """The first-order VNI of Chang & Lin (2019): proportional to depth, inverse to width.
 
     1/N + (L/N)(μ_2/μ_1² − 1 − s_1) where all widths are N, with μ_k at q*. At other widths each D_l adds (μ_2/μ_1² −
-    1)/n_l and each W_l what it adds to the effective depth: the first-order term of S2, whose D_L counts. It is the
-    tangent of S3 and S4 at small depth, and only that: it passes 1 where the VNI cannot.
+    1)/n_l and each W_l what it adds to the effective depth: the first-order term of S2, whose D_L counts. In
+    depth it grows as the tangent of S3 and S4, above which it lies by the constant (μ_2/μ_1² − 1)/n_L where the VNI
+    counts all nodes. It is no more than that: it passes 1 where the VNI cannot.
 
     Raises
     ------

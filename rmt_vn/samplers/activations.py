@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rmt_vn.ensembles import RNG, biases, haar, weight_matrices
+from rmt_vn.measures import finite_array
 from rmt_vn.network import Network
 from rmt_vn.samplers.forward import dropout_mask, last_of
 
@@ -100,11 +101,7 @@ def _gram_root(x: np.ndarray) -> np.ndarray:
 
 
 def _checked_inputs(network: Network, inputs: ArrayLike) -> np.ndarray:
-    x = np.asarray(inputs)
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"inputs must be an array of real numbers, got dtype {x.dtype}")
+    x = finite_array("inputs", inputs)
     if x.ndim != 2 or len(x) < 1 or x.shape[1] != network.widths[0]:
         raise ValueError(f"inputs must have shape (samples ≥ 1, n_0 = {network.widths[0]}), got {x.shape}")
-    if not np.all(np.isfinite(x)):
-        raise ValueError(f"inputs must be finite, got {np.count_nonzero(~np.isfinite(x))} NaN or infinite values")
-    return x.astype(np.float64)
+    return x

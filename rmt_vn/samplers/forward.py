@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmt_vn.ensembles import biases
-from rmt_vn.mean_field import fixed_point
+from rmt_vn.mean_field import checked_variance, fixed_point
 from rmt_vn.network import Network
 
 # Draws weights for a batch of signals (samples, n_in); returns them with W x, (samples, n_out).
@@ -25,16 +25,10 @@ class Signal:
     log_scale: np.ndarray
 
 
-def check_input_variance(input_variance: float | None) -> None:
-    if input_variance is not None and not (np.isfinite(input_variance) and input_variance >= 0):
-        raise ValueError(f"input_variance must be a finite number ≥ 0, got {input_variance!r}")
-
-
 def random_signal(
     network: Network, n_samples: int, rng: np.random.Generator, input_variance: float | None
 ) -> np.ndarray:
     """Inputs uniform on the sphere ‖x_0‖² = n_0 v, shape (samples, n_0)."""
-    check_input_variance(input_variance)
     if input_variance is None:
         if network.activation.is_homogeneous:
             input_variance = 1.0
@@ -42,6 +36,7 @@ def random_signal(
             # At q* = 0, inputs so small that no activation is anything but linear on either side of zero.
             at_q_star = (fixed_point(network).q_star - network.sigma_b**2) / network.sigma_w**2
             input_variance = max(at_q_star, 1e-24)
+    input_variance = checked_variance("input_variance", input_variance)
     direction = rng.standard_normal((n_samples, network.widths[0]))
     length = np.linalg.norm(direction, axis=-1, keepdims=True)
     return direction * (np.sqrt(network.widths[0] * input_variance) / length)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmt_vn.ensembles import RNG
+from rmt_vn.mean_field import checked_variance
 from rmt_vn.measures import jacobian_correlation, jacobian_vni
 from rmt_vn.network import Network
 from rmt_vn.samplers.chain import chain_correlation, chain_vni
-from rmt_vn.samplers.forward import block_sizes, check_input_variance, last_of
+from rmt_vn.samplers.forward import block_sizes, last_of
 from rmt_vn.samplers.jacobian import walk_jacobian
 from rmt_vn.samplers.rows import rows_vni, sample_rows
 
@@ -73,7 +74,8 @@ def sample_vni(
     True
     """
     n_samples = _checked_count("n_samples", n_samples, least=2)
-    check_input_variance(input_variance)
+    if input_variance is not None:
+        checked_variance("input_variance", input_variance)
     rng = np.random.default_rng(rng)
     method = _chosen_method(method)
     if method == "jacobian":
@@ -110,7 +112,8 @@ def sample_correlation(
     ndarray, shape (n_samples,)
     """
     n_samples = _checked_count("n_samples", n_samples, least=1)
-    check_input_variance(input_variance)
+    if input_variance is not None:
+        checked_variance("input_variance", input_variance)
     if network.widths[-1] < 2:
         raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network.widths[-1]}")
     rng = np.random.default_rng(rng)

@@ -1,0 +1,70 @@
+"""Results kept in a folder, one file each: whole or not at all, and numbers only.
+
+Not joblib.Memory: that one unpickles what it finds, forgets all results when one line of a function changes, and goes
+on in silence when the disk is full.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+Result = dict[str, np.ndarray]
+
+
+def keep(folder: Path, key: str, result: Result) -> None:
+    """Write a result; another process sees it whole or not at all.
+
+    Raises
+    ------
+    TypeError
+        If the result is not a dict of arrays of numbers or strings.
+    OSError
+        If it cannot be written; nothing is left behind.
+    """
+    if not isinstance(result, dict) or any(np.asarray(value).dtype.hasobject for value in result.values()):
+        raise TypeError(f"a result must be a dict of arrays of numbers or strings, got {result!r:.200}")
+    path = _path(folder, key)
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
+            partial = Path(file.name)
+            # The key goes with the numbers, so that a file under another's name is not taken for it.
+            np.savez(file, **{f"result.{name}": value for name, value in result.items()}, key=np.array(key))
+        os.replace(partial, path)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; results cannot be kept in this folder", str(folder)) from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def recall(folder: Path, key: str) -> Result | None:
+    """The result that was kept under this key; None if there is none, or, with a warning, if its file is damaged."""
+    path = _path(folder, key)
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            entry = {name: file[name] for name in file.files}
+        if entry.pop("key").item() != key:
+            raise ValueError("it holds another result")
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # whatever is wrong with it, it is not a result
+        warnings.warn(f"{path} is damaged and is computed again ({type(error).__name__}: {error})", stacklevel=2)
+        return None
+    return {name.removeprefix("result."): value for name, value in entry.items()}
+
+
+def is_kept(folder: Path, key: str) -> bool:
+    """Whether there is a file for this key, sound or not."""
+    return _path(folder, key).exists()
+
+
+def _path(folder: Path, key: str) -> Path:
+    # Some hundred entries to a folder at most: with many thousands in one, some file systems are slow.
+    return folder / key[:2] / f"{key}.npz"

@@ -1,0 +1,205 @@
+"""Many calls of one function: over processes or a cluster, each result kept as soon as it is there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+from joblib import Parallel, cpu_count, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from rmt_vn.experiments.cache import Result, is_kept, keep, recall
+from rmt_vn.experiments.fingerprint import Memo, fingerprint
+
+# How often in a row all may be lost before a single result is there.
+_PATIENCE = 3
+# In a worker, where no code changes: the functions that were described before.
+_MEMO: Memo = {}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where work is done and where results are kept.
+
+    Parameters
+    ----------
+    jobs : int, optional
+        Number of processes on this machine; by default one for each core.
+    cache : path, optional
+        Folder where results are kept, so that an interrupted run goes on where it stopped and nothing is computed
+        twice. By default they are forgotten at the end of the run.
+    client : dask.distributed.Client, optional
+        A cluster to work on instead of this machine.
+
+    Raises
+    ------
+    ValueError
+        If `jobs` is not a positive integer.
+    """
+
+    jobs: int | None = None
+    cache: str | Path | None = None
+    client: Any = None
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and (isinstance(self.jobs, bool) or not isinstance(self.jobs, int) or self.jobs < 1):
+            raise ValueError(f"jobs must be an integer ≥ 1, got {self.jobs!r}")
+
+
+def run(
+    function: Callable[..., Result], tasks: Sequence[Mapping[str, Any]], *, engine: Engine, label: str = "sweep"
+) -> Iterator[Result]:
+    """function(**task) for every task, in their order.
+
+    Every result is kept as soon as it is there, under a key made of the task, of the code that it depends on and of the
+    versions of numpy and scipy; what was kept before is not computed again. Only a few results are in memory at a time.
+    BLAS rounds differently on one thread and on two; on one thread everywhere, the numbers depend neither on the number
+    of processes nor on the machine's cores.
+
+    Parameters
+    ----------
+    function : callable
+        To a dict of arrays of numbers. It must depend on its arguments alone.
+    tasks : sequence of dict
+        Its arguments; random numbers come from seeds that are among them.
+    engine : Engine
+    label : str
+        For the progress bar, which is shown on terminals only.
+
+    Yields
+    ------
+    dict of ndarray
+
+    Raises
+    ------
+    OSError
+        If results cannot be kept, because the disk is full, say; those kept before remain.
+    RuntimeError
+        If worker processes are killed again and again, by want of memory as a rule.
+    """
+    with _folder_of(engine) as folder:
+        memo: Memo = {}
+        _MEMO.clear()  # for the case that the work is done in this process
+        keys = [_key(function, task, memo) for task in tasks]
+        _compute_missing(function, tasks, keys, folder, engine, label)
+        for task, key in zip(tasks, keys, strict=True):
+            result = recall(folder, key)
+            if result is None:  # damaged, or somebody has emptied the cache in the meantime
+                with threadpool_limits(1):
+                    result = function(**task)
+                keep(folder, key, result)
+            yield result
+
+
+def _compute_missing(
+    function: Callable[..., Result],
+    tasks: Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
+    folder: Path,
+    engine: Engine,
+    label: str,
+) -> None:
+    """Keep the results of all tasks that are not kept yet."""
+    missing = [index for index, key in enumerate(keys) if not is_kept(folder, key)]
+    # In any order: then the mean time of a chunk is soon an honest base to estimate the rest from, and two runs on one
+    # cache share the work rather than do the same side by side.
+    np.random.default_rng().shuffle(missing)
+    fruitless = 0
+    # Smoothing 0 is the mean over this run; what earlier runs have kept does not count as work done.
+    bar = tqdm(total=len(keys), initial=len(keys) - len(missing), desc=label, smoothing=0, leave=False, disable=None)
+    with bar, _workers(engine):
+        while missing:
+            before = len(missing)
+            try:
+                # Asked again: another run on the same cache may have been faster.
+                waiting = (index for index in missing if not is_kept(folder, keys[index]))
+                calls = (delayed(_call)(index, keys[index], function, tasks[index]) for index in waiting)
+                with closing(Parallel(return_as="generator_unordered", batch_size=1)(calls)) as results:
+                    for index, result in results:
+                        keep(folder, keys[index], result)
+                        bar.update()
+            except BrokenExecutor:
+                warnings.warn(f"{label}: a worker process was killed; going on with a new one", stacklevel=2)
+            missing = [index for index in missing if not is_kept(folder, keys[index])]
+            fruitless = fruitless + 1 if len(missing) == before else 0
+            if fruitless == _PATIENCE:
+                raise RuntimeError(f"{label}: worker processes were killed {fruitless} times in a row (out of memory?)")
+
+
+def _key(function: Callable[..., Result], task: Mapping[str, Any], memo: Memo) -> str:
+    return fingerprint([np.__version__, scipy.__version__, function, dict(task)], memo)
+
+
+def _call(index: int, key: str, function: Callable[..., Result], task: Mapping[str, Any]) -> tuple[int, Result]:
+    """What a worker does."""
+    _one_blas_thread()
+    if _key(function, task, _MEMO) != key:
+        raise RuntimeError(
+            "a worker finds other code, other constants or another numpy or scipy than the process that asks it: "
+            "install the same there, and let no function change a global variable"
+        )
+    return index, function(**task)
+
+
+@cache
+def _one_blas_thread() -> None:
+    """Once in each process: a cluster's workers may run several tasks side by side, so it cannot be undone safely."""
+    threadpool_limits(1)
+
+
+def _folder_of(engine: Engine) -> AbstractContextManager[Path]:
+    if engine.cache is not None:
+        return nullcontext(Path(engine.cache).expanduser())
+    return _forgotten()
+
+
+@contextmanager
+def _forgotten() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="rmt_vn-") as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _workers(engine: Engine) -> Iterator[None]:
+    if engine.client is not None:
+        with parallel_config("dask", client=engine.client):
+            yield
+        return
+    jobs = cpu_count() if engine.jobs is None else engine.jobs
+    local = parallel_config(
+        "loky", n_jobs=jobs, inner_max_num_threads=1, initializer=_end_with, initargs=(os.getpid(),)
+    )
+    with threadpool_limits(1), local:
+        yield
+
+
+def _end_with(parent: int) -> None:
+    """In a worker: leave interrupts to the process that it works for, and end as soon as that one is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def stop_workers() -> None:
+    """End the processes that wait for more work; without this they end by themselves, soon after the program."""
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)

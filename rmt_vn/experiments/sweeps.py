@@ -1,0 +1,199 @@
+"""Monte Carlo over a grid of points: means, standard errors and counts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rmt_vn.experiments.cache import Result
+from rmt_vn.experiments.engine import Engine, run
+from rmt_vn.network import Network
+from rmt_vn.samplers import JacobianLayer, walk_jacobian
+
+Point = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Means over independent samples at one point of a sweep.
+
+    Attributes
+    ----------
+    point : dict
+        The parameters.
+    mean, stderr : ndarray
+        Of the shape of one sample; the standard error of a single sample is NaN.
+    count : int
+        Number of independent samples.
+    """
+
+    point: Point
+    mean: np.ndarray
+    stderr: np.ndarray
+    count: int
+
+
+def monte_carlo(
+    sample: Callable[..., np.ndarray],
+    points: Sequence[Point],
+    *,
+    replicates: int,
+    seed: int,
+    engine: Engine | None = None,
+    label: str = "sweep",
+) -> list[Estimate]:
+    """Estimate E sample(**point) at every point.
+
+    The seed of each replicate depends on `seed`, on the point's own parameters and on the number of the replicate, and
+    on nothing else. So a larger grid or another order change no number that was there; and with more replicates those
+    computed before are used again where `engine` keeps results.
+
+    Parameters
+    ----------
+    sample : callable
+        sample(rng=…, **point) → array whose first axis runs over independent samples.
+    points : sequence of dict
+        Parameters with a `repr` that tells them apart: numbers, strings, tuples, `Network`.
+    replicates : int
+        Calls of `sample` for each point, each of them one chunk of work: some seconds are a good size.
+    seed : int
+    engine : Engine, optional
+        Where the work is done and kept; by default on all cores of this machine, and not kept.
+    label : str
+        For the progress bar, which is shown on terminals only.
+
+    Returns
+    -------
+    list of Estimate
+        In the order of the points; for one seed the same numbers bit by bit, wherever they are computed.
+
+    Raises
+    ------
+    ValueError
+        If `replicates` is not a positive integer, or the `repr` of a point differs from process to process.
+
+    Examples
+    --------
+    >>> from rmt_vn import Network
+    >>> from rmt_vn.samplers.chain import chain_vni
+    >>> points = [{"network": Network.uniform(20, depth, activation="linear"), "n_samples": 500} for depth in (5, 10)]
+    >>> estimates = monte_carlo(chain_vni, points, replicates=2, seed=0, engine=Engine(jobs=1))
+    >>> [estimate.count for estimate in estimates]
+    [1000, 1000]
+    """
+    if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
+        raise ValueError(f"replicates must be an integer ≥ 1, got {replicates!r}")
+    chunks = _Chunks(sample, points, replicates, seed)
+    pooled: list[Result] = []
+    for index, moments in enumerate(run(_moments, chunks, engine=engine or Engine(), label=label)):
+        if index < len(points):
+            pooled.append(moments)
+        else:
+            pooled[index % len(points)] = _merged(pooled[index % len(points)], moments)
+    return [_estimate(point, moments) for point, moments in zip(points, pooled, strict=True)]
+
+
+def tidy(estimates: Sequence[Estimate]) -> dict[str, np.ndarray]:
+    """One row for each point and component, as columns of equal length: `pandas.DataFrame(tidy(estimates))`.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate
+        All with the same parameters.
+
+    Returns
+    -------
+    dict of ndarray
+        The parameters (a network as its width, depth, activation, weights, sigma_w and sigma_b), `component` where a
+        sample has more than one number (its index when flattened), `mean`, `stderr`, `count`.
+    """
+    rows = []
+    for estimate in estimates:
+        point = {key: value for name, given in estimate.point.items() for key, value in _columns(name, given).items()}
+        for component, (mean, stderr) in enumerate(zip(estimate.mean.flat, estimate.stderr.flat, strict=True)):
+            which = {"component": component} if estimate.mean.ndim else {}
+            rows.append(point | which | {"mean": mean, "stderr": stderr, "count": estimate.count})
+    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+
+
+def along_depth(
+    network: Network,
+    depths: Sequence[int],
+    n_samples: int,
+    *,
+    measure: Callable[[JacobianLayer], np.ndarray],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """measure(layer) at some depths of the same random networks, to be used as a `sample` of `monte_carlo`.
+
+    Returns
+    -------
+    ndarray, shape (n_samples, len(depths), …)
+        In the order of increasing depth.
+    """
+    layers = enumerate(walk_jacobian(network, n_samples, rng=rng), start=1)
+    wanted = set(depths)
+    return np.stack([measure(layer) for depth, layer in layers if depth in wanted], axis=1)
+
+
+class _Chunks(Sequence):
+    """The arguments of `_moments` for every replicate of every point, made when asked for: there may be millions."""
+
+    def __init__(self, sample: Callable[..., np.ndarray], points: Sequence[Point], replicates: int, seed: int):
+        self._sample, self._points, self._replicates, self._seed = sample, points, replicates, seed
+        self._names = [name_of(point) for point in points]
+
+    def __len__(self) -> int:
+        return self._replicates * len(self._points)
+
+    def __getitem__(self, index: int) -> Point:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        replicate, at = divmod(index, len(self._points))
+        seed = np.random.SeedSequence(self._seed, spawn_key=(*self._names[at], replicate))
+        return {"sample": self._sample, "point": self._points[at], "seed": seed}
+
+
+def name_of(point: Point) -> tuple[int, ...]:
+    """Eight numbers below 2³² that belong to these parameters alone, for the `spawn_key` of a seed."""
+    text = repr(sorted(point.items()))
+    if " at 0x" in text:
+        raise ValueError(f"the repr of a point must be the same in every process, got {text}")
+    return tuple(np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype="<u4").tolist())
+
+
+def _moments(sample: Callable[..., np.ndarray], point: Point, seed: np.random.SeedSequence) -> Result:
+    values = np.asarray(sample(rng=np.random.default_rng(seed), **point), dtype=float)
+    mean = values.mean(axis=0)
+    return {"count": np.array(len(values)), "mean": mean, "squares": np.sum((values - mean) ** 2, axis=0)}
+
+
+def _merged(one: Result, other: Result) -> Result:
+    """Pool counts, means and sums of squared deviations (Chan, Golub & LeVeque 1983)."""
+    total, shift = one["count"] + other["count"], other["mean"] - one["mean"]
+    return {
+        "count": total,
+        "mean": one["mean"] + shift * other["count"] / total,
+        "squares": one["squares"] + other["squares"] + shift**2 * one["count"] * other["count"] / total,
+    }
+
+
+def _estimate(point: Point, moments: Result) -> Estimate:
+    count = int(moments["count"])
+    stderr = np.sqrt(moments["squares"] / (count - 1) / count) if count > 1 else np.full_like(moments["mean"], np.nan)
+    return Estimate(point, np.asarray(moments["mean"]), np.asarray(stderr), count)
+
+
+def _columns(name: str, value: object) -> dict[str, object]:
+    if not isinstance(value, Network):
+        return {name: value if isinstance(value, int | float | str) else str(value)}
+    return {
+        "width": value.widths[-1],
+        "depth": value.depth,
+        "activation": value.activation.name,
+        **{each: getattr(value, each) for each in ("weights", "sigma_w", "sigma_b")},
+    }

@@ -1,0 +1,140 @@
+"""Training runs on continuous XOR: which of many replicas learn, and what their layers are like on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rmt_vn.experiments.cache import Result
+from rmt_vn.experiments.engine import Engine, run
+from rmt_vn.experiments.sweeps import Point, name_of
+from rmt_vn.network import WEIGHTS, Network
+from rmt_vn.tasks import Task, continuous_xor
+from rmt_vn.training import Training, train
+
+# A run has failed if its accuracy on new points is below this after the budget: half way between guessing, 1/2, and
+# knowing, 1. The accuracies are in the figures' data, for those who would draw the line elsewhere.
+FAILED_BELOW = 0.75
+
+BATCH = 32
+# Replicas trained together: enough to share the overhead of a step, few enough to keep what is done often.
+_TOGETHER = 10
+
+
+def xor_network(width: int, depth: int, weights: str) -> Network:
+    """tanh, σ_w = 1, biases that start at zero; `depth` weight matrices, the last of them a linear readout."""
+    return Network((2, *[width] * (depth - 1), 1), activation="tanh", weights=weights)
+
+
+def training_runs(
+    points: Sequence[Point], *, replicas: int, seed: int, engine: Engine, label: str = "training"
+) -> list[Result]:
+    """`xor_run` at every point, with `replicas` replicas each along the last axis.
+
+    Replica k of a point has the same numbers whatever others are trained with it: more of them refine the result.
+    """
+    batches = [range(start, min(start + _TOGETHER, replicas)) for start in range(0, replicas, _TOGETHER)]
+    tasks = [{**point, "replicas": tuple(batch), "seed": seed} for point in points for batch in batches]
+    results = list(run(xor_run, tasks, engine=engine, label=label))
+    grouped = (results[start : start + len(batches)] for start in range(0, len(results), len(batches)))
+    return [{name: np.concatenate([part[name] for part in group], axis=-1) for name in group[0]} for group in grouped]
+
+
+def xor_run(
+    network: Network,
+    optimizer: str,
+    learning_rate: float,
+    measure_at: tuple[int, ...],
+    replicas: tuple[int, ...],
+    seed: int,
+) -> Result:
+    """Train replicas of a network on continuous XOR, up to the last of the steps at which to measure.
+
+    Replica k starts from the same weights and sees the same batches at every learning rate and with every optimizer.
+
+    Returns
+    -------
+    dict of ndarray
+        Over 512 new points: `accuracy` and `loss`, `vni` and `jacobian_vni` of the last hidden layer, and `gradient`,
+        the norm of the gradient over all layers, each of shape (steps, replicas). `diverged`, shape (replicas,). NaN
+        where diverged.
+    """
+    training = _training(network, replicas, seed, measure_at, optimizer=optimizer, learning_rate=learning_rate)
+    of = training.measurements
+    return {
+        "accuracy": np.stack([each.accuracy for each in of]),
+        "loss": np.stack([each.loss for each in of]),
+        "diverged": training.diverged,
+        "vni": np.stack([each.vni[-1] for each in of]),
+        "jacobian_vni": np.stack([each.jacobian_vni[-1] for each in of]),
+        "gradient": np.stack([np.linalg.norm(each.gradient_norms, axis=0) for each in of]),
+    }
+
+
+def xor_layers(network: Network, learning_rate: float, steps: int, replicas: tuple[int, ...], seed: int) -> Result:
+    """The same runs by Adam as `xor_run`, layer by layer: at the start and at the end.
+
+    Returns
+    -------
+    dict of ndarray
+        `accuracy` at the end, shape (replicas,); `jacobian_vni`, shape (2, hidden layers, replicas).
+    """
+    start, end = _training(network, replicas, seed, (0, steps), learning_rate=learning_rate).measurements
+    return {"accuracy": end.accuracy, "jacobian_vni": np.stack([start.jacobian_vni, end.jacobian_vni])}
+
+
+def _training(
+    network: Network, replicas: tuple[int, ...], seed: int, measure_at: tuple[int, ...], **how: Any
+) -> Training:
+    """4096 points to learn from, 512 new ones to be judged on."""
+    return train(
+        network,
+        _points(4096, seed),
+        steps=max(measure_at),
+        batch=BATCH,
+        replicas=replicas,
+        rng=np.random.SeedSequence(seed, spawn_key=name_of({"network": network})),
+        measure_at=measure_at,
+        probe=_points(512, seed + 1),
+        **how,
+    )
+
+
+def _points(n_samples: int, seed: int) -> Task:
+    return continuous_xor(n_samples, rng=np.random.SeedSequence(seed, spawn_key=name_of({"points": n_samples})))
+
+
+def failed(accuracy: np.ndarray) -> np.ndarray:
+    """Whether runs have failed, diverged ones among them."""
+    return ~(accuracy >= FAILED_BELOW)
+
+
+def mean_over_replicas(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the last axis, and its standard error; at least two replicas."""
+    return values.mean(axis=-1), values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])
+
+
+def setting_of(point: Point) -> tuple[str, int, int, float]:
+    """Weights, width, depth and learning rate: the columns by which tables tell points apart."""
+    network = point["network"]
+    return network.weights, network.widths[1], network.depth, point["learning_rate"]
+
+
+def adam_points(
+    widths: Sequence[int], depths: Sequence[int], learning_rates: Sequence[float], measure_at: Sequence[int]
+) -> list[Point]:
+    """Gaussian and Haar networks of all widths and depths, trained by Adam at all rates: what three figures share."""
+    return [
+        {
+            "network": xor_network(width, depth, weights),
+            "optimizer": "adam",
+            "learning_rate": rate,
+            "measure_at": tuple(measure_at),
+        }
+        for weights in WEIGHTS
+        for width in widths
+        for depth in depths
+        for rate in learning_rates
+    ]

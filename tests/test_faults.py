@@ -1,0 +1,317 @@
+"""Sweeps that are killed, interrupted, starved and shared: each fault is caused for real, on processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+STUDY = Path(__file__).with_name("study.py")
+CHUNKS = 90
+
+
+def started(arguments, *, said, env=()):
+    """A process in a session of its own, which writes standard error to a file: a pipe stays open for its children."""
+    with said.open("a") as stderr:
+        process = subprocess.Popen(arguments, env={**os.environ, **dict(env)}, stderr=stderr, start_new_session=True)
+    process.said = said
+    return process
+
+
+def end_of(process, seconds=60):
+    """Exit code and what was said on standard error."""
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return code, process.said.read_text()
+
+
+class Study:
+    """The sweep of study.py in a process of its own, and what it has written down."""
+
+    def __init__(self, folder, cache="cache"):
+        self.folder, self.log, self.out = folder, folder / "log", folder / "out"
+        self.cache = folder / cache
+        self.log.touch()
+
+    def start(self, *, jobs=2, out=None, start=()):
+        arguments = [*start, sys.executable, str(STUDY), str(self.cache), str(jobs), str(out or self.out)]
+        return started(arguments, said=self.folder / "said", env={"STUDY_LOG": str(self.log)})
+
+    def began(self):
+        """(process, name of the chunk) for each chunk that was begun."""
+        return [(int(pid), float(name)) for pid, name in map(str.split, self.log.read_text().splitlines())]
+
+    def kept(self):
+        """Names of the chunks whose result is kept."""
+        names = set()
+        for entry in self.cache.rglob("*.npz"):
+            with np.load(entry) as file:
+                names.add(float(file["result.mean"][0]))
+        return names
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """The study's numbers, by one process that nobody disturbs."""
+    study = Study(tmp_path_factory.mktemp("undisturbed"))
+    assert end_of(study.start(jobs=1))[0] == 0
+    assert len(study.began()) == CHUNKS
+    return study.out.read_bytes()
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.005)
+
+
+def alive_in(session):
+    """Processes of a session, zombies apart."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, of_session = status.read_text().rpartition(")")[2].split()[:4]
+        except (OSError, ValueError):
+            continue
+        if int(of_session) == session and state != "Z":
+            found.append(int(status.parent.name))
+    return found
+
+
+def test_killed_at_random_moments_it_goes_on_where_it_stopped(tmp_path, undisturbed):
+    study, rng = Study(tmp_path), np.random.default_rng(0)
+    for kills_left in range(10, -1, -1):
+        kept, begun = study.kept(), len(study.began())
+        process = study.start()
+        if kills_left:
+            enough = begun + int(rng.integers(1, 8))
+            wait_until(lambda: len(study.began()) >= enough)  # noqa: B023
+            time.sleep(rng.uniform(0, 0.06))
+            process.kill()
+        code, _ = end_of(process)
+        assert code == (-signal.SIGKILL if kills_left else 0)
+        assert study.out.exists() == (code == 0)
+        again = {name for _, name in study.began()[begun:]} & kept
+        assert not again, "finished before, computed again"
+    assert study.out.read_bytes() == undisturbed
+    assert study.kept() == {name for _, name in study.began()} and len(study.kept()) == CHUNKS
+    # When they are killed, two processes have a few chunks in hand.
+    assert len(study.began()) <= CHUNKS + 10 * 4
+
+
+def test_a_worker_that_is_killed_is_replaced(tmp_path, undisturbed):
+    study = Study(tmp_path)
+    process = study.start()
+    wait_until(lambda: len(study.began()) > 20)
+    worker = study.began()[-1][0]
+    assert worker != process.pid
+    os.kill(worker, signal.SIGKILL)
+    code, said = end_of(process)
+    assert code == 0, said
+    assert "a worker process was killed; going on" in said
+    assert study.out.read_bytes() == undisturbed
+
+
+def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(tmp_path, undisturbed):
+    study = Study(tmp_path)
+    process = study.start()
+    wait_until(lambda: len(study.began()) > 20)
+    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does: to the workers too
+    assert end_of(process)[0] != 0
+    wait_until(lambda: not alive_in(process.pid), seconds=5)
+    kept = study.kept()
+    assert len(kept) >= 15
+    begun = len(study.began())
+    assert end_of(study.start())[0] == 0
+    assert not {name for _, name in study.began()[begun:]} & kept
+    assert study.out.read_bytes() == undisturbed
+
+
+def test_workers_do_not_outlive_the_sweep(tmp_path):
+    process = Study(tmp_path).start()
+    assert end_of(process)[0] == 0
+    wait_until(lambda: not alive_in(process.pid), seconds=2)
+
+
+def test_orphans_of_a_killed_sweep_end_by_themselves(tmp_path):
+    study = Study(tmp_path)
+    process = study.start()
+    wait_until(lambda: len(study.began()) > 5)
+    process.kill()
+    end_of(process)
+    wait_until(lambda: not alive_in(process.pid), seconds=10)
+
+
+def test_two_runs_at_once_on_one_cache(tmp_path, undisturbed):
+    study = Study(tmp_path)
+    both = [study.start(jobs=1, out=tmp_path / name) for name in ("one", "two")]
+    assert [end_of(process) for process in both] == [(0, ""), (0, "")]
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == undisturbed
+    # They share the work: a chunk is computed twice only if both have it in hand at the same time.
+    assert len(study.began()) < 1.5 * CHUNKS
+
+
+# --- on a cluster -----------------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_of_two_gives_the_same_bytes(tmp_path, undisturbed):
+    study = Study(tmp_path)
+    code, said = end_of(study.start(jobs="dask"))
+    assert code == 0, said
+    assert len({pid for pid, _ in study.began()}) == 2
+    assert len(study.began()) == CHUNKS
+    assert study.out.read_bytes() == undisturbed
+
+
+def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(tmp_path, undisturbed):
+    study = Study(tmp_path)
+    process = study.start(jobs="dask")
+    wait_until(lambda: len(study.began()) > 20)
+    lost = study.began()[-1][0]
+    os.kill(lost, signal.SIGKILL)
+    code, said = end_of(process)
+    assert code == 0, said
+    assert study.out.read_bytes() == undisturbed
+    # Others took over, and computed again only what the lost one had in hand.
+    assert len({pid for pid, _ in study.began()}) == 3
+    assert CHUNKS < len(study.began()) <= CHUNKS + 10
+
+
+@pytest.fixture
+def scheduler():
+    """The address of a Dask cluster of two processes, as a user would start it."""
+    from dask.distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_the_figures_command_on_a_cluster(tmp_path, scheduler):
+    told = {}
+    for name, where in {"here": ("--jobs", "1"), "there": ("--scheduler", scheduler)}.items():
+        process = figures(tmp_path, "vni_depth_width", "--no-cache", "--out", str(tmp_path / name), *where)
+        told[name] = end_of(process)
+    assert [code for code, _ in told.values()] == [0, 0], told
+    for data in (tmp_path / "here").glob("*.csv"):
+        assert data.read_bytes() == (tmp_path / "there" / data.name).read_bytes()
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", ""])
+def test_a_scheduler_that_is_not_there(tmp_path, address):
+    code, said = end_of(figures(tmp_path, "--scheduler", address, "--out", str(tmp_path / "out")))
+    assert code == 2
+    assert "--scheduler must be the address of a Dask scheduler" in said and repr(address) in said
+    assert "Traceback" not in said
+
+
+def test_the_missing_extra_is_named(tmp_path):
+    (tmp_path / "dask.py").write_text("raise ImportError('hidden')")
+    process = figures(tmp_path, "--scheduler", "tcp://127.0.0.1:9", env={"PYTHONPATH": str(tmp_path)})
+    code, said = end_of(process)
+    assert code == 2 and said.count("\n") == 1 and "rmt_vn[cluster]" in said
+
+
+# --- the figures command ----------------------------------------------------------------------------------------------
+
+
+def figures(folder, *arguments, env=()):
+    command = [sys.executable, "-m", "rmt_vn.figures", *arguments]
+    return started(command, said=folder / "said", env={"XDG_CACHE_HOME": str(folder / "home"), **dict(env)})
+
+
+def test_an_interrupted_command_says_so_in_one_line_and_goes_on_later(tmp_path):
+    arguments = (
+        "gradients_and_nodes",
+        "--jobs",
+        "2",
+        "--cache",
+        str(tmp_path / "cache"),
+        "--out",
+        str(tmp_path / "out"),
+    )
+    process = figures(tmp_path, *arguments)
+
+    def kept():
+        return set((tmp_path / "cache").rglob("*.npz"))
+
+    wait_until(lambda: len(kept()) > 4)
+    os.killpg(process.pid, signal.SIGINT)
+    code, said = end_of(process)
+    assert code == 130
+    assert said.count("\n") == 1 and said.startswith("interrupted") and "goes on where this one stopped" in said
+    wait_until(lambda: not alive_in(process.pid), seconds=3)
+    assert list((tmp_path / "out").iterdir()) == []
+    before = {path: path.stat().st_mtime_ns for path in kept()}
+    assert end_of(figures(tmp_path, *arguments))[0] == 0
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in kept()}.items()
+
+
+def test_the_default_cache_is_where_the_platform_keeps_such_things(tmp_path):
+    arguments = ("phase_diagram", "--jobs", "1", "--out", str(tmp_path / "out"))
+    assert end_of(figures(tmp_path, *arguments, "--no-cache"))[0] == 0
+    assert not (tmp_path / "home" / "rmt_vn").exists()
+    assert end_of(figures(tmp_path, *arguments))[0] == 0
+    if sys.platform == "linux":
+        assert list((tmp_path / "home" / "rmt_vn").rglob("*.npz"))
+
+
+def on_a_disk_of_its_own(folder, options, *, before="true", after="true"):
+    """The start of a command that runs with a small file system mounted at `folder`, or, where nobody may mount, with a
+    limit on the size of files, which fails as a full disk does."""
+    mounted = f'mount -t tmpfs -o {options} tmpfs "$0"'
+    namespace = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    folder.mkdir(exist_ok=True)
+    if subprocess.run([*namespace, "sh", "-c", mounted, str(folder)], capture_output=True).returncode != 0:
+        namespace, mounted = [], "ulimit -f 1"
+    return [*namespace, "sh", "-c", f'{mounted}; {before}; "$@"; code=$?; {after}; exit $code', str(folder)]
+
+
+def test_a_full_cache_is_told_and_what_was_kept_stays(tmp_path, undisturbed):
+    study = Study(tmp_path)
+    elsewhere = tmp_path / "kept"
+    start = on_a_disk_of_its_own(study.cache, "size=100k", after=f'cp -r "$0" {elsewhere}')
+    code, said = end_of(study.start(start=start))
+    assert code == 1 and "results cannot be kept in this folder" in said and str(study.cache) in said
+    assert not study.out.exists()
+    assert not list(elsewhere.rglob("*.part"))
+    # With room to go on, it does.
+    elsewhere.rename(tmp_path / "room")
+    study.cache = tmp_path / "room"
+    kept, begun = study.kept(), len(study.began())
+    assert end_of(study.start())[0] == 0
+    assert not {name for _, name in study.began()[begun:]} & kept
+    assert study.out.read_bytes() == undisturbed
+
+
+def test_a_full_disk_leaves_the_old_figures_whole(tmp_path):
+    arguments = ("phase_diagram", "--no-cache", "--jobs", "1", "--out")
+    old, out, after = (tmp_path / name for name in ("old", "disk", "after"))
+    assert end_of(figures(tmp_path, *arguments, str(old)))[0] == 0
+    size = sum(path.stat().st_size for path in old.iterdir())
+    start = on_a_disk_of_its_own(out, f"size={size + 60_000}", before=f'cp {old}/* "$0"', after=f'cp -r "$0" {after}')
+    command = [sys.executable, "-m", "rmt_vn.figures", *arguments, str(out)]
+    code, said = end_of(started([*start, *command], said=tmp_path / "full"))
+    assert code == 1
+    assert said.startswith("phase_diagram: FAILED: OSError: ") and "Traceback" not in said
+    assert {path.name: path.read_bytes() for path in after.iterdir()} == {
+        path.name: path.read_bytes() for path in old.iterdir()
+    }
+
+
+def test_a_folder_that_is_read_only(tmp_path):
+    command = [sys.executable, "-m", "rmt_vn.figures", "phase_diagram"]
+    for option in ("--out", "--cache"):
+        folder = tmp_path / option.strip("-")
+        start = on_a_disk_of_its_own(folder, "ro")
+        folder.chmod(0o500)
+        code, said = end_of(started([*start, *command, option, str(folder)], said=tmp_path / f"said{option}"))
+        assert code == 2, said
+        assert said.count("\n") == 1 and f"error: {option}" in said and repr(str(folder)) in said

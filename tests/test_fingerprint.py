@@ -1,0 +1,205 @@
+"""A result's key: it changes with all that the result depends on, and with nothing else."""
+
+import subprocess
+import sys
+import types
+from functools import partial
+
+import numpy as np
+import pytest
+
+from rmt_vn import Activation, Network
+from rmt_vn.experiments.fingerprint import fingerprint
+from rmt_vn.samplers.chain import chain_vni
+
+STUDY = '''
+"""A study."""
+import math
+import numpy as np
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+SCALE = 2.0
+TABLE = {"a": lambda x: x + 1, "b": lambda x: x - 1}
+
+@dataclass(frozen=True)
+class Model:
+    size: int = 3
+
+    @property
+    def area(self):
+        return self.size**2
+
+    @cached_property
+    def volume(self):
+        return self.size**3
+
+    @staticmethod
+    def zero():
+        return 0.5
+
+def even(n):
+    return n == 0 or odd(n - 1)
+
+def odd(n):
+    return n != 0 and even(n - 1)
+
+def helper(x, power=2):
+    return x**power * SCALE
+
+def chosen(x):
+    return x in {"one", "two", "three", "four"}
+
+def below(x):
+    return x * 1.75
+
+@np.errstate(over="ignore")
+def quiet(x):
+    return below(x) - 0.125
+
+def sample(x, *, rng):
+    """What it does."""
+    inner = lambda y: helper(y) + 1.5
+    return [inner(z) + math.pi + np.sum(z) for z in x] + [Model(4).area, TABLE["a"](1), even(3), chosen(x), quiet(3)]
+
+def unrelated(x):
+    return 7
+'''
+
+
+def study(*changes):
+    source = STUDY
+    for old, new in changes:
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    module = types.ModuleType("study")
+    # A dataclass looks its module up by name.
+    sys.modules["study"] = module
+    try:
+        exec(source, vars(module))
+    finally:
+        del sys.modules["study"]
+    return module
+
+
+ORIGINAL = fingerprint(study().sample)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("+ 1.5", "+ 1.25"),  # a constant of the function inside
+        ("np.sum(z)", "np.prod(z)"),
+        ("x**power * SCALE", "x**power / SCALE"),  # a function that it calls
+        ("power=2", "power=3"),  # its default
+        ("SCALE = 2.0", "SCALE = 2.5"),  # a constant two calls away
+        ("self.size**2", "self.size**4"),  # a property of a class
+        ("self.size**3", "self.size**5"),
+        ("return 0.5", "return 0.25"),
+        ("size: int = 3", "size: int = 4"),
+        ("x + 1,", "x + 2,"),  # a function in a table
+        ("n != 0 and", "n != 1 and"),  # one of two that call each other
+        ('"four"', '"five"'),  # an element of a constant set
+        ("- 0.125", "- 0.25"),  # a function that a decorator of numpy wraps
+        ("1.75", "1.25"),  # one that it calls
+        ('over="ignore"', 'over="raise"'),  # what the decorator was given
+    ],
+)
+def test_a_change_of_what_may_run_is_seen(change):
+    assert fingerprint(study(change).sample) != ORIGINAL
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("return 7", "return 8"),
+        ("What it does.", "What it really does."),
+        ("SCALE = 2.0", "# a comment\n\n\nSCALE = 2.0"),
+        ('"""A study."""', '"""Another title."""'),
+    ],
+)
+def test_a_change_of_words_is_not(change):
+    assert fingerprint(study(change).sample) == ORIGINAL
+
+
+def test_both_of_two_functions_that_call_each_other_count_whoever_was_asked_first():
+    changed = ("n == 0 or", "n == 1 or")
+    for first in ("even", "odd"):
+        memo, changed_memo = {}, {}
+        one, other = study(), study(changed)
+        fingerprint(getattr(one, first), memo), fingerprint(getattr(other, first), changed_memo)
+        for name in ("even", "odd"):
+            assert fingerprint(getattr(one, name), memo) == fingerprint(getattr(study(), name))
+            assert fingerprint(getattr(one, name), memo) != fingerprint(getattr(other, name), changed_memo)
+
+
+def test_functions_of_modules_that_are_reached_through_a_name(monkeypatch):
+    from rmt_vn import measures
+    from rmt_vn.figures import scaling_collapse
+
+    before = fingerprint(scaling_collapse.mean_square_correlation)
+    monkeypatch.setattr(measures, "jacobian_vni", lambda rows: rows.sum())
+    assert fingerprint(scaling_collapse.mean_square_correlation) != before
+
+
+def test_drawing_does_not_count(monkeypatch):
+    from rmt_vn.figures import scaling_collapse
+
+    before = fingerprint(scaling_collapse.mean_square_correlation)
+    monkeypatch.setattr(scaling_collapse, "draw", lambda tables: None)
+    assert fingerprint(scaling_collapse.mean_square_correlation) == before
+
+
+def _closure(value):
+    def inner():
+        return value
+
+    return inner
+
+
+def _of(phi):
+    return Network((3, 3), activation=Activation(phi, np.ones_like, name="mine"))
+
+
+DIFFERENT = [
+    0, 1, 1.0, True, -0.0, "1", b"1", None, (1,), [1], {"a": 1}, {"a": 2}, {1}, float("nan"), np.float32(1),
+    np.array([1.0, 2.0]), np.array([1.0, 3.0]), np.array([[1.0, 2.0]]), np.array([1, 2]),
+    np.random.SeedSequence(1), np.random.SeedSequence(2), np.random.SeedSequence(1, spawn_key=(1,)),
+    np.random.default_rng(1), np.random.default_rng(2), np.sin, np.cos, np.sum, np.mean, max, min,
+    partial(max, 1), partial(max, 2), partial(max, key=abs), _closure(1), _closure(2), "text".upper, "other".upper,
+    Network((3, 3)), Network((3, 4)), Network((3, 3), sigma_w=2.0), Network((3, 3), activation="relu"),
+    _of(np.tanh), _of(np.sin), _of(lambda x: x**3), _of(lambda x: x**5),
+    ("a", ("b", "c")), ("a", "b", "c"), (("a", "b"), "c"), ("a\0b",), ("a", "b"),
+]  # fmt: skip
+
+
+def test_different_things_have_different_fingerprints():
+    prints = [fingerprint(thing) for thing in DIFFERENT]
+    assert len(set(prints)) == len(prints)
+
+
+def test_equal_things_have_equal_fingerprints():
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint(np.arange(6).reshape(2, 3)) == fingerprint(np.arange(6).reshape(2, 3).copy(order="F").copy("C"))
+    network = Network((3, 3))
+    before = fingerprint(network)
+    network.activation.is_odd  # noqa: B018  (a cached property, which leaves a trace in the object)
+    assert fingerprint(network) == before
+
+
+def test_the_same_in_every_process():
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import test_fingerprint as t; from rmt_vn.samplers.chain import *;"
+        "print(t.ORIGINAL, t.fingerprint(chain_vni), t.fingerprint([t.DIFFERENT[i] for i in range(20)]))"
+    )
+    here = f"{ORIGINAL} {fingerprint(chain_vni)} {fingerprint(DIFFERENT[:20])}"
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == here.split()
+
+
+def test_what_cannot_be_described_is_refused(tmp_path):
+    with (tmp_path / "file").open("w") as file, pytest.raises(TypeError):
+        fingerprint({"file": file})

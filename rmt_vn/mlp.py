@@ -1,0 +1,312 @@
+"""A multilayer perceptron, forward and backward, many replicas at once: one page, nothing but numpy.
+
+x_l = φ(W_l x_{l−1} + b_l) for the hidden layers; the last layer is linear, its h_L = W_L x_{L−1} + b_L is the output.
+Columns are samples here, x_l has shape (replicas, n_l, samples), so that W x reads as it is written. The bias is the
+last column of W_l, which meets a row of ones below x_{l−1}: one product does both, and one product both gradients.
+All parameters of a replica are one row of one array (replicas, P), and the W_l are views into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import DTypeLike
+from scipy.special import expit
+
+from rmt_vn import ensembles, measures
+from rmt_vn.network import Network
+
+# A network that diverges says so by NaN and infinity in what is returned. Thousands of warnings would say no more.
+_quiet = np.errstate(over="ignore", invalid="ignore")
+
+
+def layers(network: Network, parameters: np.ndarray) -> list[np.ndarray]:
+    """The matrices [W_1 b_1], …, [W_L b_L] of parameters (or of their gradients), as views.
+
+    Parameters
+    ----------
+    network : Network
+    parameters : ndarray, shape (replicas, P)
+
+    Returns
+    -------
+    list of ndarray, shapes (replicas, n_l, n_{l−1} + 1)
+        Without the + 1 if P leaves no room for biases.
+
+    Raises
+    ------
+    ValueError
+        If P is the number of parameters of this network neither with biases nor without.
+    """
+    biased = parameters.shape[1] != n_parameters(network, biases=False)
+    if biased and parameters.shape[1] != n_parameters(network):
+        raise ValueError(
+            f"parameters must have {n_parameters(network)} columns, or {n_parameters(network, biases=False)} without "
+            f"biases, got {parameters.shape[1]}"
+        )
+    views, start = [], 0
+    for n_in, n_out in pairwise(network.widths):
+        stop = start + n_out * (n_in + biased)
+        views.append(parameters[:, start:stop].reshape(-1, n_out, n_in + biased))
+        start = stop
+    return views
+
+
+def n_parameters(network: Network, *, biases: bool = True) -> int:
+    """P, the number of weights and biases."""
+    return sum(n_out * (n_in + biases) for n_in, n_out in pairwise(network.widths))
+
+
+def initial_parameters(
+    network: Network, *, rngs: Sequence[ensembles.RNG], biases: bool = True, dtype: DTypeLike = np.float64
+) -> np.ndarray:
+    """Weights and biases at initialization, as `network` describes them.
+
+    Parameters
+    ----------
+    network : Network
+        Without dropout.
+    rngs : sequence of seeds or Generators
+        One for each replica, which therefore does not depend on what other replicas there are.
+    biases : bool
+        With False there are none; otherwise they are drawn with standard deviation sigma_b, so zero where it is.
+    dtype : float32 or float64
+
+    Returns
+    -------
+    ndarray, shape (replicas, P)
+
+    Raises
+    ------
+    ValueError
+        If the network has dropout, or biases of sigma_b > 0 that `biases=False` forbids, or dtype is another one.
+    """
+    if network.dropout is not None:
+        raise ValueError(f"only networks without dropout can be trained, got dropout = {network.dropout}")
+    if not biases and network.sigma_b > 0:
+        raise ValueError(f"biases=False needs sigma_b = 0, got {network.sigma_b}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+    parameters = np.empty((len(rngs), n_parameters(network, biases=biases)), dtype)
+    views = layers(network, parameters)
+    for replica, seed in enumerate(rngs):
+        rng = np.random.default_rng(seed)
+        for w, (n_in, n_out) in zip(views, pairwise(network.widths), strict=True):
+            w[replica, :, :n_in] = ensembles.weight_matrices(
+                n_out, n_in, network.weights, sigma_w=network.sigma_w, rng=rng
+            )
+            if biases:
+                w[replica, :, n_in] = ensembles.biases(network, n_out, rng=rng)
+    return parameters
+
+
+def workspace(network: Network, weights: Sequence[np.ndarray], samples: int) -> tuple[list, list]:
+    """Room for what `forward` computes, to be used again in every step: fresh memory would cost more than tanh does.
+
+    Returns
+    -------
+    x : list of ndarray
+        x_0, …, x_{L−1}, each (replicas, n_l + 1, samples) with its row of ones, if there are biases.
+    h : list of ndarray
+        h_1, …, h_L, each (replicas, n_l, samples). The last is the output.
+    """
+    x = [np.ones((len(w), w.shape[2], samples), w.dtype) for w in weights]
+    h = [np.empty((len(w), w.shape[1], samples), w.dtype) for w in weights]
+    return x, h
+
+
+@_quiet
+def forward(network: Network, weights: Sequence[np.ndarray], x: Sequence[np.ndarray], h: Sequence[np.ndarray]) -> None:
+    """Activations and pre-activations of all layers, from the inputs in x[0], written into x and h.
+
+    Parameters
+    ----------
+    network : Network
+    weights : sequence of ndarray, shapes (replicas, n_l, n_{l−1} + 1)
+        As from `layers`.
+    x, h : sequence of ndarray
+        As from `workspace`, with inputs in x[0][:, :n_0]. The output is h[-1].
+    """
+    for layer, w in enumerate(weights):
+        if layer > 0:
+            x[layer][:, : network.widths[layer]] = network.activation.phi(h[layer - 1])
+        np.matmul(w, x[layer], out=h[layer])
+
+
+@_quiet
+def backward(
+    network: Network,
+    weights: Sequence[np.ndarray],
+    x: Sequence[np.ndarray],
+    h: Sequence[np.ndarray],
+    delta: np.ndarray,
+    gradients: Sequence[np.ndarray],
+) -> None:
+    """Gradients with respect to all weights and biases, written into `gradients`.
+
+    Parameters
+    ----------
+    network, weights, x, h
+        As `forward` left them.
+    delta : ndarray, shape (replicas, n_L, samples)
+        δ_L = ∂loss/∂h_L.
+    gradients : sequence of ndarray
+        Of the shapes of `weights`.
+    """
+    for layer in reversed(range(network.depth)):
+        np.matmul(delta, x[layer].mT, out=gradients[layer])
+        if layer > 0:
+            n = network.widths[layer]
+            delta = weights[layer][..., :n].mT @ delta
+            delta *= _slopes(network, x[layer][:, :n], h[layer - 1])
+
+
+def _slopes(network: Network, x: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """φ′(h), where x = φ(h): tanh, half as dear as the product W x at width 32, need not be taken twice."""
+    if network.activation.phi is not np.tanh:
+        return network.activation.dphi(h)
+    slopes = x * x
+    return np.subtract(1, slopes, out=slopes)
+
+
+@_quiet
+def logistic(outputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of ln(1 + e^{−yz}) over the samples, and its gradient.
+
+    Parameters
+    ----------
+    outputs : ndarray, shape (replicas, 1, samples)
+        z.
+    labels : ndarray, shape (replicas or 1, samples)
+        y, −1 or 1.
+
+    Returns
+    -------
+    loss : ndarray, shape (replicas,)
+        float64.
+    gradient : ndarray, shape of the outputs
+        ∂loss/∂z.
+    """
+    y = labels.astype(outputs.dtype, copy=False)[:, None]
+    loss = np.logaddexp(0, -y * outputs)
+    return loss[:, 0].mean(axis=-1, dtype=float), -y * expit(-y * outputs) / outputs.shape[-1]
+
+
+@_quiet
+def softmax(outputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of −ln(e^{z_y}/Σ_k e^{z_k}) over the samples, and its gradient.
+
+    Parameters
+    ----------
+    outputs : ndarray, shape (replicas, classes, samples)
+        z.
+    labels : ndarray, shape (replicas or 1, samples)
+        y, integers from 0 to classes − 1.
+
+    Returns
+    -------
+    loss, gradient
+        As `logistic`.
+    """
+    log_p = outputs - outputs.max(axis=1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    is_y = np.arange(outputs.shape[1])[:, None] == labels[:, None]
+    loss = np.where(is_y, log_p, 0).sum(axis=1)
+    return -loss.mean(axis=-1, dtype=float), (np.exp(log_p) - is_y) / outputs.dtype.type(outputs.shape[-1])
+
+
+@_quiet
+def squared(outputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of ½‖z − y‖² over the samples, and its gradient.
+
+    Parameters
+    ----------
+    outputs : ndarray, shape (replicas, n_L, samples)
+        z.
+    labels : ndarray, shape (replicas or 1, samples, n_L)
+        y.
+
+    Returns
+    -------
+    loss, gradient
+        As `logistic`.
+    """
+    error = outputs - labels.mT.astype(outputs.dtype, copy=False)
+    loss = np.square(error, dtype=float).sum(axis=1) / 2
+    return loss.mean(axis=-1), error / outputs.shape[-1]
+
+
+LOSSES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+    loss.__name__: loss for loss in (logistic, softmax, squared)
+}
+
+
+@_quiet
+def layer_vni(network: Network, x: Sequence[np.ndarray]) -> np.ndarray:
+    """VNI of each hidden layer over the samples that `forward` has seen (`measures.vni`, for all replicas at once).
+
+    Over inputs of n_0 dimensions it starts at about 1/n_0: a few inputs cannot make many nodes independent.
+
+    Returns
+    -------
+    ndarray, shape (L − 1, replicas)
+        NaN where a layer has no live node or is not finite.
+    """
+    values = np.empty((network.depth - 1, len(x[0])))
+    for layer in range(1, network.depth):
+        nodes = x[layer][:, : network.widths[layer]].astype(float)
+        # From the first sample before the mean, so that a constant node gives zeros and not the mean's rounding error.
+        nodes -= nodes[..., :1]
+        values[layer - 1] = _vni_or_nan(nodes - nodes.mean(axis=-1, keepdims=True))
+    return values
+
+
+@_quiet
+def jacobian_vni(
+    network: Network, weights: Sequence[np.ndarray], x: Sequence[np.ndarray], h: Sequence[np.ndarray]
+) -> np.ndarray:
+    """VNI of J_l J_lᵀ for J_l = ∂x_l/∂x_1 = D_l W_l … D_2 W_2, the mean over the samples that `forward` has seen.
+
+    It is the VNI over isotropic probes in a small ball in the first hidden layer, round what a sample is there; exact,
+    for the price of a forward pass of n_1 probes a sample. It starts at 1/n_1 however few inputs there are.
+
+    Returns
+    -------
+    ndarray, shape (L − 1, replicas)
+        For l = 1, …, L − 1. NaN where a layer has no live node or is not finite.
+    """
+    replicas, n_1, samples = h[0].shape
+    jacobian = np.broadcast_to(np.eye(n_1), (replicas, samples, n_1, n_1))
+    values = np.empty((network.depth - 1, replicas))
+    values[:1] = 1 / n_1
+    for layer in range(1, network.depth - 1):
+        n = network.widths[layer]
+        slopes = _slopes(network, x[layer + 1][:, : network.widths[layer + 1]], h[layer]).mT[..., None]
+        jacobian = slopes * (weights[layer][:, None, :, :n] @ jacobian)
+        # The VNI does not change with the scale, and products of many layers leave the range of numbers.
+        largest = np.abs(jacobian).max(axis=(-2, -1), keepdims=True)
+        jacobian /= np.where(largest > 0, largest, 1)
+        values[layer] = _vni_or_nan(jacobian).mean(axis=-1)
+    return values
+
+
+def _vni_or_nan(rows: np.ndarray) -> np.ndarray:
+    """`measures.jacobian_vni`, and NaN where it has none."""
+    has_one = np.isfinite(rows).all(axis=(-2, -1)) & rows.any(axis=(-2, -1))
+    vni = np.full(rows.shape[:-2], np.nan)
+    vni[has_one] = measures.jacobian_vni(rows[has_one])
+    return vni
+
+
+@_quiet
+def layer_norms(gradients: Sequence[np.ndarray]) -> np.ndarray:
+    """Frobenius norms of the layers' gradients (or weights), biases included, shape (L, replicas), float64."""
+    norms = []
+    for gradient in gradients:
+        largest = np.abs(gradient).max(axis=(-2, -1)).astype(float)
+        # Squares of what is very small or large leave the range of numbers.
+        scale = np.where(largest > 0, largest, 1)
+        norms.append(scale * np.linalg.norm(gradient / scale[:, None, None], axis=(-2, -1)))
+    return np.array(norms)

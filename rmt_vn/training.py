@@ -1,0 +1,258 @@
+"""Training: many replicas of one network side by side, each from its own seed, with what happens to them on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from rmt_vn import mlp, optimizers
+from rmt_vn.network import Network
+from rmt_vn.tasks import RNG, Task, checked_count
+
+# The Jacobian of an input costs as much as n_1 inputs; this many of them make its mean.
+_JACOBIAN_INPUTS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What replicas are at one step, over a fixed set of samples.
+
+    Attributes
+    ----------
+    step : int
+        Number of updates done.
+    loss, accuracy : ndarray, shape (replicas,)
+        Accuracy is NaN for the squared loss.
+    vni, jacobian_vni : ndarray, shape (L − 1, replicas)
+        Of the hidden layers; see `mlp.layer_vni` and `mlp.jacobian_vni`, the latter over the first 16 samples.
+    gradient_norms : ndarray, shape (L, replicas)
+        Frobenius norms of the layers' gradients, biases included.
+    """
+
+    step: int
+    loss: np.ndarray
+    accuracy: np.ndarray
+    vni: np.ndarray
+    jacobian_vni: np.ndarray
+    gradient_norms: np.ndarray
+
+    @property
+    def gradient_ratios(self) -> np.ndarray:
+        """Each layer's gradient norm over that of the layer above it, shape (L − 1, replicas)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.gradient_norms[:-1] / self.gradient_norms[1:]
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What `train` returns.
+
+    Attributes
+    ----------
+    loss, accuracy : ndarray, shape (steps, replicas)
+        Of each mini-batch, before its update. NaN from where a replica diverged; accuracy also for the squared loss.
+    diverged_at : ndarray of int, shape (replicas,)
+        Number of the update that made loss or parameters NaN or infinite; −1 for replicas that are well.
+    parameters : ndarray, shape (replicas, P)
+        At the end; NaN where diverged.
+    measurements : tuple of Measurement
+    """
+
+    loss: np.ndarray
+    accuracy: np.ndarray
+    diverged_at: np.ndarray
+    parameters: np.ndarray
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Whether each replica diverged."""
+        return self.diverged_at >= 0
+
+
+def train(
+    network: Network,
+    task: Task,
+    *,
+    steps: int,
+    batch: int,
+    optimizer: str = "adam",
+    learning_rate: ArrayLike = 1e-3,
+    replicas: int | Sequence[int] = 1,
+    biases: bool = True,
+    dtype: DTypeLike = np.float32,
+    rng: RNG = None,
+    measure_at: Sequence[int] = (),
+    probe: Task | None = None,
+) -> Training:
+    """Train replicas of a network by mini-batches.
+
+    Parameters
+    ----------
+    network : Network
+        Its last layer is linear here. Its widths begin with the features and end with the outputs of the task.
+    task : Task
+    steps : int
+        Number of updates.
+    batch : int
+        Samples a step, at most those of the task. Each replica goes through the task in random orders of its own.
+    optimizer : {"sgd", "momentum", "rmsprop", "adam"}
+    learning_rate : float or array_like, shape (replicas,)
+    replicas : int or sequence of int
+        How many, or which: replica k has the k-th child of `rng` for weights and batches, and the same numbers bit by
+        bit whatever others are trained with it (for wide networks, on as many BLAS threads; see `experiments.run`).
+    biases : bool
+        Whether there are any.
+    dtype : float32 or float64
+    rng : seed or Generator
+        Replicas are its children; those of a Generator or SeedSequence that is used again are others.
+    measure_at : sequence of int
+        After how many updates to measure, each from 0 to steps.
+    probe : Task, optional
+        What to measure over; the task itself by default.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the network does not fit the task, or another parameter is not what it should be.
+
+    Examples
+    --------
+    >>> from rmt_vn import Network, tasks
+    >>> network = Network((2, 16, 1))
+    >>> training = train(network, tasks.parity(2), steps=500, batch=4, learning_rate=0.01, replicas=3, rng=1)
+    >>> training.accuracy[-1].tolist()
+    [1.0, 1.0, 1.0]
+    """
+    steps, batch = checked_count("steps", steps), checked_count("batch", batch)
+    if batch > len(task.inputs):
+        raise ValueError(f"batch must be at most the {len(task.inputs)} samples of the task, got {batch}")
+    for data in (task, probe or task):
+        _check_fit(network, data)
+    which = _checked_replicas(replicas)
+    wanted = set(measure_at)
+    if wrong := [at for at in wanted if at not in range(steps + 1)]:
+        raise ValueError(f"measure_at must be steps from 0 to {steps}, got {wrong[0]!r}")
+    children = np.random.default_rng(rng).spawn(max(which) + 1)
+    rngs = [children[k] for k in which]
+    rates = optimizers.learning_rates(learning_rate, len(which))
+
+    parameters = mlp.initial_parameters(network, rngs=rngs, biases=biases, dtype=dtype)
+    gradients = np.zeros_like(parameters)
+    weights, weight_gradients = mlp.layers(network, parameters), mlp.layers(network, gradients)
+    state = optimizers.init(optimizer, [parameters])
+    x, h = mlp.workspace(network, weights, batch)
+    loss, accuracy = np.empty((2, steps, len(which)))
+    diverged_at = np.full(len(which), -1)
+    measurements = []
+    for step, chosen in enumerate(_batches(rngs, len(task.inputs), batch, steps)):
+        if step in wanted:
+            measurements.append(measure(network, parameters, probe or task, step=step))
+        x[0][:, : network.widths[0]] = task.inputs[chosen].mT
+        labels = task.labels[chosen]
+        mlp.forward(network, weights, x, h)
+        loss[step], delta = mlp.LOSSES[task.loss](h[-1], labels)
+        accuracy[step] = _accuracy(task, h[-1], labels)
+        mlp.backward(network, weights, x, h, delta, weight_gradients)
+        optimizers.update([parameters], [gradients], state, rates)
+        broken = ~(np.isfinite(loss[step]) & np.isfinite(parameters).all(axis=1))
+        diverged_at[broken & (diverged_at < 0)] = step
+        # NaN stays NaN, so that no replica seems to come back (tanh of infinity is 1).
+        parameters[broken] = np.nan
+    if steps in wanted:
+        measurements.append(measure(network, parameters, probe or task, step=steps))
+    return Training(loss, accuracy, diverged_at, parameters, tuple(measurements))
+
+
+def evaluate(network: Network, parameters: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Mean loss and accuracy over all samples of a task, each of shape (replicas,).
+
+    Parameters
+    ----------
+    network : Network
+    parameters : ndarray, shape (replicas, P)
+    task : Task
+
+    Raises
+    ------
+    ValueError
+        If network, parameters and task do not fit together.
+    """
+    _check_fit(network, task)
+    columns = []
+    for one in parameters[:, None]:
+        _, _, h = _forward(network, one, task)
+        loss, _ = mlp.LOSSES[task.loss](h[-1], task.labels[None])
+        columns.append((loss, _accuracy(task, h[-1], task.labels[None])))
+    loss, accuracy = map(np.concatenate, zip(*columns, strict=True))
+    return loss, accuracy
+
+
+def measure(network: Network, parameters: np.ndarray, task: Task, *, step: int = 0) -> Measurement:
+    """Loss, accuracy, VNI, Jacobian VNI and gradient norms over all samples of a task.
+
+    Parameters and errors as `evaluate`; `step` is for the record.
+    """
+    _check_fit(network, task)
+    columns = []
+    for one in parameters[:, None]:  # all samples of all replicas at once may be more than the memory
+        weights, x, h = _forward(network, one, task)
+        loss, delta = mlp.LOSSES[task.loss](h[-1], task.labels[None])
+        gradients = mlp.layers(network, np.empty_like(one))
+        mlp.backward(network, weights, x, h, delta, gradients)
+        few_x, few_h = ([array[..., :_JACOBIAN_INPUTS] for array in arrays] for arrays in (x, h))
+        columns.append(
+            (
+                loss,
+                _accuracy(task, h[-1], task.labels[None]),
+                mlp.layer_vni(network, x),
+                mlp.jacobian_vni(network, weights, few_x, few_h),
+                mlp.layer_norms(gradients),
+            )
+        )
+    return Measurement(step, *(np.concatenate(column, axis=-1) for column in zip(*columns, strict=True)))
+
+
+def _forward(network: Network, parameters: np.ndarray, task: Task) -> tuple[list, list, list]:
+    weights = mlp.layers(network, parameters)
+    x, h = mlp.workspace(network, weights, len(task.inputs))
+    x[0][:, : network.widths[0]] = task.inputs.T
+    mlp.forward(network, weights, x, h)
+    return weights, x, h
+
+
+def _batches(rngs: Sequence[np.random.Generator], n_samples: int, batch: int, steps: int) -> Iterator[np.ndarray]:
+    """Samples of each step, shape (replicas, batch): slices of random orders, one order an epoch and a replica."""
+    for step in range(steps):
+        start = step % (n_samples // batch) * batch
+        if start == 0:
+            orders = np.stack([rng.permutation(n_samples) for rng in rngs])
+        yield orders[:, start : start + batch]
+
+
+def _accuracy(task: Task, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    if task.loss == "squared":
+        return np.full(len(outputs), np.nan)
+    right = labels * outputs[:, 0] > 0 if task.loss == "logistic" else outputs.argmax(axis=1) == labels
+    return np.where(np.isfinite(outputs).all(axis=(1, 2)), right.mean(axis=-1), np.nan)
+
+
+def _check_fit(network: Network, task: Task) -> None:
+    ends = (task.inputs.shape[1], task.n_outputs)
+    if (network.widths[0], network.widths[-1]) != ends:
+        raise ValueError(
+            f"the task has {ends[0]} features and {ends[1]} outputs, so widths must be ({ends[0]}, …, {ends[1]}), "
+            f"got ({network.widths[0]}, …, {network.widths[-1]})"
+        )
+
+
+def _checked_replicas(replicas: int | Sequence[int]) -> list[int]:
+    if not isinstance(replicas, (Sequence, np.ndarray)):
+        return list(range(checked_count("replicas", replicas)))
+    which = [checked_count("replicas", replica, least=0) for replica in replicas]
+    if not which or len(set(which)) < len(which):
+        raise ValueError(f"replicas must be different from one another and at least one, got {replicas!r}")
+    return which

@@ -8,10 +8,34 @@ Start with `Network`, then ask `laws` what theory says of it and `samplers` what
 0.32
 """
 
-from rmt_vn import activations, ensembles, laws, mean_field, measures, samplers
+from rmt_vn import (
+    activations,
+    ensembles,
+    laws,
+    mean_field,
+    measures,
+    mlp,
+    optimizers,
+    samplers,
+    tasks,
+    training,
+)
 from rmt_vn.activations import Activation
 from rmt_vn.network import Network
 
-__all__ = ["Activation", "Network", "activations", "ensembles", "laws", "mean_field", "measures", "samplers"]
+__all__ = [
+    "Activation",
+    "Network",
+    "activations",
+    "ensembles",
+    "laws",
+    "mean_field",
+    "measures",
+    "mlp",
+    "optimizers",
+    "samplers",
+    "tasks",
+    "training",
+]
 
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import rmt_vn
-from rmt_vn import ensembles, laws, mean_field, measures, samplers
+from rmt_vn import ensembles, laws, mean_field, measures, mlp, optimizers, samplers, tasks, training
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(rmt_vn.__file__).parent
@@ -55,7 +55,7 @@ def test_the_import_reader_reads_all_forms():
 
 def test_import_is_light():
     # From the root of the repository, where `theory` can be imported.
-    heavy = ["matplotlib", "sympy", "theory", "pytest", "torch", "pandas"]
+    heavy = ["matplotlib", "sympy", "theory", "pytest", "torch", "pandas", "sklearn"]
     code = f"import sys, rmt_vn; print(*(name for name in {heavy} if name in sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
@@ -85,8 +85,12 @@ MAY_IMPORT = {
     "laws": FOUNDATIONS,
     # Not the laws: samples are there to judge them, and must not share their mistakes.
     "samplers": FOUNDATIONS | {"ensembles", "measures"},
-    "experiments": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers"},
-    "figures": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers", "experiments"},
+    "mlp": {"network", "activations", "ensembles", "measures"},
+    "optimizers": set(),
+    "tasks": set(),
+    "training": {"network", "mlp", "optimizers", "tasks"},
+    "experiments": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers", "tasks", "training"},
+    "figures": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments"},
 }
 
 
@@ -166,6 +170,10 @@ DOCUMENTED = (
     | public(measures)
     | public(mean_field)
     | public(ensembles)
+    | public(mlp)
+    | public(optimizers)
+    | public(tasks)
+    | public(training)
     | {"Network": rmt_vn.Network, "Activation": rmt_vn.Activation}
 )
 

@@ -2,19 +2,18 @@
 
 import functools
 import json
+import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from rmt_vn import figures, laws
+from rmt_vn import figures
 from rmt_vn.figures import __main__ as command
 from rmt_vn.figures import output
-from rmt_vn.network import Network
-
-# Each claim is one comparison of many points: for them all to hold, single points must be allowed 5 standard errors.
-K = 5
+from rmt_vn.figures.evidence import Evidence, from_json, to_json
+from rmt_vn.figures.style import new_figure
 
 
 @pytest.fixture(scope="session")
@@ -23,159 +22,193 @@ def quick(tmp_path_factory):
     folders = {}
     for jobs in ("1", "2"):
         folders[jobs] = tmp_path_factory.mktemp(f"jobs{jobs}")
-        arguments = [sys.executable, "-m", "rmt_vn.figures", "--out", str(folders[jobs]), "--jobs", jobs]
+        arguments = [sys.executable, "-m", "rmt_vn.figures", "--out", str(folders[jobs]), "--jobs", jobs, "--no-cache"]
         done = subprocess.run(arguments, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
         assert [line.split(":")[0] for line in done.stdout.splitlines()] == list(figures.NAMES)
     return folders
 
 
 @pytest.fixture
-def table(quick):
+def read_tables(quick):
+    """The data of a figure, as they lie beside its picture."""
+
     def read(name):
-        return np.genfromtxt(quick["1"] / f"{name}.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+        files = json.loads((quick["1"] / f"{name}.json").read_text(encoding="utf-8"))["files"]
+        paths = [quick["1"] / file for file in files if file.endswith((".csv", ".npz"))]
+        return {path.stem.removeprefix(f"{name}_"): _table(path) for path in paths}
 
     return read
 
 
-def test_same_data_for_any_number_of_processes(quick):
-    data = sorted(path.name for path in quick["1"].iterdir() if path.suffix in (".csv", ".npz"))
-    assert len(data) >= len(figures.NAMES)
-    for name in data:
+def _table(path):
+    if path.suffix == ".csv":
+        return np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def test_same_files_for_any_number_of_processes(quick):
+    files = sorted(path.name for path in quick["1"].iterdir() if path.suffix != ".json")  # which tell the time
+    assert {"index.html", *(f"{name}.{kind}" for name in figures.NAMES for kind in ("png", "pdf"))} < set(files)
+    for name in files:
         assert (quick["1"] / name).read_bytes() == (quick["2"] / name).read_bytes(), name
+
+
+def strict_json(path):
+    def refuse(constant):
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 @pytest.mark.parametrize("name", figures.NAMES)
 def test_picture_and_manifest(quick, name):
-    manifest = json.loads((quick["1"] / f"{name}.json").read_text(encoding="utf-8"))
+    manifest = strict_json(quick["1"] / f"{name}.json")
     assert manifest["claim"] == figures.load(name).CLAIM and manifest["seed"] == 0
-    assert manifest["files"][0] == f"{name}.png"
+    assert manifest["files"][:2] == [f"{name}.png", f"{name}.pdf"]
     assert all((quick["1"] / file).stat().st_size > 0 for file in manifest["files"])
 
 
-def test_node_correlation(quick):
-    with np.load(quick["1"] / "node_correlation_matrices.npz") as data:
-        vni = np.mean(data["correlation"] ** 2, axis=(-2, -1))
-        n = data["correlation"].shape[-1]
-    gaussian, haar = vni
-    assert np.all(np.diff(vni) > 0)
-    assert np.all(gaussian > haar)
-    # One layer of Haar weights keeps tanh's nodes all but independent.
-    assert haar[0] < 1.5 / n
+# --- the claims -------------------------------------------------------------------------------------------------------
 
 
-def test_vni_depth_width(table):
-    samples, theory = table("vni_depth_width_samples"), table("vni_depth_width_theory")
-    exact = [laws.exact_vni(Network.uniform(int(n), int(depth), activation="linear")) for n, depth, *_ in samples]
-    # Beyond t = 10 what is left of 1 − VNI lies with rare networks, of which a sample may hold none.
-    common = samples["depth"] <= 10 * samples["width"]
-    assert np.all((np.abs(samples["vni"] - exact) < K * samples["stderr"])[common])
-    assert np.all(samples["vni"][~common] > 0.9)
-    # "At first": S1 is within 10% where L/N ≤ 0.06; where L/N ≥ 1 it is over 1, off by 80% and more, and rejected.
-    t = theory["depth"] / theory["width"]
-    error = theory["first_order"] / theory["exact"] - 1
-    assert np.all(error[t <= 0.06] < 0.1) and np.all(error[t >= 1] > 0.8)
-    late = samples["depth"] >= samples["width"]
-    first_order = (1 + samples["depth"]) / samples["width"]
-    assert np.all(np.abs(samples["vni"] - first_order)[late] > K * samples["stderr"][late])
+@pytest.mark.parametrize("name", figures.NAMES)
+def test_the_claim_is_borne_out(quick, read_tables, name):
+    rows = figures.load(name).evidence(read_tables(name))
+    assert 2 <= len(rows) <= 6
+    assert [row for row in rows if not row.holds] == []
+    kept = [from_json(record) for record in strict_json(quick["1"] / f"{name}.json")["evidence"]]
+    assert [(row.says, row.low, row.high) for row in kept] == [(row.says, row.low, row.high) for row in rows]
+    # Columns of a table and lone arrays are summed in different orders.
+    assert [row.value for row in kept] == pytest.approx([row.value for row in rows], rel=1e-9, abs=1e-12)
 
 
-def test_scaling_collapse(table):
-    samples = table("scaling_collapse_samples")
-    universal = laws.universal_vni(samples["t"])
-    # S4 is the limit N → ∞. At finite N, allow what S3 says is missing at half the width: ReLU halves the fan-ins.
-    missing = np.array([_finite_width_correction(row["width"], row["t"]) for row in samples])
-    deviation = np.abs(samples["mean_square_correlation"] - universal)
-    assert np.all(deviation < K * samples["stderr"] + missing)
-    # The collapse is sharp: on a curve 20% off in t, the same points would not lie.
-    wrong = np.abs(samples["mean_square_correlation"] - laws.universal_vni(1.2 * samples["t"]))
-    middle = (samples["t"] > 0.1) & (samples["t"] < 1)
-    assert np.mean((wrong > K * samples["stderr"] + missing)[middle]) > 0.3
+def times(factor):
+    return lambda column: column * factor
 
 
-def _finite_width_correction(n, t):
-    """S3 − S4 for a linear network of half the width and the same t."""
-    half = int(n) // 2
-    network = Network.uniform(half, max(1, round(t * half)), activation="linear")
-    mean_square = (half * laws.exact_vni(network) - 1) / (half - 1)
-    return abs(mean_square - laws.universal_vni(laws.effective_depth(network)))
+# Negative controls: table, column, and what is wrong with it. Samples are off by little more than what their errors
+# leave undecided: 3% or 5% for the thousands of networks of the quick preset, 20% where a closure is held to 15% only,
+# 30% where single networks are shown. Laws have no errors: they are off by what the bounds of the evidence let pass.
+CONTROLS = {
+    "node_correlation": [
+        ("matrices", "correlation", times(1.3)),
+        ("matrices", "correlation", lambda c: c[::-1]),  # Gaussian for Haar
+        ("matrices", "correlation", lambda c: c[:, [0, 2, 1, 3]]),  # two depths exchanged
+    ],
+    "vni_depth_width": [
+        ("samples", "vni", times(0.97)),
+        ("samples", "vni", times(1.03)),
+        ("samples", "vni", times(0.9)),
+        ("samples", "stderr", times(100)),  # samples too few to tell S1 from S3
+        ("theory", "first_order", times(1.03)),
+        ("theory", "first_order", times(0.9)),
+    ],
+    "scaling_collapse": [
+        ("samples", "mean_square_correlation", times(0.95)),
+        ("samples", "mean_square_correlation", times(1.05)),
+        ("samples", "t", times(0.9)),
+    ],
+    "effective_nodes": [
+        ("samples", "vni", times(0.97)),
+        ("samples", "vni", times(1.03)),
+        ("theory", "vni", times(0.97)),
+        # Rates 1/7.2 and 1/8.8 in place of 1/8.
+        ("limit", "t", times(0.9)),
+        ("limit", "t", times(1.1)),
+    ],
+    "three_indicators": [
+        ("samples", "vni", times(0.95)),
+        ("samples", "vni", times(1.05)),
+        ("samples", "participation", times(1.05)),
+        ("samples", "participation", times(0.8)),  # which would make it the VNI
+        ("theory", "annealed", times(0.95)),
+    ],
+    "width_profile": [
+        ("samples", "vni", times(0.95)),
+        ("samples", "vni", times(1.05)),
+        ("theory", "comparison", lambda c: c[::-1].copy()),  # the two comparisons exchanged
+    ],
+    "phase_diagram": [
+        ("plane", "chi", times(1.01)),
+        ("plane", "rate", times(0.99)),
+        ("plane", "rate", lambda c: c**0.4),  # all but a function of χ alone
+    ],
+    "gradients_and_nodes": [
+        ("samples", "gradient", times(0.95)),
+        ("samples", "gradient", times(1.05)),
+        ("samples", "vni", times(0.95)),
+        ("samples", "vni", times(1.05)),
+        ("theory", "gradient", np.sqrt),
+        ("theory", "vni", lambda c: c * np.linspace(1, 1.001, len(c))),  # χ has a small part in it
+    ],
+    "wide_inputs": [
+        ("samples", "vni", times(0.8)),
+        ("samples", "vni", times(1.2)),
+        ("samples", "vni", lambda c: c**0.4),  # chaotic networks keep less than they do
+    ],
+    "training_vni": [
+        ("means", "jacobian_vni", lambda c: c[::-1].copy()),  # start and end exchanged, among others
+        ("means", "outcome", lambda c: np.where(c == "failed", "learned", "failed")),
+    ],
+    "training_failure": [
+        ("settings", "failed", lambda c: c[::-1].copy()),  # fewest failures at the greatest depth
+        ("settings", "learning_rate", lambda c: np.full_like(c, 1e-3)),  # nothing to choose from
+        ("settings", "weights", lambda c: c[::-1].copy()),  # Gaussian for Haar
+    ],
+    "walking_dead": [("runs", "jacobian_vni", times(0.5))],
+    "optimizers": [("settings", "failed", lambda c: c[::-1].copy())],
+    "representation_power": [
+        ("samples", "explained", lambda c: np.abs(c) ** 0.05),
+        ("samples", "vni", lambda c: c[::-1].copy()),
+        ("samples", "vni", lambda c: c**0.4),
+    ],
+    "digits": [("layers", "vni", lambda c: c**0.1), ("accuracy", "accuracy", times(0.8))],
+}
 
 
-def test_effective_nodes(table):
-    samples, theory, limit = (table(f"effective_nodes_{label}") for label in ("samples", "theory", "limit"))
-    exact = [laws.exact_vni(Network.uniform(int(n), int(depth), activation="linear")) for n, depth, *_ in samples]
-    assert np.all(np.abs(samples["vni"] - exact) < K * samples["stderr"])
-    # To one, at the rate 1/8 of the tail: local slopes of ln(1 − R(t)) + (3/2) ln t.
-    t, complement = limit["t"][60:], limit["complement"][60:]
-    slope = np.gradient(np.log(complement) + 1.5 * np.log(t), t)
-    assert np.all(np.diff(np.abs(slope + 1 / 8)) < 0) and abs(slope[-1] + 1 / 8) < 0.012
-    assert np.all(1 / theory["vni"][theory["depth"] > 20 * theory["width"]] < 1.02)
+@pytest.mark.parametrize("name", figures.NAMES)
+def test_a_wrong_figure_is_found_out(read_tables, name):
+    tables, evidence = read_tables(name), figures.load(name).evidence
+    missed_by = []
+    for label, column, wrong in CONTROLS[name]:
+        changed = tables[label].copy()
+        changed[column] = wrong(changed[column])
+        missed_by.append({row.says for row in evidence({**tables, label: changed}) if row.holds})
+    says = {row.says for row in evidence(tables)}
+    assert [missed for missed in missed_by if missed == says] == []
+    # No row is there for show: each is what some control fails by.
+    assert set.intersection(*missed_by) == set()
 
 
-def test_three_indicators(table):
-    samples, theory = table("three_indicators_samples"), table("three_indicators_theory")
-    exact = np.interp(samples["t"], theory["t"], theory["exact_vni"])
-    annealed = np.interp(samples["t"], theory["t"], theory["annealed"])
-    assert np.all(np.abs(samples["vni"] - exact) < K * samples["vni_stderr"] + 1e-3)  # interpolation
-    late = samples["t"] > 0.3
-    gap = samples["participation"] - samples["vni"]
-    assert np.all(gap[late] > K * np.hypot(samples["participation_stderr"], samples["vni_stderr"])[late])
-    assert np.all((annealed - samples["participation"])[late] > K * samples["participation_stderr"][late])
-    first = samples["t"] < 0.05
-    assert np.all(np.abs(samples["participation"] / exact - 1)[first] < 0.1)
+@pytest.mark.parametrize(
+    ("evidence", "holds", "expected"),
+    [
+        (Evidence("", 5.0, high=5), True, "≤ 5"),
+        (Evidence("", 5.1, high=5), False, "≤ 5"),
+        (Evidence("", 0.1, low=0.25), False, "≥ 0.25"),
+        (Evidence("", -0.12, low=-0.137, high=-0.113), True, "-0.137 to -0.113"),
+        (Evidence("", math.nan), False, None),
+        (Evidence("", math.inf, high=5), False, "≤ 5"),
+    ],
+)
+def test_evidence(evidence, holds, expected):
+    assert evidence.holds is holds
+    assert expected is None or evidence.expected == expected
+    record = json.loads(json.dumps(to_json(evidence), allow_nan=False))
+    assert record["holds"] is holds
+    # ∞ is kept as null, and read as a number that is in no range either.
+    value = evidence.value if math.isfinite(evidence.value) else math.nan
+    assert repr(from_json(record)) == repr(Evidence("", value, float(evidence.low), float(evidence.high)))
 
 
-def test_width_profile(table):
-    samples, theory = table("width_profile_samples"), table("width_profile_theory")
-    exact = {tuple(row)[:3]: row["exact"] for row in theory}
-    expected = np.array([exact[tuple(row)[:3]] for row in samples])
-    assert np.all(np.abs(samples["vni"] - expected) < K * samples["stderr"])
-    for comparison, spread in (("equal sum of 1/n", (0, 0.02)), ("equal parameters", (0.1, 1))):
-        last = theory[(theory["comparison"] == comparison) & (theory["depth"] == theory["depth"].max())]
-        assert spread[0] <= np.ptp(last["exact"]) < spread[1]
-        equal = last["inverse_sum"] if comparison == "equal sum of 1/n" else last["parameters"]
-        assert np.ptp(equal) / equal.mean() < 0.03  # widths are integers
-
-
-def test_phase_diagram(quick):
-    with np.load(quick["1"] / "phase_diagram_plane.npz") as plane:
-        chi, rate = plane["chi"], plane["rate"]
-    near_critical = np.abs(chi - 1) < 0.05
-    # On the line χ = 1 nodes vanish everywhere, and faster here than there: neither number fixes the other.
-    assert rate[near_critical].min() >= 1
-    assert rate[near_critical].max() > 1.5 * rate[near_critical].min()
-
-
-def test_gradients_and_nodes(table):
-    samples, theory = table("gradients_and_nodes_samples"), table("gradients_and_nodes_theory")
-    along = {(row["chi"], row["depth"]): row for row in theory}
-    rows = [along[row["chi"], row["depth"]] for row in samples]
-    for name in ("gradient", "vni"):
-        expected = np.array([row[name] for row in rows])
-        assert np.all(np.abs(samples[name] - expected) < K * samples[f"{name}_stderr"])
-    assert np.ptp(theory["gradient"][theory["depth"] == theory["depth"].max()]) > 100
-    for depth in np.unique(theory["depth"]):
-        assert np.ptp(theory["vni"][theory["depth"] == depth]) == 0
-
-
-def test_wide_inputs(table):
-    samples, theory = table("wide_inputs_samples"), table("wide_inputs_theory")
-    key = ("sigma_w_squared", "weights", "depth")
-    closure = {tuple(row[label] for label in key): row["wide_inputs"] for row in theory}
-    expected = np.array([closure[tuple(row[label] for label in key)] for row in samples])
-    # S7 is a closure: it is held to 15% beyond the error of the sample, not to the error alone.
-    assert np.all(np.abs(samples["vni"] - expected) < K * samples["stderr"] + 0.15 * expected)
-    deepest = samples[samples["depth"] == samples["depth"].max()]
-    gaussian = deepest[deepest["weights"] == "gaussian"]
-    ordered, critical, weakly, strongly = gaussian["vni"]
-    assert min(ordered, critical) > 2 * weakly > 2 * 1.5 * strongly
-    haar = samples[samples["weights"] == "orthogonal"]
-    assert np.all(np.abs(haar["vni"] - 0.01) < 5e-4)
+# --- the command ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def run(run_main):
-    return functools.partial(run_main, command.main)
+    return functools.partial(run_main, command.main, "--no-cache")
 
 
 @pytest.mark.parametrize(
@@ -222,6 +255,27 @@ def test_a_failed_figure_stops_no_other(run, tmp_path, monkeypatch):
     assert (tmp_path / "node_correlation.png").exists() and not (tmp_path / "phase_diagram.png").exists()
 
 
+def test_a_claim_that_is_not_borne_out_is_told(run, tmp_path, monkeypatch):
+    rows = [
+        Evidence("this much", 2.0, low=1),
+        Evidence("that much", 7.123, high=5),
+        Evidence("nothing", math.nan, low=0),
+    ]
+    monkeypatch.setattr(figures.load("phase_diagram"), "evidence", lambda tables: rows)
+    code, lines = run("phase_diagram", "node_correlation", "--out", str(tmp_path), "--jobs", "1")
+    assert code == 1
+    assert lines == [
+        "phase_diagram: the claim is not borne out: that much = 7.12, expected ≤ 5",
+        "phase_diagram: the claim is not borne out: nothing = nan, expected ≥ 0",
+    ]
+    assert (tmp_path / "phase_diagram.png").exists() and (tmp_path / "node_correlation.png").exists()
+    assert strict_json(tmp_path / "phase_diagram.json")["evidence"] == [
+        {"says": "this much", "value": 2.0, "low": 1.0, "high": None, "holds": True},
+        {"says": "that much", "value": 7.123, "low": None, "high": 5.0, "holds": False},
+        {"says": "nothing", "value": None, "low": 0.0, "high": None, "holds": False},
+    ]
+
+
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (OSError, 1)])
 def test_what_stops_a_figure_leaves_the_old_files_whole(run, tmp_path, monkeypatch, stop, code):
     arguments = ("node_correlation", "--out", str(tmp_path), "--jobs", "1")
@@ -237,8 +291,49 @@ def test_what_stops_a_figure_leaves_the_old_files_whole(run, tmp_path, monkeypat
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_all_formats(run, tmp_path):
-    assert run("phase_diagram", "--out", str(tmp_path), "--jobs", "1", "--format", "pdf,svg,png")[0] == 0
+def test_an_interrupted_run_leaves_a_gallery_of_what_is_finished(run, tmp_path, monkeypatch):
+    def stop(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figures.load("node_correlation"), "compute", stop)
+    assert run("phase_diagram", "node_correlation", "--out", str(tmp_path), "--jobs", "1")[0] == 130
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'id="phase_diagram"' in page and 'id="node_correlation"' not in page
+
+
+def test_every_format_gives_the_same_bytes_at_any_time(run, tmp_path, monkeypatch):
+    folders = [tmp_path / "1970", tmp_path / "2001"]
+    for folder, seconds in zip(folders, ("0", "1000000000"), strict=True):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", seconds)  # the clock of the drawing library
+        code, lines = run("phase_diagram", "--out", str(folder), "--jobs", "1", "--format", "pdf,svg,png")
+        assert (code, lines) == (0, [])
     starts = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG"}
     for kind, start in starts.items():
-        assert (tmp_path / f"phase_diagram.{kind}").read_bytes().startswith(start)
+        first, second = ((folder / f"phase_diagram.{kind}").read_bytes() for folder in folders)
+        assert first.startswith(start) and first == second, kind
+
+
+def test_what_would_be_drawn_the_same_is_left_as_it_is(run, tmp_path, monkeypatch):
+    arguments = ("phase_diagram", "--out", str(tmp_path), "--jobs", "1", "--no-cache")
+
+    def written():
+        assert run(*arguments)[0] == 0
+        return {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.name != "index.html"}
+
+    first = written()
+    assert written() == first
+    # A damaged or missing file, other data, other code: drawn again, all of it.
+    (tmp_path / "phase_diagram.png").write_bytes(b"half")
+    second = written()
+    assert all(second[name] != first[name] for name in first)
+    (tmp_path / "phase_diagram.pdf").unlink()
+    third = written()
+    assert all(third[name] != second[name] for name in first)
+    (tmp_path / "phase_diagram.json").write_text("{")
+    fourth = written()
+    assert all(fourth[name] != third[name] for name in first)
+    monkeypatch.setitem(figures.load("phase_diagram").PRESETS["quick"], "points", 20)
+    fifth = written()
+    assert all(fifth[name] != fourth[name] for name in first)
+    monkeypatch.setattr(figures.load("phase_diagram"), "new_figure", lambda **size: new_figure(**size))
+    assert all(written()[name] != fifth[name] for name in first)

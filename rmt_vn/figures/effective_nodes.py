@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from scipy.special import gamma
 
 from rmt_vn import laws
-from rmt_vn.experiments import monte_carlo
+from rmt_vn.experiments import Engine, monte_carlo
+from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
 from rmt_vn.figures.style import COLOURS, new_figure, points
 from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
@@ -18,21 +19,16 @@ CLAIM = "Effective nodes vanish to one, exponentially: 1 − VNI falls as exp(�
 WIDTHS = (10, 30, 100)
 DEPTH_TO_WIDTH = (0.1, 0.2, 0.5, 1, 2, 4, 8, 16, 24, 32)
 
-PRESETS = {"quick": {"n_samples": 8000}, "paper": {"n_samples": 400_000}}
+PRESETS = {"quick": {"n_samples": 4000, "replicates": 2}, "paper": {"n_samples": 4000, "replicates": 100}}
 
 
-def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
-    blocks = 4
+def compute(*, seed: int, engine: Engine, n_samples: int, replicates: int) -> dict:
     estimates = monte_carlo(
         chain_vni,
-        [
-            {"network": _network(width, ratio), "n_samples": n_samples // blocks}
-            for width in WIDTHS
-            for ratio in DEPTH_TO_WIDTH
-        ],
-        replicates=blocks,
+        [{"network": _network(width, ratio), "n_samples": n_samples} for width in WIDTHS for ratio in DEPTH_TO_WIDTH],
+        replicates=replicates,
         seed=seed,
-        jobs=jobs,
+        engine=engine,
         label="effective_nodes",
     )
     rows = [
@@ -58,6 +54,51 @@ def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
 
 def _network(width: int, ratio: float) -> Network:
     return Network.uniform(width, max(1, round(ratio * width)), activation="linear")
+
+
+def evidence(tables: dict) -> list[Evidence]:
+    samples, theory, limit = tables["samples"], tables["theory"], tables["limit"]
+    complement = np.array(
+        [
+            laws.exact_vni_complement(Network.uniform(width, depth, activation="linear"))
+            for width, depth in zip(samples["width"].tolist(), samples["depth"].tolist(), strict=True)
+        ]
+    )
+    # Deeper than this, what is left of 1 − VNI lies with one network in thousands, and a sample that holds too few of
+    # them does not know its own error.
+    common = samples["depth"] <= 24 * samples["width"]
+    factor = (1 - samples["vni"][~common]) / complement[~common]
+    # The tail without its power of t is a pure exponential, of which the logarithm has a constant slope.
+    late = limit["t"] >= 30
+    t = limit["t"][late]
+    slope = np.gradient(np.log(limit["complement"][late]) + 1.5 * np.log(t), t)
+    return [
+        Evidence(
+            "largest deviation of a sample from the exact law (S3) up to L/N = 24, in standard errors",
+            largest_deviation(samples["vni"][common], 1 - complement[common], samples["stderr"][common]),
+            high=STANDARD_ERRORS,
+        ),
+        Evidence(
+            "largest factor between 1 − VNI sampled and exact (S3) beyond L/N = 24",
+            np.max(np.maximum(factor, 1 / factor)),
+            high=3,
+        ),
+        Evidence(
+            "effective nodes of networks deeper than 20 widths, at most",
+            np.max(1 / theory["vni"][theory["depth"] > 20 * theory["width"]]),
+            high=1.02,
+        ),
+        Evidence(
+            "distance of the slope of ln[(1 − R(t)) t^(3/2)] at t = 60 from −1/8",
+            abs(slope[-1] + 1 / 8),
+            high=0.012,
+        ),
+        Evidence(
+            "largest step of that slope away from −1/8 between t = 30 and 60",
+            np.max(np.diff(np.abs(slope + 1 / 8))),
+            high=0,
+        ),
+    ]
 
 
 def draw(tables: dict) -> Figure:

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rmt_vn import laws, measures
-from rmt_vn.experiments import along_depth, monte_carlo
+from rmt_vn.experiments import Engine, along_depth, monte_carlo
+from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
 from rmt_vn.figures.style import COLOURS, new_figure, points
 from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
@@ -24,14 +25,14 @@ PRESETS = {
 }
 
 
-def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], n_samples: int, replicates: int) -> dict:
+def compute(*, seed: int, engine: Engine, width: int, depths: list[int], n_samples: int, replicates: int) -> dict:
     networks = [Network.uniform(width, depths[-1], activation="relu", sigma_w=(2 * chi) ** 0.5) for chi in CHI]
     estimates = monte_carlo(
         partial(along_depth, measure=gradient_and_vni),
         [{"network": network, "depths": tuple(depths), "n_samples": n_samples} for network in networks],
         replicates=replicates,
         seed=seed,
-        jobs=jobs,
+        engine=engine,
         label="gradients_and_nodes",
     )
     samples = [
@@ -57,6 +58,39 @@ def gradient_and_vni(layer: JacobianLayer) -> np.ndarray:
     jacobian = layer.jacobian
     squared = np.sum(jacobian**2, axis=(-2, -1)) * np.exp(2 * layer.log_norm) / jacobian.shape[-2]
     return np.stack([squared, measures.jacobian_vni(jacobian)], axis=-1)
+
+
+def evidence(tables: dict) -> list[Evidence]:
+    samples, theory = tables["samples"], tables["theory"]
+    row = {key: index for index, key in enumerate(_keys(theory))}
+    rows = [row[key] for key in _keys(samples)]
+    depths = theory["depth"]
+    return [
+        Evidence(
+            "largest deviation of a sampled mean squared gradient from χ^L (S5), in standard errors",
+            largest_deviation(samples["gradient"], theory["gradient"][rows], samples["gradient_stderr"]),
+            high=STANDARD_ERRORS,
+        ),
+        Evidence(
+            "largest deviation of a sampled VNI from the exact law (S3), in standard errors",
+            largest_deviation(samples["vni"], theory["vni"][rows], samples["vni_stderr"]),
+            high=STANDARD_ERRORS,
+        ),
+        Evidence(
+            "range of χ^L over the three χ at the greatest depth",
+            np.ptp(theory["gradient"][depths == depths.max()]),
+            low=100,
+        ),
+        Evidence(
+            "largest range of the exact VNI over the three χ at any depth",
+            max(np.ptp(theory["vni"][depths == depth]) for depth in np.unique(depths)),
+            high=0,
+        ),
+    ]
+
+
+def _keys(table: dict) -> list[tuple]:
+    return list(zip(table["chi"].tolist(), table["depth"].tolist(), strict=True))
 
 
 def draw(tables: dict) -> Figure:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 import platform
 import tempfile
@@ -15,22 +17,40 @@ import numpy as np
 
 import rmt_vn
 from rmt_vn import figures
-from rmt_vn.figures import style
-from rmt_vn.figures.tables import write_table
+from rmt_vn.experiments import Engine
+from rmt_vn.experiments.fingerprint import fingerprint
+from rmt_vn.figures import gallery, style
+from rmt_vn.figures.evidence import Evidence, to_json
+from rmt_vn.figures.tables import Table, write_table
+
+# What each format would say of the time of drawing: equal data must give equal bytes.
+_UNDATED = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+# It warns of each font in each PDF that is older than fonts are, as those of Computer Modern say they are.
+logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
 
 
 def make(
-    name: str, *, preset: str, out: Path, seed: int = 0, jobs: int | None = None, formats: tuple[str, ...] = ("png",)
-) -> list[Path]:
-    """Compute and draw one figure; write pictures, tables and manifest into the folder `out`.
+    name: str,
+    *,
+    preset: str,
+    out: Path,
+    seed: int = 0,
+    engine: Engine | None = None,
+    formats: tuple[str, ...] = ("png", "pdf"),
+) -> tuple[list[Path], list[Evidence]]:
+    """Compute and draw one figure; write pictures, tables and manifest into the folder `out`, and its gallery anew.
 
-    The files are written beside their places and moved there, one after the other, once all are whole: what fails or is
-    stopped before that leaves what was there, and no file is ever seen half-written.
+    What is there already and would be drawn the same again is left as it is. The files are written beside their places
+    and moved there, one after the other, once all are whole: what fails or is stopped before that leaves what was
+    there, and no file is ever seen half-written.
 
     Returns
     -------
-    list of Path
+    files : list of Path
         Pictures first, then data, then the manifest.
+    evidence : list of Evidence
+        What the claim rests on; the figure is written whether it holds or not.
 
     Raises
     ------
@@ -44,31 +64,61 @@ def make(
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(module.PRESETS)}")
     parameters = module.PRESETS[preset]
     started = time.perf_counter()
-    tables = module.compute(seed=seed, jobs=jobs, **parameters)
+    tables = module.compute(seed=seed, engine=engine or Engine(), **parameters)
+    evidence = module.evidence(tables)
+    known = {
+        "figure": name,
+        "claim": module.CLAIM,
+        "evidence": [to_json(each) for each in evidence],
+        "preset": preset,
+        "parameters": parameters,
+        "seed": seed,
+        "version": rmt_vn.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "matplotlib": matplotlib.__version__,
+    }
+    known["fingerprint"] = fingerprint([known, tables, formats, module.draw, style.RC, write_table])
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out) as folder:
-        staging = Path(folder)
-        with matplotlib.rc_context(style.RC):
-            picture = module.draw(tables)
-            files = [staging / f"{name}.{kind}" for kind in formats]
+    if not (files := _up_to_date(out / f"{name}.json", known["fingerprint"])):
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out) as folder:
+            staging = Path(folder)
+            files = _written(staging, name, tables, formats)
+            known |= {
+                "files": [file.name for file in files],
+                "sha256": [_sha256(file) for file in files],
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(time.perf_counter() - started, 2),
+            }
+            files.append(staging / f"{name}.json")
+            text = json.dumps(known, indent=2, ensure_ascii=False, allow_nan=False)
+            files[-1].write_text(text + "\n", encoding="utf-8")
             for file in files:
-                picture.savefig(file)
-        files += [write_table(staging / f"{name}_{label}", columns) for label, columns in tables.items()]
-        manifest = {
-            "figure": name,
-            "claim": module.CLAIM,
-            "preset": preset,
-            "parameters": parameters,
-            "seed": seed,
-            "files": [file.name for file in files],
-            "version": rmt_vn.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - started, 2),
-        }
-        files.append(staging / f"{name}.json")
-        files[-1].write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+                os.replace(file, out / file.name)
+    gallery.write(out)
+    return [out / file.name for file in files], evidence
+
+
+def _written(staging: Path, name: str, tables: dict[str, Table], formats: tuple[str, ...]) -> list[Path]:
+    """Pictures and data."""
+    with matplotlib.rc_context(style.RC):
+        picture = figures.load(name).draw(tables)
+        files = [staging / f"{name}.{kind}" for kind in formats]
         for file in files:
-            os.replace(file, out / file.name)
-    return [out / file.name for file in files]
+            picture.savefig(file, metadata=_UNDATED[file.suffix[1:]])
+    return files + [write_table(staging / f"{name}_{label}", columns) for label, columns in tables.items()]
+
+
+def _up_to_date(manifest: Path, mark: str) -> list[Path]:
+    """The files of a figure that would be drawn again as they are; none if one of them is missing or was changed."""
+    try:
+        known = json.loads(manifest.read_text(encoding="utf-8"))
+        files = [manifest.parent / file for file in known["files"]]
+        same = known["fingerprint"] == mark and known["sha256"] == [_sha256(file) for file in files]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [*files, manifest] if same else []
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rmt_vn import laws, measures
-from rmt_vn.experiments import along_depth, monte_carlo
-from rmt_vn.figures.style import COLOURS, MARKERS, new_figure, points
+from rmt_vn.experiments import Engine, along_depth, monte_carlo
+from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
+from rmt_vn.figures.style import marks, new_figure, points
 from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import JacobianLayer
@@ -26,7 +27,7 @@ PRESETS = {
 }
 
 
-def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], n_samples: int, replicates: int) -> dict:
+def compute(*, seed: int, engine: Engine, width: int, depths: list[int], n_samples: int, replicates: int) -> dict:
     networks = [
         Network.uniform(width, depths[-1], activation=activation, weights=weights, sigma_w=sigma_w)
         for activation, sigma_w in SIGMA_W.items()
@@ -38,7 +39,7 @@ def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], n_sam
         [{"network": network, "depths": tuple(depths), "n_samples": n_samples} for network in networks],
         replicates=replicates,
         seed=seed,
-        jobs=jobs,
+        engine=engine,
         label="scaling_collapse",
     )
     rows = [
@@ -64,6 +65,41 @@ def _effective_depth(network: Network, depth: int) -> float:
     return laws.effective_depth(replace(network, widths=network.widths[: depth + 1]))
 
 
+def evidence(tables: dict) -> list[Evidence]:
+    samples = tables["samples"]
+    t, mean_square, stderr = samples["t"], samples["mean_square_correlation"], samples["stderr"]
+    universal = laws.universal_vni(t)
+    # S4 is the limit N → ∞. At finite N, S3 says what is missing where nodes are on or off, with the same μ_2/μ_1²: all
+    # of it for ReLU and hard-tanh, too much where φ′ takes all values. So samples lie between: half of it, give or take
+    # a half.
+    columns = (samples[name].tolist() for name in ("weights", "width", "depth", "t"))
+    half = ([_with_masks(*row) for row in zip(*columns, strict=True)] - universal) / 2
+    # The collapse is sharp: on a curve 20% off in t, the same points would not lie.
+    middle = (t > 0.1) & (t < 1)
+    off = np.abs(mean_square - laws.universal_vni(1.2 * t) - half) > STANDARD_ERRORS * stderr + np.abs(half)
+    return [
+        Evidence(
+            "largest deviation of a sample from R(t) (S4) with its correction for finite width, in standard errors",
+            largest_deviation(mean_square, universal + half, stderr, np.abs(half)),
+            high=STANDARD_ERRORS,
+        ),
+        Evidence(
+            "share of the samples between t = 0.1 and 1 that a curve 20% off in t would miss",
+            np.mean(off[middle]),
+            low=0.3,
+        ),
+    ]
+
+
+def _with_masks(weights: str, width: int, depth: int, t: float) -> float:
+    """The exact mean of ρ² (S3) in a linear network of the same effective depth, with nodes dropped at random."""
+    slope_ratio = (t * width - 1) / (depth - 1) if weights == "gaussian" else 1 + t * width / (depth - 1)
+    masked = Network.uniform(width, depth, activation="linear", weights=weights, dropout=min(1.0, 1 / slope_ratio))
+    # One layer of Haar weights alone correlates no nodes: its VNI is the mean of 1/k over the k nodes that are on.
+    alone = laws.exact_vni(replace(masked, widths=masked.widths[:2], weights="orthogonal"))
+    return (laws.exact_vni(masked) - alone) / (1 - alone)
+
+
 def draw(tables: dict) -> Figure:
     figure = new_figure(height=2.7)
     axes = figure.subplots()
@@ -87,12 +123,7 @@ def draw(tables: dict) -> Figure:
         Line2D([], [], color="0.35", label="$R(t)$, S4"),
         Line2D([], [], color="0.35", linestyle="--", label="$t$, S1"),
     ]
-    handles += [
-        Line2D(
-            [], [], color=COLOURS[index], marker=MARKERS[index], linestyle="none", label=activation.replace("_", " ")
-        )
-        for index, activation in enumerate(SIGMA_W)
-    ]
+    handles += marks(activation.replace("_", " ") for activation in SIGMA_W)
     handles += [
         Line2D([], [], color="0.5", marker="o", linestyle="none", label="filled: Gaussian"),
         Line2D([], [], color="0.5", marker="o", markerfacecolor="white", linestyle="none", label="open: Haar"),

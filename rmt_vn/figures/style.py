@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 # Okabe & Ito (2008), ordered so that neighbours differ in lightness too.
 COLOURS = ("#000000", "#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#0072B2")
@@ -52,4 +55,20 @@ def points(axes: Axes, x: np.ndarray, y: np.ndarray, stderr: np.ndarray, index: 
         elinewidth=0.8,
         capsize=1.5,
         **kwargs,
+    )
+
+
+def marks(labels: Iterable[str]) -> list[Line2D]:
+    """Handles of a legend in the order of colours and markers, for panels that share one."""
+    return [
+        Line2D([], [], color=colour, marker=marker, linestyle="none", label=label)
+        for colour, marker, label in zip(COLOURS, MARKERS, labels, strict=False)
+    ]
+
+
+def kind(label: str, *, filled: bool = True, linestyle: str = "-") -> Line2D:
+    """The handle of what is told apart by filling or by the line, whatever its colour."""
+    face = None if filled else "white"
+    return Line2D(
+        [], [], color="0.4", marker="o", markerfacecolor=face, linestyle=linestyle, linewidth=0.7, label=label
     )

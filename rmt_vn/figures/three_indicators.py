@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rmt_vn import laws, measures
-from rmt_vn.experiments import along_depth, monte_carlo
+from rmt_vn.experiments import Engine, along_depth, monte_carlo
+from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
 from rmt_vn.figures.style import COLOURS, new_figure, points
 from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
@@ -18,11 +19,11 @@ CLAIM = "VNI, participation ratio and annealed ratio agree to first order in L/N
 
 PRESETS = {
     "quick": {"width": 50, "depths": [1, 2, 4, 8, 16, 32, 64, 128], "n_samples": 40, "replicates": 8},
-    "paper": {"width": 50, "depths": [1, 2, 4, 8, 16, 32, 64, 128], "n_samples": 100, "replicates": 80},
+    "paper": {"width": 50, "depths": [1, 2, 4, 8, 16, 32, 64, 128], "n_samples": 40, "replicates": 200},
 }
 
 
-def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], n_samples: int, replicates: int) -> dict:
+def compute(*, seed: int, engine: Engine, width: int, depths: list[int], n_samples: int, replicates: int) -> dict:
     (estimate,) = monte_carlo(
         partial(along_depth, measure=indicators),
         [
@@ -34,7 +35,7 @@ def compute(*, seed: int, jobs: int | None, width: int, depths: list[int], n_sam
         ],
         replicates=replicates,
         seed=seed,
-        jobs=jobs,
+        engine=engine,
         label="three_indicators",
     )
     lines = [
@@ -58,6 +59,37 @@ def indicators(layer: JacobianLayer) -> np.ndarray:
     """VNI and Tr C²/(Tr C)², shape (samples, 2)."""
     jacobian = layer.jacobian
     return np.stack([measures.jacobian_vni(jacobian), 1 / measures.jacobian_participation_ratio(jacobian)], axis=-1)
+
+
+def evidence(tables: dict) -> list[Evidence]:
+    samples, theory = tables["samples"], tables["theory"]
+    t, vni, participation = samples["t"], samples["vni"], samples["participation"]
+    exact = np.interp(t, theory["t"], theory["exact_vni"])
+    annealed = np.interp(t, theory["t"], theory["annealed"])
+    first, late = t < 0.05, t > 0.3
+    apart = (participation - vni) / np.hypot(samples["participation_stderr"], samples["vni_stderr"])
+    return [
+        Evidence(
+            "largest deviation of a sampled VNI from the exact law (S3), in standard errors",
+            largest_deviation(vni, exact, samples["vni_stderr"], allowed=1e-3),  # interpolation
+            high=STANDARD_ERRORS,
+        ),
+        Evidence(
+            "largest relative difference of participation ratio and VNI below t = 0.05",
+            np.max(np.abs(participation / exact - 1)[first]),
+            high=0.1,
+        ),
+        Evidence(
+            "smallest excess of participation ratio over VNI beyond t = 0.3, in standard errors",
+            apart[late].min(),
+            low=STANDARD_ERRORS,
+        ),
+        Evidence(
+            "smallest excess of annealed ratio (S2) over participation ratio beyond t = 0.3, in standard errors",
+            np.min((annealed - participation)[late] / samples["participation_stderr"][late]),
+            low=STANDARD_ERRORS,
+        ),
+    ]
 
 
 def draw(tables: dict) -> Figure:

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rmt_vn import laws
-from rmt_vn.experiments import monte_carlo
+from rmt_vn.experiments import Engine, monte_carlo
+from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
 from rmt_vn.figures.style import COLOURS, new_figure, points
 from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
@@ -17,10 +18,10 @@ CLAIM = "VNI grows in proportion to depth and inversely to width at first; S1 sa
 WIDTHS = (10, 30, 100, 300)
 DEPTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
-PRESETS = {"quick": {"n_samples": 2000}, "paper": {"n_samples": 100_000}}
+PRESETS = {"quick": {"n_samples": 4000, "replicates": 1}, "paper": {"n_samples": 4000, "replicates": 25}}
 
 
-def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
+def compute(*, seed: int, engine: Engine, n_samples: int, replicates: int) -> dict:
     estimates = monte_carlo(
         chain_vni,
         [
@@ -28,9 +29,9 @@ def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
             for width in WIDTHS
             for depth in DEPTHS
         ],
-        replicates=1,
+        replicates=replicates,
         seed=seed,
-        jobs=jobs,
+        engine=engine,
         label="vni_depth_width",
     )
     rows = [
@@ -48,6 +49,39 @@ def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
         "samples": table(("width", "depth", "vni", "stderr"), rows),
         "theory": table(("width", "depth", "exact", "first_order"), lines),
     }
+
+
+def evidence(tables: dict) -> list[Evidence]:
+    samples, theory = tables["samples"], tables["theory"]
+    networks = [
+        Network.uniform(width, depth, activation="linear")
+        for width, depth in zip(samples["width"].tolist(), samples["depth"].tolist(), strict=True)
+    ]
+    vni, stderr = samples["vni"], samples["stderr"]
+    exact = np.array([laws.exact_vni(network) for network in networks])
+    first_order = np.array([laws.first_order_vni(network) for network in networks])
+    # Beyond t = 10 what is left of 1 − VNI lies with rare networks, of which a sample may hold none.
+    common = samples["depth"] <= 10 * samples["width"]
+    late = samples["depth"] >= samples["width"]
+    t = theory["depth"] / theory["width"]
+    error = theory["first_order"] / theory["exact"] - 1
+    return [
+        Evidence(
+            "largest deviation of a sample from the exact law (S3) up to L/N = 10, in standard errors",
+            largest_deviation(vni[common], exact[common], stderr[common]),
+            high=STANDARD_ERRORS,
+        ),
+        Evidence("smallest VNI sampled beyond L/N = 10", vni[~common].min(), low=0.9),
+        Evidence(
+            "largest relative error of the first-order law (S1) up to L/N = 0.06", abs(error[t <= 0.06]).max(), high=0.1
+        ),
+        Evidence("smallest relative error of the first-order law (S1) from L/N = 1 on", error[t >= 1].min(), low=0.8),
+        Evidence(
+            "smallest deviation of a sample from the first-order law (S1) from L/N = 1 on, in standard errors",
+            np.min(np.abs(vni - first_order)[late] / stderr[late]),
+            low=STANDARD_ERRORS,
+        ),
+    ]
 
 
 def draw(tables: dict) -> Figure:

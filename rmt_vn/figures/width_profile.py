@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rmt_vn import laws
-from rmt_vn.experiments import monte_carlo
+from rmt_vn.experiments import Engine, monte_carlo
+from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
 from rmt_vn.figures.style import COLOURS, new_figure, points
 from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
@@ -26,10 +27,10 @@ SHAPES = {
 LAST = 60
 SAMPLED = (1, 4, 8, 12, 16, 18, 20, 22, 24, 28, 32, 36, 40)
 
-PRESETS = {"quick": {"n_samples": 2000}, "paper": {"n_samples": 100_000}}
+PRESETS = {"quick": {"n_samples": 4000, "replicates": 1}, "paper": {"n_samples": 4000, "replicates": 25}}
 
 
-def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
+def compute(*, seed: int, engine: Engine, n_samples: int, replicates: int) -> dict:
     profiles = {
         (comparison, name): (*np.rint(scale(shape) * shape).astype(int).tolist(), LAST)
         for comparison, scale in (("equal sum of 1/n", _to_equal_sum), ("equal parameters", _to_equal_parameters))
@@ -44,9 +45,9 @@ def compute(*, seed: int, jobs: int | None, n_samples: int) -> dict:
     estimates = monte_carlo(
         chain_vni,
         [{"network": network, "n_samples": n_samples} for network in sampled.values()],
-        replicates=1,
+        replicates=replicates,
         seed=seed,
-        jobs=jobs,
+        engine=engine,
         label="width_profile",
     )
     samples = [(*key, float(each.mean), float(each.stderr)) for key, each in zip(sampled, estimates, strict=True)]
@@ -79,6 +80,41 @@ def _to_equal_parameters(shape: np.ndarray) -> float:
     # The weights number a c² + b c at scale c, and 60² each where all widths are 60.
     a, b = float(np.sum(shape[:-1] * shape[1:])), float(shape[-1] * LAST)
     return (np.sqrt(b**2 + 4 * a * len(shape) * LAST**2) - b) / (2 * a)
+
+
+def evidence(tables: dict) -> list[Evidence]:
+    samples, theory = tables["samples"], tables["theory"]
+    exact = dict(zip(_keys(theory), theory["exact"].tolist(), strict=True))
+    last = theory["depth"] == theory["depth"].max()
+    equal_sum, equal_size = (last & (theory["comparison"] == each) for each in ("equal sum of 1/n", "equal parameters"))
+    return [
+        Evidence(
+            "largest deviation of a sample from the exact law (S3), in standard errors",
+            largest_deviation(samples["vni"], [exact[key] for key in _keys(samples)], samples["stderr"]),
+            high=STANDARD_ERRORS,
+        ),
+        Evidence(
+            "range of the VNI at the end of networks of equal sum of 1/n", np.ptp(theory["exact"][equal_sum]), high=0.02
+        ),
+        Evidence("range of the VNI at the end of networks of equal size", np.ptp(theory["exact"][equal_size]), low=0.1),
+        # Widths are integers, so that neither can be made quite equal.
+        Evidence(
+            "relative range of sums of 1/n called equal", _relative_range(theory["inverse_sum"][equal_sum]), high=0.03
+        ),
+        Evidence(
+            "relative range of numbers of parameters called equal",
+            _relative_range(theory["parameters"][equal_size]),
+            high=0.03,
+        ),
+    ]
+
+
+def _keys(table: dict) -> list[tuple]:
+    return list(zip(*(table[name].tolist() for name in ("comparison", "shape", "depth")), strict=True))
+
+
+def _relative_range(values: np.ndarray) -> float:
+    return np.ptp(values) / np.mean(values)
 
 
 def draw(tables: dict) -> Figure:

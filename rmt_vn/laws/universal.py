@@ -108,7 +108,7 @@ def layer_depth(n_in: int, n_out: int, weights: str, slope_ratio: float = 1.0) -
 def approximate_vni(network: Network, *, input_variance: float | None = None) -> float:
     """1/n_L + (1 − 1/n_L) R(t): S4 at a finite width, for any activation and either weight family.
 
-    An approximation: at fixed t, R is off by a few 1/N of itself (about 1/N linear, 3/N hard-tanh with Haar weights),
+    An approximation: at fixed t, R is off by a few 1/N of itself (1/N linear, about 7/N ReLU with Haar weights),
     and where φ has flat parts, 1/n_L counts all nodes and not the live ones. S3 is exact where it applies. Parameters
     and errors as `effective_depth`.
     """

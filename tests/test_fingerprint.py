@@ -7,8 +7,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from rmt_vn import Activation, Network
+from rmt_vn import Activation, Network, figures
 from rmt_vn.experiments.fingerprint import fingerprint
 from rmt_vn.samplers.chain import chain_vni
 
@@ -187,12 +188,20 @@ def test_equal_things_have_equal_fingerprints():
     assert fingerprint(network) == before
 
 
+def _p_value(score):
+    return stats.norm.sf(score)
+
+
+def _fingerprints():
+    drawing = [figures.load(name).draw for name in figures.NAMES]
+    return [fingerprint(thing) for thing in (chain_vni, DIFFERENT[:20], _p_value, stats.norm(1, 2), *drawing)]
+
+
 def test_the_same_in_every_process():
     code = (
-        "import sys; sys.path.insert(0, 'tests'); import test_fingerprint as t; from rmt_vn.samplers.chain import *;"
-        "print(t.ORIGINAL, t.fingerprint(chain_vni), t.fingerprint([t.DIFFERENT[i] for i in range(20)]))"
+        "import sys; sys.path.insert(0, 'tests'); import test_fingerprint as t; print(t.ORIGINAL, *t._fingerprints())"
     )
-    here = f"{ORIGINAL} {fingerprint(chain_vni)} {fingerprint(DIFFERENT[:20])}"
+    here = f"{ORIGINAL} {' '.join(_fingerprints())}"
     for hash_seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True

@@ -61,6 +61,9 @@ def _words(thing: object, seen: set[int], memo: Memo) -> Iterator[str]:
     """The description of `thing`, piece by piece; `seen` are the functions and classes already on the way here."""
     if isinstance(thing, _CONSTANTS):
         yield f"{type(thing).__name__} {thing!r}"
+    elif thing is np.random.mtrand._rand:
+        # Every distribution of scipy.stats holds it. Its state is another in each process.
+        yield "numpy's global random state"
     elif isinstance(thing, types.BuiltinFunctionType):
         yield f"built-in {thing.__qualname__} {_version(thing.__module__)}"
         yield from _words(thing.__self__, seen, memo)  # its module, or what it is a method of

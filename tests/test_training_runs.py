@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from rmt_vn.experiments import Engine
+from rmt_vn.experiments import Engine, run
 from rmt_vn.experiments.proportions import half_point, trend_in_proportions, wilson_interval
-from rmt_vn.experiments.training_runs import FAILED_BELOW, adam_points, failed, training_runs, xor_network
+from rmt_vn.experiments.training_runs import (
+    FAILED_BELOW,
+    adam_points,
+    failed,
+    training_runs,
+    xor_layers,
+    xor_network,
+)
 from rmt_vn.figures.walking_dead import early_warning, two_way
 
 POINT = {"network": xor_network(8, 6, "gaussian"), "optimizer": "adam", "learning_rate": 3e-3, "measure_at": (0, 40)}
@@ -35,6 +42,16 @@ def test_a_replica_begins_alike_at_every_rate_and_with_every_optimizer():
     ]
     assert np.array_equal(start[0], start[1]) and np.array_equal(start[0], start[2])
     assert not np.any(start[0] == start[3])
+
+
+def test_the_same_numbers_by_one_process_and_by_two():
+    layer_by_layer = {"learning_rate": 3e-3, "steps": 30, "replicas": (0, 1, 2), "seed": 1}
+    tasks = [{"network": xor_network(8, depth, "orthogonal"), **layer_by_layer} for depth in (4, 6)]
+    one, two = (list(run(xor_layers, tasks, engine=Engine(jobs=jobs))) for jobs in (1, 2))
+    for by_one, by_two in zip(one, two, strict=True):
+        assert by_one["jacobian_vni"].shape[0] == 2
+        for name in by_one:
+            assert by_one[name].tobytes() == by_two[name].tobytes(), name
 
 
 def test_diverged_runs_are_counted_apart_and_quietly():

@@ -116,7 +116,8 @@ dl {
 dt { color: var(--faint); }
 dd { margin: 0; }
 dd a { margin-right: .6rem; }
-code { font: .85em/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
+code { font: .85em/1.5 ui-monospace, monospace; }
+code span { white-space: nowrap; }
 @media (min-width: 62rem) {
   article { grid-template-columns: minmax(0, 28rem) minmax(0, 1fr); padding: 1.25rem 1.5rem 1.5rem; }
   h2 { grid-column: 1 / -1; }
@@ -204,6 +205,9 @@ def _section(manifest: dict, out: Path) -> str:
     )
     versions = f"rmt_vn {manifest['version']}, Python {manifest['python']}, numpy {manifest['numpy']}"
     command = f"python -m rmt_vn.figures {name} --preset {shlex.quote(manifest['preset'])} --seed {manifest['seed']}"
+    # Lines may end before an option, not within it.
+    first, *options = escape(command).split(" --")
+    shown = " ".join([first, *(f"<span>--{option}</span>" for option in options)])
     return f"""\
 <article id="{name}">
 <h2>{claim}</h2>
@@ -224,7 +228,7 @@ def _section(manifest: dict, out: Path) -> str:
 <dt>Seed</dt><dd>{manifest["seed"]}</dd>
 <dt>Versions</dt><dd>{escape(versions)}</dd>
 <dt>Files</dt><dd>{links}</dd>
-<dt>Make again</dt><dd><code>{escape(command)}</code></dd>
+<dt>Make again</dt><dd><code>{shown}</code></dd>
 </dl>
 </div>
 </article>"""

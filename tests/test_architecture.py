@@ -147,8 +147,10 @@ def test_no_global_random_state():
         "import random\nfrom numpy.random import rand\nnp.random.seed(0)\nnp.random.default_rng(0)"
     )
     assert sorted(seen) == ["np.random.seed", "numpy.random.rand", "random"]
+    # A fingerprint must know the global state, to leave it out.
+    known = {"fingerprint.py": ["np.random.mtrand"]}
     for path in SOURCES:
-        assert global_randomness(path.read_text()) == [], path
+        assert global_randomness(path.read_text()) == known.get(path.name, []), path
 
 
 # --- documentation ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The derivations that need only algebra: claims hold, controls fail, and both the laws and values in print are met."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -11,9 +11,29 @@ from rmt_vn import Network, laws, measures
 from rmt_vn.activations import ACTIVATIONS, leaky_relu
 from rmt_vn.laws.annealed import log_trace_moments
 from rmt_vn.mean_field import fixed_point
-from theory import activations, free_probability, gradients, indicator, moments, weingarten, wick, zonal
+from theory import (
+    activations,
+    finite_products,
+    free_probability,
+    gradients,
+    indicator,
+    moments,
+    weingarten,
+    wick,
+    zonal,
+)
 
-NAMES = ("indicator", "wick", "weingarten", "zonal", "moments", "free_probability", "activations", "gradients")
+NAMES = (
+    "indicator",
+    "wick",
+    "weingarten",
+    "zonal",
+    "moments",
+    "free_probability",
+    "finite_products",
+    "activations",
+    "gradients",
+)
 WEIGHTS = ("gaussian", "orthogonal")
 n = sp.Symbol("n", positive=True)
 p1, p2, p3, p4 = (wick.power_sum(k) for k in (1, 2, 3, 4))
@@ -187,6 +207,38 @@ def test_effective_depth_is_the_annealed_off_the_diagonal(widths, weights):
     assert laws.effective_depth(network) == pytest.approx(
         float(moments.off_diagonal(widths, slope_ratio(network), weights)), abs=1e-15
     )
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 8])
+def test_lyapunov_exponents(width):
+    derived = [float(finite_products.lyapunov_exponent(sp.Integer(k), sp.Integer(width))) for k in range(1, width + 1)]
+    assert laws.lyapunov_exponents(Network.uniform(width, 5, activation="linear")) == pytest.approx(derived, rel=1e-13)
+
+
+@pytest.mark.parametrize("widths", [(1, 1), (3, 2, 4), (4, 4, 4), (2, 5, 3), (6, 5, 3)])
+def test_mean_log_determinant(widths):
+    derived = float(finite_products.mean_log_determinant(widths))
+    assert laws.mean_log_determinant(Network(widths, activation="linear")) == pytest.approx(derived, rel=1e-13)
+
+
+@pytest.mark.parametrize("widths", [(1, 1), (3, 2, 4), (4, 4, 4), (2, 5, 3), (6, 5, 3)])
+def test_polynomials_and_moments_of_every_order(widths):
+    polynomial = laws.expected_characteristic_polynomial(widths)
+    assert list(map(sp.Rational, polynomial)) == finite_products.characteristic_polynomial(widths)
+    # Z_κ from moments of products of traces, against its eigenvalues.
+    sizes = [sp.Integer(width) for width in widths]
+    for kappa in ((2,), (2, 1), (2, 2)):
+        mean = zonal.average(zonal.zonal_polynomial(kappa), lambda k: sp.Rational(laws.trace_moment(widths, k)))
+        factors = [zonal.box_product(kappa, n_out) / n_in ** sum(kappa) for n_in, n_out in pairwise(sizes)]
+        assert mean == zonal.at_identity(kappa, sizes[0]) * sp.prod(factors)
+
+
+def test_complex_density():
+    step = 0.3
+    x = np.exp(np.arange(-30, 9, step))
+    weight = step * x * laws.complex_ginibre_density(2, 2, x)
+    derived = [float(finite_products.complex_moment(m, 2, sp.Integer(2))) for m in range(4)]
+    assert [weight @ x**m for m in range(4)] == pytest.approx(derived, rel=1e-8)
 
 
 VARIANCES = (1e-3, 0.369, 1.0, 7.3, 250.0)

@@ -19,6 +19,7 @@ NAMES = (
     "zonal",
     "moments",
     "free_probability",
+    "finite_products",
     "activations",
     "diffusion",
     "exact",

@@ -1,28 +1,36 @@
 """The statements S1 to S7: what depth and width do to the correlations of nodes. Pure functions, no randomness.
 
-=================  ==================================  =====================================================
-statement          function                            is
-=================  ==================================  =====================================================
-S1                 `first_order_vni`                   the thesis's law: the tangent at small depth/width
-S2                 `annealed_participation`,           exact; a ratio of means, not the mean VNI
+=================  ======================================  =====================================================
+statement          function                                is
+=================  ======================================  =====================================================
+S1                 `first_order_vni`                       the thesis's law: the tangent at small depth/width
+S2                 `annealed_participation`,               exact; a ratio of means, not the mean VNI
                    `log_trace_moments`
-S3                 `exact_vni`,                        exact mean VNI: linear, ReLU, dropout, any widths
+                   `trace_moment`                          exact moments of every order, as rationals: linear Gaussian
+S3                 `exact_vni`,                            exact mean VNI: linear, ReLU, dropout, any widths
                    `exact_vni_complement`
-S4                 `universal_vni`,                    the limit of wide networks, for any activation
+S4                 `universal_vni`,                        the limit of wide networks, for any activation
                    `universal_vni_complement`,
                    `effective_depth`,
                    `layer_depth`, `approximate_vni`
-S5                 `gradient_growth`                   mean squared gradients: χ^L, in which S3, S4 have no part
-S7                 `wide_input_vni`                    a closure for wide inputs: an approximation
-=================  ==================================  =====================================================
+S5                 `gradient_growth`                       mean squared gradients: χ^L, in which S3, S4 have no part
+S6                 `lyapunov_exponents`,                   exact, of linear networks: rates at which directions stretch,
+                   `mean_log_determinant`,                 and what they add up to
+                   `expected_characteristic_polynomial`    exact, as rationals: linear Gaussian
+                   `complex_ginibre_density`               exact density at finite width, of complex Gaussian products
+S7                 `wide_input_vni`                        a closure for wide inputs: an approximation
+=================  ======================================  =====================================================
 
 S1 to S5 are about the *Jacobian* VNI: nodes measured over inputs in a small ball. S7 is about wide inputs.
 """
 
 from rmt_vn.laws.annealed import annealed_participation, log_trace_moments
+from rmt_vn.laws.complex_ginibre import complex_ginibre_density
 from rmt_vn.laws.exact import exact_vni, exact_vni_complement
+from rmt_vn.laws.finite_free import expected_characteristic_polynomial
 from rmt_vn.laws.first_order import first_order_vni
 from rmt_vn.laws.gradients import gradient_growth
+from rmt_vn.laws.lyapunov import lyapunov_exponents, mean_log_determinant
 from rmt_vn.laws.universal import (
     approximate_vni,
     effective_depth,
@@ -31,17 +39,23 @@ from rmt_vn.laws.universal import (
     universal_vni_complement,
 )
 from rmt_vn.laws.wide_inputs import wide_input_vni
+from rmt_vn.laws.zonal import trace_moment
 
 __all__ = [
     "annealed_participation",
     "approximate_vni",
+    "complex_ginibre_density",
     "effective_depth",
     "exact_vni",
     "exact_vni_complement",
+    "expected_characteristic_polynomial",
     "first_order_vni",
     "gradient_growth",
     "layer_depth",
     "log_trace_moments",
+    "lyapunov_exponents",
+    "mean_log_determinant",
+    "trace_moment",
     "universal_vni",
     "universal_vni_complement",
     "wide_input_vni",

@@ -119,6 +119,10 @@ CONTROLS = {
         ("matrices", "correlation", lambda c: c[::-1]),  # Gaussian for Haar
         ("matrices", "correlation", lambda c: c[:, [0, 2, 1, 3]]),  # two depths exchanged
     ],
+    "correlation_distribution": [
+        ("samples", "count", lambda c: np.roll(c, 22)),  # the counts of one depth for those of the next
+        ("samples", "count", times(0.3)),  # samples too few to tell one layer more
+    ],
     "vni_depth_width": [
         ("samples", "vni", times(0.97)),
         ("samples", "vni", times(1.03)),

@@ -194,6 +194,26 @@ def test_second_and_fourth_moments_of_the_density():
     assert (3 * laws.universal_vni(0.8) + float(slope) - 1) / 2 == pytest.approx(float(fourth), rel=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("law", "transform"),
+    [
+        (0.8, correlation.diffusion_transform(mp.mpf("0.8"))),
+        (Network((9, 4, 6), activation="linear"), lambda v: exact.factor(9, v) * exact.factor(4, v)),
+    ],
+    ids=["universal", "exact"],
+)
+def test_law_of_a_correlation_meets_its_derivation(law, transform):
+    y, rho = mp.mpf("0.7"), np.tanh(0.7)
+    density = float(correlation.density(y, transform) * mp.cosh(y) ** 2)
+    within = float(correlation.probability_within(y, transform))
+    assert laws.correlation_density(rho, law) == pytest.approx(density, rel=PROMISED)
+    assert laws.correlation_p_value(rho, law) == pytest.approx(1 - within, rel=PROMISED)
+    assert laws.correlation_cdf(rho, law) == pytest.approx((1 + within) / 2, rel=PROMISED)
+    assert laws.correlation_quantile((1 + within) / 2, law) == pytest.approx(rho, rel=PROMISED)
+    fourth = 1 - exact.sech_integral(lambda v: (1.5 - (v**2 + 0.25) / 4) * transform(v))
+    assert laws.correlation_moment(4, law) == pytest.approx(float(fourth), rel=PROMISED)
+
+
 def test_samples_have_the_exact_law():
     # At 6 values of |y|, a binomial proportion within 4.5 standard errors; a network one layer deeper is told apart.
     network, n_samples = Network.uniform(8, 3, activation="linear"), 40_000

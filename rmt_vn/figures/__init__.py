@@ -13,6 +13,7 @@ from types import ModuleType
 
 NAMES = (
     "node_correlation",
+    "correlation_distribution",
     "vni_depth_width",
     "scaling_collapse",
     "effective_nodes",

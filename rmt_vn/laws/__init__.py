@@ -13,6 +13,11 @@ S4                 `universal_vni`,                        the limit of wide net
                    `universal_vni_complement`,
                    `effective_depth`,
                    `layer_depth`, `approximate_vni`
+S3, S4             `correlation_density`,                  the law of a single ρ, of wide networks or exact at a width;
+                   `correlation_cdf`,                      is it more than depth alone would give?
+                   `correlation_p_value`,
+                   `correlation_quantile`,
+                   `correlation_moment`
 S5                 `gradient_growth`                       mean squared gradients: χ^L, in which S3, S4 have no part
 S6                 `lyapunov_exponents`,                   exact, of linear networks: rates at which directions stretch,
                    `mean_log_determinant`,                 and what they add up to
@@ -26,6 +31,13 @@ S1 to S5 are about the *Jacobian* VNI: nodes measured over inputs in a small bal
 
 from rmt_vn.laws.annealed import annealed_participation, log_trace_moments
 from rmt_vn.laws.complex_ginibre import complex_ginibre_density
+from rmt_vn.laws.correlation import (
+    correlation_cdf,
+    correlation_density,
+    correlation_moment,
+    correlation_p_value,
+    correlation_quantile,
+)
 from rmt_vn.laws.exact import exact_vni, exact_vni_complement
 from rmt_vn.laws.finite_free import expected_characteristic_polynomial
 from rmt_vn.laws.first_order import first_order_vni
@@ -45,6 +57,11 @@ __all__ = [
     "annealed_participation",
     "approximate_vni",
     "complex_ginibre_density",
+    "correlation_cdf",
+    "correlation_density",
+    "correlation_moment",
+    "correlation_p_value",
+    "correlation_quantile",
     "effective_depth",
     "exact_vni",
     "exact_vni_complement",

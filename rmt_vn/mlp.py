@@ -245,7 +245,7 @@ LOSSES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarra
 
 @_quiet
 def layer_vni(network: Network, x: Sequence[np.ndarray]) -> np.ndarray:
-    """VNI of each hidden layer over the samples that `forward` has seen (`measures.vni`, for all replicas at once).
+    """VNI of each hidden layer over the samples that `forward` saw: `measures.plug_in_vni`, for all replicas at once.
 
     Over inputs of n_0 dimensions it starts at about 1/n_0: a few inputs cannot make many nodes independent.
 

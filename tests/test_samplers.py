@@ -8,7 +8,7 @@ from scipy.special import digamma
 from scipy.stats import ks_2samp
 
 from rmt_vn import Network, laws, samplers
-from rmt_vn.measures import vni
+from rmt_vn.measures import plug_in_vni
 
 # Agreement: p > 1e-3 (one seed in a thousand fails, and the seeds are fixed). Disagreement: p < 1e-4.
 AGREE, DISAGREE = 1e-3, 1e-4
@@ -91,7 +91,7 @@ def statistics(network, inputs, method, seed, repeats=3000):
     values = []
     for _ in range(repeats):
         x = samplers.sample_activations(network, inputs, rng=rng, method=method)
-        values.append([x[0, 0], x[0, 0] * x[1, 0], x[0, 0] * x[1, 1], x[2, -1] * x[1, -1], vni(x).value])
+        values.append([x[0, 0], x[0, 0] * x[1, 0], x[0, 0] * x[1, 1], x[2, -1] * x[1, -1], plug_in_vni(x)])
     return np.array(values).T
 
 

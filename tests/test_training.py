@@ -199,7 +199,7 @@ def test_a_measurement_is_of_the_parameters_of_its_step():
         x = probe.inputs
         for layer, w in enumerate(mlp.layers(NETWORK, after_five)[:-1]):
             x = np.tanh(x @ w[k, :, :-1].T + w[k, :, -1])
-            assert measured.vni[layer, k] == pytest.approx(measures.vni(x).value, rel=1e-10)
+            assert measured.vni[layer, k] == pytest.approx(measures.plug_in_vni(x), rel=1e-10)
     assert measured.jacobian_vni.shape == (2, 3)
     np.testing.assert_allclose(measured.gradient_ratios, measured.gradient_norms[:-1] / measured.gradient_norms[1:])
     # The loss falls by rate × ‖gradient‖² along the gradient.

@@ -88,7 +88,7 @@ def wide_readout(network: Network, depths: tuple[int, ...], inputs: int, *, rng:
             covariance = z_train.T @ z_train / inputs + NOISE**2 * np.eye(z.shape[1])
             readout = np.linalg.solve(covariance, z_train.T @ x_train / inputs)
             error = np.mean((z_test @ readout - x_test) ** 2) + NOISE**2 * np.mean(np.sum(readout**2, axis=0))
-            values.append((1 - error / np.mean(x_test**2), measures.vni(activations).value))
+            values.append((1 - error / np.mean(x_test**2), measures.plug_in_vni(activations)))
     return np.array(values)[None]
 
 

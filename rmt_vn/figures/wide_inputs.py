@@ -69,7 +69,7 @@ def vni_over_wide_inputs(
     """
     x = rng.standard_normal((inputs, network.widths[0]))
     layers = enumerate(walk_activations(network, x, rng=rng), start=1)
-    plug_in = np.array([measures.vni(activations).value for depth, activations in layers if depth in depths])
+    plug_in = np.array([measures.plug_in_vni(activations) for depth, activations in layers if depth in depths])
     return ((plug_in - 1 / (inputs - 1)) / (1 - 1 / (inputs - 1)))[None, :]
 
 

@@ -1,0 +1,44 @@
+"""Arrays to numbers: how many of a layer's nodes are alive.
+
+==================================  =======================================================================
+`vni`                               the vanishing node indicator, its bias removed, with error and interval
+`plug_in_vni`                       the thesis's estimate alone: quick, and high by about 1/samples
+`sketch_vni`                        for layers so wide that neither nodes² nor samples² numbers fit
+`correlation`, `near_duplicates`    ρ_ij, and the groups of nodes that say the same
+`participation_ratio`               (Tr C)²/Tr C² of the covariance C, plain or its bias removed
+`effective_rank`, `stable_rank`     exp of the spectral entropy of C, and Tr C/λ_max
+`VNIAccumulator`                    all of these from batches, never holding more than nodes² numbers
+`as_samples`                        which axes are samples and which one is nodes
+`jacobian_vni` and its relatives    the same of Jacobians (…, nodes, inputs): C = J Jᵀ, isotropic inputs
+==================================  =======================================================================
+
+Activations are arrays (samples, nodes); of more axes the last one is nodes unless `node_axis` says otherwise, and all
+others are samples. Nodes are centred over the samples unless `centre` says otherwise. Nodes that are constant over the
+samples are dead: they have no correlations, are counted, and are left out unless `dead="raise"`.
+"""
+
+from rmt_vn.measures.arrays import as_samples, finite_array
+from rmt_vn.measures.indicator import NodeVNI, plug_in_vni, vni
+from rmt_vn.measures.jacobian import jacobian_correlation, jacobian_participation_ratio, jacobian_vni
+from rmt_vn.measures.redundancy import correlation, near_duplicates
+from rmt_vn.measures.sketch import sketch_vni
+from rmt_vn.measures.spectrum import effective_rank, participation_ratio, stable_rank
+from rmt_vn.measures.streaming import VNIAccumulator
+
+__all__ = [
+    "NodeVNI",
+    "VNIAccumulator",
+    "as_samples",
+    "correlation",
+    "effective_rank",
+    "finite_array",
+    "jacobian_correlation",
+    "jacobian_participation_ratio",
+    "jacobian_vni",
+    "near_duplicates",
+    "participation_ratio",
+    "plug_in_vni",
+    "sketch_vni",
+    "stable_rank",
+    "vni",
+]

@@ -1,0 +1,179 @@
+"""Arrays of activations: which axes are samples, what is wrong with them, and how to read large ones in pieces."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+DEAD = ("omit", "raise")
+# Numbers in one piece: small enough that the copies of a piece stay far below the array, large enough for BLAS.
+PIECE = 2**21
+# Products beyond which float32 data are multiplied in float32.
+_MANY_PRODUCTS = 10**9
+
+
+def finite_array(name: str, values: ArrayLike) -> np.ndarray:
+    """The values as float64, or an error that says how many of them are NaN or infinite, or that they are not real."""
+    array = _real_array(name, values).astype(np.float64, copy=False)
+    n_bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if n_bad:
+        raise _not_finite(name, n_bad, array.size)
+    return array
+
+
+def as_samples(activations: ArrayLike, node_axis: int = -1) -> np.ndarray:
+    """Activations of any number of axes as (samples, nodes): all axes but that of the nodes are samples.
+
+    Parameters
+    ----------
+    activations : array_like
+        Say (batch, nodes), (batch, time, nodes), or (batch, channels, height, width).
+    node_axis : int
+        The axis of the nodes. The default is the last; the channels of a convolution in PyTorch's order are axis 1.
+
+    Returns
+    -------
+    ndarray, shape (samples, nodes)
+        Samples of one item of the batch stay neighbours. A view where possible, and never of another dtype.
+
+    Raises
+    ------
+    TypeError
+        If the values are not real numbers, or `node_axis` is no integer.
+    ValueError
+        If there are fewer than two axes, no such axis, or no node.
+
+    Examples
+    --------
+    >>> as_samples(np.zeros((32, 3, 8, 8)), node_axis=1).shape
+    (2048, 3)
+    """
+    array = _real_array("activations", activations)
+    if array.ndim < 2:
+        raise ValueError(f"activations must have two axes (samples, nodes) or more, got shape {array.shape}")
+    axis = operator.index(node_axis)
+    if not -array.ndim <= axis < array.ndim:
+        raise ValueError(f"node_axis must be an axis of shape {array.shape}, from {-array.ndim} on, got {axis}")
+    moved = np.moveaxis(array, axis, -1)
+    if moved.shape[-1] < 1:
+        raise ValueError(f"activations must have at least 1 node (column), got shape {array.shape}")
+    return moved.reshape(-1, moved.shape[-1]) if moved.ndim > 2 else moved
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The live nodes of an array (samples, nodes), to be read in pieces.
+
+    Attributes
+    ----------
+    array : ndarray, shape (samples, all nodes)
+    live : ndarray of int
+        The columns that vary, or that are not all zero where nodes are not centred.
+    origin, scale : ndarray, shape (live nodes,)
+        A piece is (factor x − origin)/scale: at most about one, and near zero on average, in every column. Without
+        centring the origin is zero.
+    factor : float
+        One, but a half where differences would overflow.
+    dtype : type
+        What pieces are computed in: float64, or float32 for data that have no more digits and are many.
+    centred : bool
+    """
+
+    array: np.ndarray
+    live: np.ndarray
+    origin: np.ndarray
+    scale: np.ndarray
+    factor: float
+    dtype: type
+    centred: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Samples, live nodes."""
+        return len(self.array), len(self.live)
+
+    @property
+    def dead(self) -> int:
+        return self.array.shape[1] - len(self.live)
+
+    def piece(self, rows: slice | np.ndarray = slice(None), columns: slice = slice(None)) -> np.ndarray:
+        """Some samples of some of the live nodes, shifted and scaled."""
+        x = self.array[rows]
+        x = x[:, columns] if self.dead == 0 else x[:, self.live[columns]]
+        x = x.astype(self.dtype, copy=False) if self.factor == 1 else np.multiply(x, self.factor, dtype=self.dtype)
+        # From a number like those in the column: what all samples have in common costs no digits.
+        x = x - self.origin[columns]
+        x /= self.scale[columns]
+        return x
+
+
+def live_nodes(array: np.ndarray, *, centre: bool = True, dead: str = "omit") -> Nodes:
+    """The nodes that measures are about, of checked activations (samples, nodes).
+
+    Raises
+    ------
+    ValueError
+        If values are NaN or infinite, there are fewer than two samples, no node is alive, or one is dead and `dead` is
+        "raise".
+    """
+    if dead not in DEAD:
+        raise ValueError(f"dead must be one of {', '.join(DEAD)}, got {dead!r}")
+    n_samples, n_nodes = array.shape
+    if n_samples < 2:
+        raise ValueError(f"activations must have at least 2 samples (rows), got {n_samples}")
+    # What is added up must not be rounded more than it was: float16 has 11 bits, float32 24.
+    few_digits = array.dtype.itemsize <= 4 and array.dtype.kind == "f"
+    dtype = np.float32 if few_digits and n_samples * n_nodes * min(array.shape) > _MANY_PRODUCTS else np.float64
+    low, high = _extremes(array)
+    # Not by the spread of the deviations from the mean: the mean of equal numbers may be another number.
+    live = np.flatnonzero((low < high) if centre else (low != 0) | (high != 0))
+    n_dead = n_nodes - len(live)
+    if n_dead == n_nodes or (n_dead and dead == "raise"):
+        kind = "constant" if centre else "zero"
+        first = int(np.setdiff1d(np.arange(n_nodes), live)[0])
+        raise ValueError(
+            f"{n_dead} of {n_nodes} nodes are {kind} over the samples, the first at column {first}; "
+            "a correlation needs nodes that vary"
+        )
+    factor = 0.5 if np.finfo(dtype).max / 4 < max(high.max(), -float(low.min())) else 1.0
+    low, high = (np.multiply(bound[live], factor, dtype=dtype) for bound in (low, high))
+    if not centre:
+        return Nodes(array, live, np.zeros_like(low), np.maximum(high, -low), factor, dtype, centred=False)
+    some = np.unique(np.linspace(0, n_samples - 1, min(n_samples, max(1, PIECE // n_nodes))).astype(int))
+    mean = np.multiply(array[some][:, live], factor / len(some), dtype=np.float64).sum(axis=0)
+    origin = np.clip(mean.astype(dtype), low, high)
+    return Nodes(array, live, origin, np.maximum(high - origin, origin - low), factor, dtype, centred=True)
+
+
+def pieces(start: int, stop: int, width: int) -> Iterator[slice]:
+    """Slices from start to stop, so thick that a piece of that width holds about PIECE numbers."""
+    step = max(1, PIECE // width)
+    return (slice(at, min(at + step, stop)) for at in range(start, stop, step))
+
+
+def _extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest value of every column, or an error that counts what is not finite."""
+    low, high = array[0], array[0]
+    for rows in pieces(0, len(array), array.shape[1]):
+        # Of NaN and anything the minimum is NaN, without a warning.
+        low = np.minimum(low, array[rows].min(axis=0))
+        high = np.maximum(high, array[rows].max(axis=0))
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        n_finite = sum(np.count_nonzero(np.isfinite(array[rows])) for rows in pieces(0, *array.shape))
+        raise _not_finite("activations", array.size - int(n_finite), array.size)
+    return low, high
+
+
+def _real_array(name: str, values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _not_finite(name: str, n_bad: int, size: int) -> ValueError:
+    return ValueError(f"{name} must be finite, got {n_bad} NaN or infinite values of {size}")

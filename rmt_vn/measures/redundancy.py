@@ -1,0 +1,83 @@
+"""Which nodes say the same: correlations, and groups of near-duplicates."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from rmt_vn.measures.arrays import as_samples, live_nodes, pieces
+from rmt_vn.measures.indicator import node_directions
+
+
+def correlation(activations: ArrayLike, *, node_axis: int = -1, dead: str = "omit") -> np.ndarray:
+    """Correlation coefficients ρ_ij of the live nodes over the samples.
+
+    Parameters and errors as `vni`.
+
+    Returns
+    -------
+    ndarray, shape (live nodes, live nodes)
+    """
+    directions = node_directions(as_samples(activations, node_axis), dead)
+    return directions @ directions.T
+
+
+def near_duplicates(
+    activations: ArrayLike, threshold: float = 0.99, *, node_axis: int = -1, dead: str = "omit"
+) -> list[np.ndarray]:
+    """Groups of nodes that are nearly copies of each other, up to sign and scale, the largest first.
+
+    Nodes with |ρ_ij| ≥ threshold are linked, and a group is what hangs together: its ends may be further apart than
+    neighbours are, and |ρ| ≥ 2 threshold² − 1 between those two links apart. With P samples independent nodes reach
+    |ρ| ≈ √(2 ln(N²/2)/P) somewhere, so a low threshold needs many samples. Not more than some nodes × nodes numbers
+    are held at a time, but for the links.
+
+    Parameters
+    ----------
+    activations, node_axis, dead
+        As for `vni`.
+    threshold : float
+        From 0 (excluded) to 1.
+
+    Returns
+    -------
+    list of ndarray of int
+        Columns of the nodes of each group of two or more.
+
+    Raises
+    ------
+    ValueError
+        As `vni`, or if the threshold is out of its range.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal((100, 3))
+    >>> near_duplicates(x[:, [0, 1, 0, 2, 0, 1]])
+    [array([0, 2, 4]), array([1, 5])]
+    """
+    array = as_samples(activations, node_axis)
+    checked_threshold(threshold)
+    directions = node_directions(array, dead)
+    live = live_nodes(array).live
+    links = []
+    for rows in pieces(0, len(directions), len(directions)):
+        above, right = np.nonzero(np.abs(directions[rows] @ directions.T) >= threshold * (1 - 1e-12))
+        links.append((above + rows.start, right))
+    return linked_groups(np.concatenate(links, axis=1), live)
+
+
+def checked_threshold(threshold: float) -> None:
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold must be above 0 and at most 1, got {threshold}")
+
+
+def linked_groups(links: np.ndarray, names: np.ndarray) -> list[np.ndarray]:
+    """What hangs together by links (2, number), as names of its members; two at least, the largest first."""
+    size = len(names)
+    graph = coo_array((np.ones(links.shape[1], dtype=bool), (links[0], links[1])), shape=(size, size))
+    of = connected_components(graph, directed=False)[1]
+    order = np.argsort(of, kind="stable")
+    groups = np.split(names[order], np.flatnonzero(np.diff(of[order])) + 1)
+    return sorted((group for group in groups if len(group) > 1), key=lambda group: (-len(group), group[0]))

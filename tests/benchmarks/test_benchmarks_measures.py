@@ -1,0 +1,95 @@
+"""Measures: speed beside numpy, and the full study of bias and coverage: `python -m pytest tests/benchmarks -k measures`.
+
+The study prints a table; what it asserts is what the docstrings claim. It takes some minutes.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from side_by_side import Lane
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from populations import POPULATIONS, TAILS, Study, covariance, mixing, sample
+
+from rmt_vn.measures import participation_ratio, vni
+
+try:
+    import dimensionality
+except ImportError:
+    dimensionality = None
+
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+
+def numpy_vni(x):
+    return np.mean(np.corrcoef(x, rowvar=False) ** 2)
+
+
+@pytest.mark.parametrize("shape", [(100_000, 1000), (500, 10_000)])
+def test_vni_of_float32_activations(race, row, shape):
+    x = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
+    ours = Lane("`vni`", lambda: vni(x))
+    obvious = Lane("numpy `corrcoef`, mean square", lambda: numpy_vni(x))
+    # The floor: one float32 product of half a matrix, which nothing that forms the correlations can do without.
+    smaller = x if shape[0] > shape[1] else x.T
+    product = Lane("the float32 product alone", lambda: smaller.T @ smaller)
+    if race(ours, obvious, product, rounds=3):
+        assert ours.results[-1].plug_in == pytest.approx(obvious.results[-1], rel=1e-5)
+        row(f"VNI of {shape[0]} × {shape[1]} float32 activations, with its error", ours, obvious, product)
+
+
+# --- bias and coverage ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tails", TAILS)
+@pytest.mark.parametrize("name", POPULATIONS)
+@pytest.mark.parametrize("nodes", [20, 100])
+def test_bias_and_coverage(capsys, nodes, name, tails):
+    repeats = 1000 if nodes == 20 else 300
+    lines, failures = [], []
+    for n_samples in (5, 8, 20, 60, nodes * 10):
+        study = Study(vni, name, tails, n_samples, nodes=nodes, repeats=repeats)
+        noise = 4 * study.spread / repeats**0.5
+        lines.append(
+            f"N = {nodes}, {name}, {tails}, P = {n_samples}: VNI {study.truth:.4f}, bias {study.bias / study.truth:+.1%}"
+            f" = {study.bias / study.spread:+.2f} standard errors (plug-in {study.plug_in_bias / study.truth:+.1%}),"
+            f" stated error/true {study.relative_stderr:.2f}, coverage {study.coverage():.1%}"
+        )
+        # 2% or 0.2 standard errors; heavy tails in groups are known to have up to 6%.
+        allowed = 0.06 if tails == "t5" else 0.02
+        if abs(study.bias) > max(allowed * study.truth, 0.2 * study.spread) + noise:
+            failures.append(lines[-1])
+        least = {"gaussian": 0.88, "elliptical": 0.87, "t5": 0.84}[tails]
+        if study.coverage() < least - 4 * (0.1 / repeats) ** 0.5:
+            failures.append(lines[-1])
+    with capsys.disabled():
+        print("", *lines, sep="\n")
+    assert not failures
+
+
+@pytest.mark.skipif(dimensionality is None, reason="python -m pip install dimensionality")
+@pytest.mark.parametrize("tails", TAILS)
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_participation_ratio_beside_another_package(capsys, name, tails):
+    a = mixing(name, 50)
+    c = covariance(a)
+    truth = np.trace(c) ** 2 / np.sum(c**2)
+    rng = np.random.default_rng(3)
+    for n_samples in (10, 50, 200):
+        draws = [sample(a, n_samples, tails, rng) for _ in range(100)]
+        theirs = np.array([dimensionality.participation_ratio(x, return_all=True)["row"] for x in draws])
+        ours = np.array([participation_ratio(x, unbiased=True) for x in draws])
+        plain = np.array([participation_ratio(x) for x in draws])
+        within = (theirs > 1) & (theirs < 50)
+        np.testing.assert_allclose(ours[within], theirs[within], rtol=1e-8)
+        # Beyond the bounds, where the denominator may have any sign, ours stops at them.
+        assert np.isin(ours[~within], [1, 50]).all()
+        with capsys.disabled():
+            print(
+                f"\n{name}, {tails}, P = {n_samples}: participation ratio {truth:.2f}, medians: unbiased "
+                f"{np.median(ours):.2f}, `dimensionality` (row) {np.median(theirs):.2f}, plain {np.median(plain):.2f}"
+            )

@@ -1,0 +1,196 @@
+"""Axes, large arrays, spectra of the covariance, near-duplicates."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from populations import covariance, mixing, sample
+
+from rmt_vn.measures import (
+    as_samples,
+    correlation,
+    effective_rank,
+    near_duplicates,
+    participation_ratio,
+    plug_in_vni,
+    stable_rank,
+    vni,
+)
+
+properties = settings(deadline=None, derandomize=True, max_examples=50)
+
+
+# --- axes -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((7, 3), -1), ((7, 3), 0), ((4, 3, 5, 2), 1), ((4, 3, 5), -1), ((4, 3, 5), 2)]
+)
+def test_all_axes_but_one_are_samples(shape, axis):
+    x = np.random.default_rng(1).standard_normal(shape)
+    flat = as_samples(x, axis)
+    assert flat.shape == (x.size // shape[axis], shape[axis])
+    for node in range(shape[axis]):
+        np.testing.assert_array_equal(flat[:, node], np.take(x, node, axis=axis).ravel())
+    for measure in (plug_in_vni, effective_rank, stable_rank, participation_ratio):
+        assert measure(x, node_axis=axis) == pytest.approx(measure(flat))
+    assert vni(x, node_axis=axis) == vni(flat)
+    np.testing.assert_array_equal(correlation(x, node_axis=axis), correlation(flat))
+
+
+def test_what_is_no_axis():
+    with pytest.raises(ValueError, match=r"node_axis must be an axis of shape \(4, 3\), from -2 on, got 2"):
+        vni(np.ones((4, 3)), node_axis=2)
+    with pytest.raises(TypeError):
+        as_samples(np.ones((4, 3)), 0.5)
+
+
+# --- large arrays -----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_in_pieces(tmp_path):
+    shape = (100_000, 100)
+    file = np.memmap(tmp_path / "layer", dtype=np.float32, mode="w+", shape=shape)
+    file[:] = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
+    tracemalloc.start()
+    result = vni(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # As float64 it would be 80 MB; pieces are of 16, and there are a few at a time.
+    assert peak < 60e6
+    assert (result.n_samples, result.n_nodes) == shape
+    # E r² = 1/(P − 1), and the mean of N²/2 of them has 2/N of that for its standard error.
+    expected = 1 / shape[1] + (1 - 1 / shape[1]) / (shape[0] - 1)
+    assert result.plug_in == pytest.approx(expected, abs=4 * 2 / shape[1] / shape[0])
+
+
+def test_float32_products_have_six_digits():
+    rng = np.random.default_rng(2)
+    x = sample(mixing("three factors", 400), 8000, "gaussian", rng).astype(np.float32)
+    single, double = vni(x), vni(x.astype(np.float64))
+    assert single.plug_in != double.plug_in
+    assert single.plug_in == pytest.approx(double.plug_in, rel=1e-6)
+    assert single.value == pytest.approx(double.value, rel=1e-6)
+    # Means of a hundred thousand spreads cost float32 data their digits when they are written, not here.
+    shifted = np.round(x * 2**6) / 2**6
+    assert vni(shifted + np.float32(1e5)).plug_in == pytest.approx(vni(shifted).plug_in, rel=1e-5)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_order_in_memory_does_not_matter(order):
+    x = np.asarray(np.random.default_rng(3).standard_normal((300, 7)), order=order)
+    assert vni(x[::-1][::-1]) == vni(np.ascontiguousarray(x))
+
+
+# --- spectra ----------------------------------------------------------------------------------------------------------
+
+
+def with_covariance(spectrum, n_samples, seed=0):
+    """Samples whose covariance has just that spectrum."""
+    rng = np.random.default_rng(seed)
+    n = len(spectrum)
+    columns = rng.standard_normal((n_samples, n))
+    rotation = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    return np.linalg.qr(columns - columns.mean(axis=0))[0] * np.sqrt(spectrum) @ rotation + 3
+
+
+@pytest.mark.parametrize("n_samples", [7, 30])
+@pytest.mark.parametrize("spectrum", [(1, 1, 1, 1), (5, 0, 0), (4, 3, 2, 1), (1, 1e-3), (2,)])
+def test_ranks_of_known_spectra(spectrum, n_samples):
+    x = with_covariance(np.array(spectrum, dtype=float), n_samples)
+    share = np.array([each for each in spectrum if each]) / sum(spectrum)
+    # An eigenvalue of 1e-16 for 0 adds 4e-15 to the entropy.
+    assert effective_rank(x) == pytest.approx(np.prod(share**-share), rel=1e-12)
+    assert stable_rank(x) == pytest.approx(sum(spectrum) / max(spectrum), rel=1e-12)
+
+
+@properties
+@given(st.integers(2, 12), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_the_order_of_the_ranks(n_samples, n_nodes, seed):
+    """Rényi entropies fall with their order: rank ≥ exp H_1 ≥ exp H_2 ≥ exp H_∞, the last three these measures."""
+    x = np.random.default_rng(seed).standard_normal((n_samples, n_nodes))
+    first, second, last = effective_rank(x), participation_ratio(x), stable_rank(x)
+    most = min(n_samples - 1, n_nodes)
+    assert most * (1 + 1e-9) >= first >= second * (1 - 1e-9) >= last * (1 - 2e-9) >= 1 - 1e-8
+
+
+def distinct_samples_ratio(x):
+    """The ratio of unbiased estimates, as sums over distinct samples, from the definition: x_p − x_q has twice C."""
+    p = len(x)
+    above = below = 0.0
+    for i in range(p):
+        for j in range(p):
+            for k in range(p):
+                for m in range(p):
+                    if len({i, j, k, m}) == 4:
+                        a, b = x[i] - x[j], x[k] - x[m]
+                        above += (a @ a) * (b @ b)
+                        below += (a @ b) ** 2
+    return above / below
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (7, 9), (4, 40), (8, 2)])
+def test_unbiased_participation_ratio_is_of_distinct_samples(shape):
+    x = np.random.default_rng(4).standard_t(5, shape)
+    expected = np.clip(distinct_samples_ratio(x), 1, shape[1])
+    assert participation_ratio(x, unbiased=True) == pytest.approx(expected, rel=1e-9)
+    assert participation_ratio(1e200 * x, unbiased=True) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("tails", ["gaussian", "elliptical"])
+def test_unbiased_participation_ratio_has_little_bias(tails):
+    a = mixing("three factors", 30)
+    c = covariance(a)
+    truth = np.trace(c) ** 2 / np.sum(c**2)
+    rng = np.random.default_rng(5)
+    draws = [sample(a, 25, tails, rng) for _ in range(400)]
+    # Of the reciprocal: there the unbiased sum over samples stands above.
+    unbiased, plain = (
+        np.array([1 / participation_ratio(x, unbiased=each) for x in draws]) * truth - 1 for each in (True, False)
+    )
+    assert abs(unbiased.mean()) < 0.2 * unbiased.std() + 4 * unbiased.std() / 20
+    assert plain.mean() > 0.2 * plain.std() + 4 * plain.std() / 20
+
+
+def test_unbiased_participation_ratio_needs_four_samples():
+    with pytest.raises(ValueError, match="at least 4 samples, got 3"):
+        participation_ratio(np.eye(3), unbiased=True)
+
+
+# --- near-duplicates --------------------------------------------------------------------------------------------------
+
+
+def groups_of(x, threshold):
+    """By the definition: join whom a link joins, until nothing changes."""
+    linked = np.abs(np.corrcoef(x.T)) >= threshold
+    label = np.arange(len(linked))
+    while True:
+        new = np.array([label[row].min() for row in linked])
+        if np.array_equal(new, label):
+            break
+        label = new
+    groups = [np.flatnonzero(label == each).tolist() for each in np.unique(label)]
+    return sorted((group for group in groups if len(group) > 1), key=lambda group: (-len(group), group[0]))
+
+
+@properties
+@given(st.integers(0, 2**32 - 1), st.floats(0.3, 0.95))
+def test_near_duplicates_hang_together(seed, threshold):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((50, 4))[:, rng.integers(0, 4, 12)] + 0.4 * rng.standard_normal((50, 12))
+    assert [group.tolist() for group in near_duplicates(x, threshold)] == groups_of(x, threshold)
+
+
+def test_near_duplicates_name_columns_and_see_no_sign_or_scale():
+    x = np.random.default_rng(6).standard_normal((40, 3))
+    layer = np.stack([x[:, 0], np.ones(40), -3 * x[:, 0], x[:, 1], 1e-8 * x[:, 1] + 7, x[:, 2], 5 * x[:, 0]], axis=1)
+    assert [group.tolist() for group in near_duplicates(layer, 1)] == [[0, 2, 6], [3, 4]]
+    assert near_duplicates(x) == []
+
+
+@pytest.mark.parametrize("threshold", [0, -0.5, 1.1, np.nan])
+def test_thresholds_out_of_range(threshold):
+    with pytest.raises(ValueError, match=f"threshold must be above 0 and at most 1, got {threshold}"):
+        near_duplicates(np.eye(4), threshold)

@@ -10,32 +10,38 @@ Start with `Network`, then ask `laws` what theory says of it and `samplers` what
 
 from rmt_vn import (
     activations,
+    adapters,
     ensembles,
     laws,
     mean_field,
     measures,
     mlp,
     optimizers,
+    prediction,
     samplers,
     tasks,
     training,
 )
 from rmt_vn.activations import Activation
+from rmt_vn.adapters import watch
 from rmt_vn.network import Network
 
 __all__ = [
     "Activation",
     "Network",
     "activations",
+    "adapters",
     "ensembles",
     "laws",
     "mean_field",
     "measures",
     "mlp",
     "optimizers",
+    "prediction",
     "samplers",
     "tasks",
     "training",
+    "watch",
 ]
 
 __version__ = "0.1.0"

@@ -13,7 +13,20 @@ from pathlib import Path
 import pytest
 
 import rmt_vn
-from rmt_vn import ensembles, laws, mean_field, measures, mlp, optimizers, samplers, tasks, training
+from rmt_vn import (
+    adapters,
+    ensembles,
+    files,
+    laws,
+    mean_field,
+    measures,
+    mlp,
+    optimizers,
+    prediction,
+    samplers,
+    tasks,
+    training,
+)
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(rmt_vn.__file__).parent
@@ -86,11 +99,17 @@ MAY_IMPORT = {
     # Not the laws: samples are there to judge them, and must not share their mistakes.
     "samplers": FOUNDATIONS | {"ensembles", "measures"},
     "mlp": {"network", "activations", "ensembles", "measures"},
+    "prediction": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers"},
+    "adapters": {"network", "activations", "measures"},
+    "files": set(),
     "optimizers": set(),
     "tasks": set(),
     "training": {"network", "mlp", "optimizers", "tasks"},
     "experiments": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers", "tasks", "training"},
     "figures": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments"},
+    # Figures only where one is asked for.
+    "command": {"network", "activations", "files", "measures", "prediction", "figures"},
+    "__main__": {"command"},
 }
 
 
@@ -176,6 +195,9 @@ DOCUMENTED = (
     | public(optimizers)
     | public(tasks)
     | public(training)
+    | public(prediction)
+    | public(adapters)
+    | public(files)
     | {"Network": rmt_vn.Network, "Activation": rmt_vn.Activation}
 )
 

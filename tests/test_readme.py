@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from rmt_vn import laws
+from rmt_vn.command import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -22,6 +24,31 @@ def test_the_example_predicts_and_samples_agree(capsys):
     assert f"{sampled.value:.4f}" in capsys.readouterr().out
 
 
+def test_arrays_are_measured(capsys):
+    names = {}
+    exec(EXAMPLES[1], names)
+    layer = names["layer"]
+    # Forty nodes that are all the same.
+    assert (layer.n_nodes, round(layer.value, 6)) == (40, 1)
+    assert "of 40 alive" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", re.findall(r"^rmt-vn (predict|design) (.*)", README, re.MULTILINE))
+def test_the_command_lines_run(command, capsys):
+    verb, options = command
+    assert main([verb, *options.split()]) == 0
+    assert "gaussian" in capsys.readouterr().out
+
+
+def test_a_network_is_watched():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(torch.nn.Linear(8, 30), torch.nn.Tanh(), torch.nn.Linear(30, 2))
+    (example,) = [text for text in re.findall(r"```py\n(.*?)```", README, re.DOTALL) if "watch" in text]
+    names = {"model": model, "inputs": torch.randn(200, 8)}
+    exec(example, names)
+    assert names["layer"].n_nodes == 2
+
+
 def test_every_law_is_in_the_table():
     missing = [name for name in laws.__all__ if f"laws.{name}" not in README]
     assert missing == ["exact_vni_complement", "layer_depth", "universal_vni_complement"]  # variants of those listed
@@ -30,11 +57,11 @@ def test_every_law_is_in_the_table():
 def test_the_sweep_runs_and_goes_on_from_what_it_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(EXAMPLES[1], names)
+    exec(EXAMPLES[2], names)
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
     assert len(kept) == 3 * 8
     once = capsys.readouterr().out
-    exec(EXAMPLES[1], names)
+    exec(EXAMPLES[2], names)
     assert capsys.readouterr().out == once and "mean" in once
     assert kept == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
     # Wide inputs in a chaotic network: S7 is a closure, good to 15%.

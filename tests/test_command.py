@@ -1,0 +1,309 @@
+"""The command line: its examples run, its JSON is strict, and whatever it is given, errors are one line and code 2."""
+
+import functools
+import json
+import os
+import re
+import shlex
+import struct
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rmt_vn
+from rmt_vn import Network, command, laws, measures
+from rmt_vn.prediction import design, predict
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = [example for examples in command.EXAMPLES.values() for example in examples]
+
+
+@pytest.fixture
+def run(run_main):
+    return functools.partial(run_main, command.main)
+
+
+@pytest.fixture
+def output(capsys):
+    """Runs a command that must succeed; returns what it prints."""
+
+    def run(*arguments):
+        assert command.main(list(map(str, arguments))) == 0
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return printed.out
+
+    return run
+
+
+def strict_json(text):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture
+def layers(tmp_path, monkeypatch):
+    """A folder with the files of which the examples speak."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    arrays = {"first": rng.standard_normal((60, 8)), "second": rng.standard_normal((60, 3))}
+    arrays["second"] = arrays["second"] @ rng.standard_normal((3, 10))
+    np.savez("activations.npz", **arrays)
+    np.savetxt("activations.csv", arrays["first"], delimiter=",", header="a,b,c,d,e,f,g,h")
+    np.save("conv.npy", rng.standard_normal((5, 6, 4, 4)).astype(np.float16))
+    return arrays
+
+
+# --- what it says -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_the_help_run(example, layers, output):
+    program, *arguments = shlex.split(example)
+    assert program == "rmt-vn"
+    printed = output(*arguments)
+    assert strict_json(printed) if "--json" in arguments else printed.strip()
+    if "--plot" in arguments:
+        assert Path("conv.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_help_shows_the_examples(capsys):
+    for arguments, examples in ((), EXAMPLES), *(((name,), each) for name, each in command.EXAMPLES.items()):
+        with pytest.raises(SystemExit) as stop:
+            command.main([*arguments, "--help"])
+        shown = capsys.readouterr().out
+        assert stop.value.code == 0 and all(f"  {example}\n" in shown for example in examples)
+
+
+def test_predict(output):
+    arguments = (
+        "predict",
+        "--widths",
+        "12,9x5,4",
+        "--activation",
+        "relu",
+        "--weights",
+        "orthogonal",
+        "--sigma-w",
+        "1.4",
+    )
+    more = ("--sigma-b", "0.1", "--dropout", "0.9", "--input-variance", "2", "--seed", "3")
+    network = Network((12, 9, 9, 9, 9, 9, 4), "relu", "orthogonal", 1.4, 0.1, 0.9)
+    expected = predict(network, input_variance=2.0, rng=3)
+    record = strict_json(output(*arguments, *more, "--json"))
+    for given, row in zip(record["layers"], expected.layers, strict=True):
+        assert given.pop("interval") == list(row.interval)
+        assert given.pop("effective_nodes") == row.effective_nodes
+        assert given == {name: getattr(row, name) for name in given}
+    assert record["widths"] == list(network.widths) and record["statement"] == "S3"
+    assert (record["gradients"], record["nodes"]) == (expected.gradients, expected.nodes)
+    text = output(*arguments, *more)
+    head, *rows = text.splitlines()[: 1 + network.depth]
+    assert head.split()[:2] == ["layer", "width"]
+    assert [row.split()[:2] for row in rows] == [[str(row.layer), str(row.width)] for row in expected.layers]
+    assert float(rows[-1].split()[5]) == pytest.approx(laws.exact_vni(network), rel=1e-3)
+    assert text.endswith("\n".join(expected.verdict) + "\n")
+
+
+def test_deep_networks_fill_no_more_than_a_screen(output):
+    lines = output("predict", "--widths", "5x301").splitlines()
+    numbers = [int(line.split()[0]) for line in lines[1 : lines.index("") - 1]]
+    assert 20 <= len(numbers) <= 24 and numbers[:3] == [1, 2, 3] and numbers[-1] == 300
+    assert lines[lines.index("") - 1] == f"({300 - len(numbers)} of 300 layers not shown; --json has all)"
+
+
+def test_what_is_not_finite_is_null(output):
+    # χ = 10⁶ E cos² = 5 × 10⁵ in each of eighty layers.
+    record = strict_json(output("predict", "--widths", "3x81", "--activation", "sin", "--sigma-w", "1e3", "--json"))
+    assert record["gradient_growth"] is None and record["gradients"] == "explode"
+    assert record["layers"][-2]["gradient"] == pytest.approx(5e5, rel=1e-6)
+
+
+def test_wide_inputs(output):
+    text = output("predict", "--widths", "50x11", "--inputs", "wide")
+    assert "S3 and S4 do not apply" in text
+    assert {
+        row["interval"]
+        for row in strict_json(output("predict", "--widths", "50x3", "--inputs", "wide", "--json"))["layers"]
+    } == {None}
+
+
+def test_measure(layers, output):
+    record = strict_json(output("measure", "activations.npz", "--json"))
+    assert [each["layer"] for each in record["layers"]] == list(layers)
+    for each in record["layers"]:
+        measured = measures.vni(layers[each["layer"]])
+        assert each["value"] == measured.value and each["interval"] == list(measured.interval)
+    head, *rows = output("measure", "activations.npz").splitlines()
+    assert head.split()[:5] == ["layer", "nodes", "dead", "samples", "eff."]
+    assert [row.split()[:4] for row in rows] == [["first", "8", "0", "60"], ["second", "10", "0", "60"]]
+    assert output("measure", "activations.npz", "--layers", "second").splitlines()[1] == rows[1]
+    (images,) = strict_json(output("measure", "conv.npy", "--node-axis", "1", "--json"))["layers"]
+    assert (images["n_nodes"], images["n_samples"]) == (6, 5 * 4 * 4)
+    (columns,) = strict_json(output("measure", "conv.npy", "--json"))["layers"]
+    assert (columns["n_nodes"], columns["n_samples"]) == (4, 5 * 6 * 4)
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_plots(layers, output, kind):
+    output("measure", "activations.npz", "--plot", f"plot.{kind}")
+    assert Path(f"plot.{kind}").stat().st_size > 5000
+
+
+def test_names_of_layers_cannot_command_the_terminal(tmp_path, output):
+    np.savez(tmp_path / "h.npz", **{"\x1b[2Jgone": np.random.default_rng(0).standard_normal((9, 3))})
+    printed = output("measure", tmp_path / "h.npz")
+    assert "\x1b" not in printed and r"\x1b[2Jgone" in printed
+
+
+def test_design(output):
+    record = strict_json(output("design", "--depth", 30, "--vni", 0.2, "--activation", "relu", "--json"))
+    found = design(30, 0.2, activation="relu")
+    assert [(each["weights"], each["width"]) for each in record["designs"]] == [
+        (each.weights, each.width) for each in found
+    ]
+    _, row = output("design", "--depth", 30, "--vni", 0.2, "--activation", "relu", "--weights", "gaussian").splitlines()
+    assert row.split()[:2] == ["gaussian", str(found[0].width)]
+
+
+def test_cite_says_what_the_citation_file_says(output):
+    printed, citation = output("cite"), (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert len(re.findall(r"^@\w+\{\w+,$", printed, re.MULTILINE)) == 3
+    assert printed.count("{") == printed.count("}")
+    for field in (
+        "10.6342/NTU201901446",
+        "1910.09745",
+        "Vanishing Nodes: Another Phenomenon",
+        "National Taiwan University",
+    ):
+        assert field in printed and field in citation
+    assert f"{{{rmt_vn.__version__}}}" in printed
+
+
+# --- what it refuses --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("", "COMMAND"),
+        ("prdict", "invalid choice: 'prdict'"),
+        ("predict", "--widths"),
+        ("predict --widths 784,", "must be like 784,200x50,10 (inputs first), got '784,'"),
+        ("predict --widths 784,200x", "got '784,200x'"),
+        ("predict --widths 10,-5", "got '10,-5'"),
+        ("predict --widths 10,0", "each width must be an integer from 1"),
+        ("predict --widths 10,5x0", "1 to 100000 layers"),
+        ("predict --widths 10,5x9999999999", "1 to 100000 layers"),
+        ("predict --widths 5", "at least two"),
+        ("predict --widths 5,5 --activation tahn", "invalid choice: 'tahn'"),
+        ("predict --widths 5,5 --sigma-w much", "--sigma-w: must be a number, got 'much'"),
+        ("predict --widths 5,5 --sigma-w 0", "sigma_w must be a number > 0"),
+        ("predict --widths 5,5 --sigma-w nan", "got nan"),
+        ("predict --widths 5,5 --dropout 0", "dropout must be a number in (0, 1]"),
+        ("predict --widths 5,5 --seed -1", "--seed must be an integer from 0, got -1"),
+        ("predict --widths 5,5 --seed 1.5", "must be an integer, got '1.5'"),
+        ("predict --widths 5,5 --input-variance -1", "input_variance must be a number from 0"),
+        ("predict --widths 5,5 --inputs wide --activation relu", "S7 needs an odd activation"),
+        ("predict --widths 9x900 --activation linear --sigma-w 9", "variance"),
+        ("measure", "FILE"),
+        ("measure none.npy", "none.npy: No such file or directory"),
+        ("measure .", "must end in .npy, .npz, .csv"),
+        ("measure activations.npz --layers third", "no layer 'third'; it has first, second"),
+        ("measure activations.npz --node-axis 2", "layer 'first': there is no axis 2 for nodes in shape (60, 8)"),
+        ("measure activations.npz --plot none/plot.png", "No such file or directory"),
+        ("measure activations.npz --plot plot.doc", "doc"),
+        ("design --depth 10", "--vni"),
+        ("design --depth 0 --vni 0.1", "depth must be an integer ≥ 1, got 0"),
+        ("design --depth 10 --vni 1", "vni must be a number between 0 and 1"),
+        ("design --depth 10 --vni 1e-12", "no width up to"),
+    ],
+)
+def test_bad_arguments_are_one_line(run, layers, arguments, told):
+    code, lines = run(*arguments.split())
+    assert code == 2 and len(lines) == 1
+    assert told in lines[0] and lines[0].startswith("rmt-vn")
+
+
+X = np.random.default_rng(0).standard_normal((6, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "told"),
+    [
+        ("NaN", np.where(X > 1, np.nan, X), f"layer 'h': .*{np.count_nonzero(X > 1)} "),
+        ("infinite", np.where(X > 1, np.inf, X), f"layer 'h': .*{np.count_nonzero(X > 1)} "),
+        ("half infinite", np.full((6, 4), np.inf, np.float16), "layer 'h': .*24 "),
+        ("one sample", X[:1], "layer 'h': .*2 samples"),
+        ("few samples", X[:4], "layer 'h': it has 4 samples; .* takes 5"),
+        ("one node", X[:, :1], "layer 'h': it has one node"),
+        ("constant", np.ones((6, 4)), "layer 'h': .*constant"),
+        ("one axis", X[0], "layer 'h': .*axes"),
+        ("no axis", X[0, 0], "layer 'h': there is no axis -1 for nodes in shape"),
+    ],
+)
+def test_hostile_numbers_are_one_line_that_names_the_layer(run, tmp_path, name, array, told):
+    np.save(tmp_path / "h.npy", array)
+    np.savez(tmp_path / "h.npz", good=X, h=array)
+    for file in ("h.npy", "h.npz"):
+        code, lines = run("measure", str(tmp_path / file))
+        assert code == 2 and len(lines) == 1 and re.search(told, lines[0]), lines
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x", b"\x93NUMPY", b"PK\x03\x04", b"1,2\n3\n", bytes(range(256)), struct.pack("<20d", *range(20))]
+)
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
+def test_hostile_files_are_one_line(run, tmp_path, suffix, content):
+    file = tmp_path / f"h.{suffix}"
+    file.write_bytes(content)
+    code, lines = run("measure", str(file))
+    assert code == 2 and len(lines) == 1 and str(file) in lines[0]
+
+
+# --- as a program -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_is_installed_under_its_name():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    module, _, function = scripts["rmt-vn"].partition(":")
+    assert module == command.__name__ and getattr(command, function) is command.main
+
+
+def program(*arguments, encoding="utf-8", **options):
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    return subprocess.run(
+        [sys.executable, "-m", "rmt_vn", *arguments], cwd=ROOT, env=environment, capture_output=True, **options
+    )
+
+
+def test_it_runs_as_a_module_also_where_there_is_no_greek(tmp_path):
+    ascii_only = program("predict", "--widths", "5,4", encoding="ascii")
+    assert ascii_only.returncode == 0 and ascii_only.stderr == b""
+    assert ascii_only.stdout.decode("ascii") and b"?" not in ascii_only.stdout
+    failed = program("design", "--depth", "0", "--vni", "0.1", encoding="ascii")
+    assert failed.returncode == 2 and failed.stderr.count(b"\n") == 1 and b"Traceback" not in failed.stderr
+
+
+def test_who_reads_may_stop_reading():
+    code = (
+        "import subprocess, sys\n"
+        "run = subprocess.Popen([sys.executable, '-m', 'rmt_vn', 'predict', '--widths', '2x1500', '--json'], "
+        "stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
+        "run.stdout.read(10); run.stdout.close()\n"
+        "print(run.stderr.read().decode(), end=''); sys.exit(run.wait())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_tables_are_not_drawn_by_the_drawing_library():
+    code = "import sys; from rmt_vn import command; command.main(['cite']); print('matplotlib' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "False"

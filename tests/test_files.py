@@ -1,0 +1,283 @@
+"""Files of activations, friendly and hostile: what is read is what was written; the rest is refused in one line."""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+
+from rmt_vn.files import read_activations
+
+X = np.random.default_rng(0).standard_normal((7, 3))
+TYPES = ["<f8", ">f8", "f4", "f2", "i8", "i2", "u1", "?", "g"]
+
+
+def npy_bytes(array, **options):
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+def header_bytes(text, version=(1, 0), length=None):
+    """An NPY header that says what it is told to."""
+    padded = text.encode().ljust(117) + b"\n"
+    size = len(padded) if length is None else length
+    return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", size) + padded
+
+
+# --- what is read is what was written ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_npy_and_npz(tmp_path, dtype, order):
+    array = np.array(X * 10, dtype, order=order)
+    np.save(tmp_path / "h.npy", array)
+    (name, mapped), *rest = read_activations(tmp_path / "h.npy").items()
+    assert name == "h" and not rest and isinstance(mapped, np.memmap)
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "layers.npz", first=array, second=array[:, :2], third=X.reshape(7, 3, 1))
+        layers = read_activations(str(tmp_path / "layers.npz"))
+        assert list(layers) == ["first", "second", "third"]
+        np.testing.assert_array_equal(layers["second"], array[:, :2])
+        np.testing.assert_array_equal(layers["third"], X.reshape(7, 3, 1))
+        for read in (mapped, layers["first"]):
+            assert read.dtype == array.dtype and read.shape == array.shape
+            np.testing.assert_array_equal(read, array)
+
+
+def test_npy_of_version_2(tmp_path):
+    with (tmp_path / "h.npy").open("wb") as file:
+        np.lib.format.write_array(file, X, version=(2, 0))
+    np.testing.assert_array_equal(read_activations(tmp_path / "h.npy")["h"], X)
+
+
+NUMBERS = "\n".join(",".join(map(repr, row)) for row in X.tolist())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NUMBERS,
+        NUMBERS + "\n\n",
+        NUMBERS.replace("\n", "\r\n"),
+        "\ufeff" + NUMBERS,
+        "a,b,c\n" + NUMBERS,
+        '"a, or so","b","c"\n' + NUMBERS,
+        "# a,b,c\n" + NUMBERS,
+        ",0,1,2\n" + "\n".join(f"{i},{line}" for i, line in enumerate(NUMBERS.split("\n"))),
+        ",0,1,2\n" + "\n".join(f"row {i},{line}" for i, line in enumerate(NUMBERS.split("\n"))),
+    ],
+    ids=["plain", "blank", "crlf", "bom", "header", "quoted", "savetxt", "index", "names"],
+)
+def test_csv(tmp_path, text):
+    (tmp_path / "h.CSV").write_bytes(text.encode())
+    np.testing.assert_array_equal(read_activations(tmp_path / "h.CSV")["h"], X)
+
+
+def test_csv_may_be_one_line_or_one_column_and_hold_what_is_not_finite(tmp_path):
+    file = tmp_path / "h.csv"
+    for text, array in (("1,2", [[1, 2]]), ("1\n2\n", [[1], [2]]), ("a,b\n1,nan\n-inf,3", [[1, np.nan], [-np.inf, 3]])):
+        file.write_text(text)
+        np.testing.assert_array_equal(read_activations(file)["h"], array)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+class Bomb:
+    """A pickle that leaves a mark when it is loaded."""
+
+    def __reduce__(self):
+        return (os.mkdir, (os.environ["MARK"],))
+
+
+def zipped(*members, **options):
+    file = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for name, content in members:
+            archive.writestr(name, content, **options)
+    return file.getvalue()
+
+
+def with_wrong_checksum(content, member):
+    right = struct.pack("<I", zipfile.crc32(member))
+    assert right in content
+    return content.replace(right, b"\0\0\0\0")
+
+
+GOOD = npy_bytes(X)
+OBJECTS = header_bytes("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }")
+LIAR = header_bytes("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000000, 10000000), }")
+HOSTILE = {
+    "h.npy": {
+        "0 bytes": (b"", "empty, 0 bytes"),
+        "text": (b"1,2\n3,4\n", "not an NPY file: it begins with b'1,2"),
+        "zip": (zipped(("a.npy", GOOD)), "not an NPY file"),
+        "only magic": (b"\x93NUMPY", "header is damaged"),
+        "half a header": (GOOD[:50], "header is damaged"),
+        "unknown version": (b"\x93NUMPY\x09\x00" + GOOD[8:], "header is damaged"),
+        "no Python": (header_bytes("{'descr': __import__('os').abort()}"), "header is damaged"),
+        "brackets": (header_bytes("(" * 100), "header is damaged"),
+        "long header": (header_bytes("{}", (2, 0), 2**32 - 1), "header is damaged"),
+        "negative": (header_bytes("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 3), }"), "shape (-1, 3)"),
+        "truncated": (GOOD[:-1], "truncated: shape (7, 3) of float64 takes 168 bytes, there are 167"),
+        "overfull": (GOOD + b"\0", "damaged: shape (7, 3) of float64 takes 168 bytes, there are 169"),
+        "liar": (LIAR, "truncated: shape (1000000000, 1000000000, 10000000) of float64 takes 8"),
+        "objects": (OBJECTS, "Python objects, which are never loaded"),
+        "structure": (npy_bytes(np.zeros(3, "f8,O")), "Python objects, which are never loaded"),
+        "fields": (npy_bytes(np.zeros(3, "f8,f8")), "must hold real numbers"),
+        "complex": (npy_bytes(X * 1j), "must hold real numbers, got dtype complex128"),
+        "strings": (npy_bytes(np.array(["a"])), "must hold real numbers, got dtype <U1"),
+        "dates": (npy_bytes(np.array(["2019-10-22"], "M8[D]")), "must hold real numbers"),
+        "nothing": (npy_bytes(np.zeros((0, 3))), "the array is empty, shape (0, 3)"),
+    },
+    "h.npz": {
+        "0 bytes": (b"", "empty, 0 bytes"),
+        "text": (b"1,2\n3,4\n", "not a readable NPZ file"),
+        "npy": (GOOD, "not a readable NPZ file"),
+        "truncated": (zipped(("a.npy", GOOD))[:-30], "not a readable NPZ file"),
+        "nothing": (zipped(), "no arrays"),
+        "stranger": (zipped(("a.npy", GOOD), ("b.txt", b"x")), "all members must be NPY files, got 'b.txt'"),
+        "twice": (zipped(("a.npy", GOOD), ("a.npy", GOOD)), "two of its arrays have the same name"),
+        "objects": (zipped(("a.npy", GOOD), ("b.npy", OBJECTS)), "layer 'b': it holds Python objects, which are never"),
+        "short member": (zipped(("a.npy", GOOD[:-8])), "layer 'a': truncated"),
+        "liar": (zipped(("a.npy", LIAR)), "layer 'a': truncated"),
+        "wrong sum": (
+            with_wrong_checksum(zipped(("a.npy", GOOD)), GOOD),
+            "not a readable NPZ file: Bad CRC-32",
+        ),
+    },
+    "h.csv": {
+        "0 bytes": (b"", "empty, 0 bytes"),
+        "blank": (b"\n \n", "no numbers"),
+        "only a header": (b"a,b\n", "a header, and no numbers"),
+        "short line": (b"1,2,3\n4,5,6\n7,8\n", "line 3 has 2 values, the first line has 3"),
+        "long line": (b"a,b\n1,2\n3,4,5\n", "line 3 has 3 values, the first line has 2"),
+        "longer than the header": (b"a,b\n1,2,3\n4,5,6\n", "line 2 has 3 values, the first line has 2"),
+        "short with index": (b",a,b\n0,1,2\n1,3\n", "line 3 has 2 values, the first line has 3"),
+        "long with index": (b",a,b\n0,1,2\n1,3,4,5\n", "line 3 has 4 values, the first line has 3"),
+        "word": (b"a,b\n1,2\n\n3,four\n", "line 4, column 2: 'four' is not a number"),
+        "gap": (b"1,2\n,4\n", "line 2, column 1: '' is not a number"),
+        "long word": (b"1,2\n1," + b"x" * 10**5, "'xxxxxxxxxxxxxxxxxxxx…' is not a number"),
+        "very long word": (b"1,2\n1," + b"x" * 10**6, "not a CSV file: field larger than"),
+        "semicolons": (b"1;2\n3;4\n", "line 2, column 1: '3;4' is not a number"),
+        "npy": (GOOD, "not a text file"),
+        "zeros": (bytes(100), "no numbers below it"),
+        "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "not a text file"),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        pytest.param(name, content, told, id=f"{name}-{case}")
+        for name, cases in HOSTILE.items()
+        for case, (content, told) in cases.items()
+    ],
+)
+def test_hostile_files_are_refused_in_one_line(tmp_path, name, content, told):
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(ValueError) as raised:
+        read_activations(file)
+    assert told in str(raised.value) and str(file) in str(raised.value)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
+
+
+def test_pickles_are_never_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("MARK", str(tmp_path / "mark"))
+    objects = np.array([[Bomb()]], dtype=object)
+    np.save(tmp_path / "h.npy", objects, allow_pickle=True)
+    np.savez(tmp_path / "h.npz", h=objects)
+    for name in ("h.npy", "h.npz"):
+        with pytest.raises(ValueError, match="Python objects, which are never loaded"):
+            read_activations(tmp_path / name)
+    assert not (tmp_path / "mark").exists()
+    np.load(tmp_path / "h.npy", allow_pickle=True)  # the control: it would have
+    assert (tmp_path / "mark").exists()
+
+
+def test_zip_bombs_are_refused_before_they_are_unpacked(tmp_path):
+    bomb = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a.npy", "b.npy"):
+            archive.writestr(name, npy_bytes(np.zeros((1000, 1000))))
+    assert bomb.stat().st_size < 20_000
+    assert list(read_activations(bomb, max_bytes=17 * 10**6)) == ["a", "b"]
+    with pytest.raises(
+        ValueError, match="its arrays take 16000256 bytes, the limit is 15000000; save each layer as NPY"
+    ):
+        read_activations(bomb, max_bytes=15 * 10**6)
+    # It says that it is small: no more than what it says is read, which its checksum does not bear.
+    told = bomb.read_bytes().replace(struct.pack("<I", 8_000_128), struct.pack("<I", 1128))
+    bomb.write_bytes(told)
+    with pytest.raises(ValueError, match=r"not a readable NPZ file: Bad CRC-32 for file 'a.npy'"):
+        read_activations(bomb, max_bytes=15 * 10**6)
+
+
+def test_csv_has_a_limit(tmp_path):
+    (tmp_path / "h.csv").write_text("1,2\n" * 1000)
+    with pytest.raises(ValueError, match="the file takes 4000 bytes, the limit is 3999"):
+        read_activations(tmp_path / "h.csv", max_bytes=3999)
+    assert read_activations(tmp_path / "h.csv", max_bytes=4000)["h"].shape == (1000, 2)
+
+
+def test_what_is_no_file(tmp_path):
+    with pytest.raises(ValueError, match=r"must end in .npy, .npz, .csv"):
+        read_activations(tmp_path / "h.pickle")
+    with pytest.raises(FileNotFoundError):
+        read_activations(tmp_path / "h.npy")
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name in ("folder.csv", "pipe.csv"):
+        with pytest.raises(ValueError, match="not a regular file"):
+            read_activations(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["h.npy", "h.npz", "h.csv"])
+def test_damage_anywhere_is_refused_in_one_line_or_read(tmp_path, name):
+    """A byte changed or the rest cut off, at random places: an array, or a ValueError in one line; nothing else."""
+    good = {"h.npy": GOOD, "h.npz": zipped(("a.npy", GOOD), ("b.npy", GOOD)), "h.csv": NUMBERS.encode()}[name]
+    rng = np.random.default_rng(1)
+    refused = 0
+    for _ in range(400):
+        content = bytearray(good)
+        place = int(rng.integers(len(good)))
+        if rng.random() < 0.3:
+            del content[place:]
+        else:
+            content[place] = int(rng.integers(256))
+        (tmp_path / name).write_bytes(content)
+        try:
+            layers = read_activations(tmp_path / name)
+            assert all(array.dtype.kind in "fiub" and array.size for array in layers.values())
+        except ValueError as error:
+            refused += 1
+            assert "\n" not in str(error) and str(tmp_path) in str(error)
+    assert refused > 100
+
+
+def test_what_is_mapped_takes_no_memory(tmp_path):
+    """256 MB, all but the header of which are a hole on the disk."""
+    file = tmp_path / "h.npy"
+    header = np.lib.format.header_data_from_array_1_0(np.empty((0, 1000), np.float32)) | {"shape": (64_000, 1000)}
+    with file.open("wb") as sparse:
+        np.lib.format.write_array_header_1_0(sparse, header)
+        sparse.truncate(sparse.tell() + 4 * 64_000 * 1000)
+    code = (
+        "import resource, sys\nfrom rmt_vn.files import read_activations\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "(array,) = read_activations(sys.argv[1]).values()\n"
+        "assert array.shape == (64_000, 1000) and array[-1, -1] == 0\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 10_000  # kilobytes

@@ -156,6 +156,13 @@ CONTROLS = {
         ("samples", "vni", times(1.05)),
         ("theory", "comparison", lambda c: c[::-1].copy()),  # the two comparisons exchanged
     ],
+    "lyapunov_spectrum": [
+        ("exponents", "sampled", times(0.97)),
+        ("exponents", "exact", times(0.97)),
+        ("exponents", "stderr", times(100)),  # samples too few to tell one node more
+        ("products", "sampled", times(0.95)),
+        ("products", "sampled", times(0.1)),
+    ],
     "phase_diagram": [
         ("plane", "chi", times(1.01)),
         ("plane", "rate", times(0.99)),

@@ -19,6 +19,7 @@ NAMES = (
     "effective_nodes",
     "three_indicators",
     "width_profile",
+    "lyapunov_spectrum",
     "phase_diagram",
     "gradients_and_nodes",
     "wide_inputs",

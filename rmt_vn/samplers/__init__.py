@@ -8,18 +8,26 @@ VNI of the Jacobian      "jacobian": multiply the   "chain": a few nodes. Linear
                                                     activations: some rows of J, O(N) a layer
 activations of inputs    "weights": draw W_l        "gram": given the inputs' Gram matrix, h has n independent columns
                                                     N(0, K); no weight is ever drawn
+singular values and      "matrices": QR, matrix by  "bartlett": draw the triangles of those decompositions themselves:
+Lyapunov exponents       matrix                     linear and ReLU networks with Gaussian weights
 =======================  =========================  =================================================================
 """
 
 from rmt_vn.samplers.activations import sample_activations, walk_activations
 from rmt_vn.samplers.jacobian import JacobianLayer, walk_jacobian
+from rmt_vn.samplers.lyapunov import SampledLyapunov, sample_lyapunov
+from rmt_vn.samplers.singular_values import log_singular_values, sample_singular_values
 from rmt_vn.samplers.vni import SampledVNI, sample_correlation, sample_vni
 
 __all__ = [
     "JacobianLayer",
+    "SampledLyapunov",
     "SampledVNI",
+    "log_singular_values",
     "sample_activations",
     "sample_correlation",
+    "sample_lyapunov",
+    "sample_singular_values",
     "sample_vni",
     "walk_activations",
     "walk_jacobian",

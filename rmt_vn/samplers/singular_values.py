@@ -1,0 +1,277 @@
+"""All singular values of deep products, the smallest as accurate as the largest, however far they spread.
+
+A product is carried as Q diag(2^e) U: an orthonormal frame, integer exponents, and rows with entries of order one. The
+next matrix is W Q = Q′R, and the triangle R adds to each row what lies below it, which is smaller as a rule: so no
+large row drowns a small one, and nothing over- or underflows. Left is a graded matrix, and Jacobi's method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import lapack
+
+from rmt_vn.ensembles import RNG
+from rmt_vn.mean_field import checked_variance
+from rmt_vn.measures import finite_array
+from rmt_vn.network import Network
+from rmt_vn.samplers.chain import _live_counts
+from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
+from rmt_vn.samplers.jacobian import _through_matrices
+from rmt_vn.samplers.vni import _checked_count
+
+# Bits. Rows whose sizes differ by a factor 2^60 change each other's singular values by 2^-120: windows of the spectrum
+# that are so much wider than what is read off them decide it alone, and keep all squares within the range of doubles.
+_WINDOW, _MARGIN = 120, 60
+# So many Gaussian factors do not leave that range even at a width of 10^9.
+_GROUP = 16
+# Rows of a triangular factor drawn and multiplied at a time: below them there is nothing to multiply.
+_BLOCK = 32
+_LEAST = -(2**62)
+
+
+def log_singular_values(matrices: Iterable[ArrayLike]) -> np.ndarray:
+    """Logarithms of the singular values of a product W_L … W_1 that is never formed.
+
+    One QR decomposition a matrix, then Jacobi's method (Drmač & Veselić 2008, in LAPACK) on the triangles' product. For
+    random matrices the *relative* error of every singular value is small, however far they spread: rounding errors
+    times the condition number of that product's rows, scaled to one size. Against multiplication at 500 digits it is
+    below 1e-10 for 200 Gaussian 20 × 20 matrices, whose singular values spread over 190 orders of magnitude, and for
+    1000 Gaussian 8 × 8 ones, over 690. Products whose factors cancel, W W⁻¹ say, are no better than each factor.
+
+    Parameters
+    ----------
+    matrices : iterable of array_like, shape (n_out, n_in)
+        W_1 first; each is looked at once, so they may be drawn one by one. Rows of different sizes do no harm,
+        columns do: give W D as two matrices, D first.
+
+    Returns
+    -------
+    ndarray, shape (min(n_0, n_L),)
+        ln s_1 ≥ ln s_2 ≥ …; −inf where rank is lost by rows or columns of zeros (dead nodes), or in a layer narrower
+        than both ends. Rank lost otherwise cannot be told from rounding, which leaves values of about 1e-16.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no matrices, or one is not a matrix of finite real numbers, or does not fit the one before.
+
+    Examples
+    --------
+    >>> log_singular_values([[[0.5, 0.0], [0.0, 2.0]]] * 2000) / np.log(2)
+    array([ 2000., -2000.])
+    """
+    seen: list[tuple[tuple[int, ...], int]] = []
+    checked = _checked(matrices, seen)
+    first = next(checked)
+    # A frame unrelated to any structure of the matrices: in one of theirs, sizes may come in the wrong order.
+    generic = np.random.default_rng(0).standard_normal((len(first), min(first.shape)))
+    frame = np.linalg.qr(first.T @ generic)[0]
+    logs = _log_spectrum(triangular_factors(chain([first @ frame], checked)))
+    shapes, powers = zip(*seen, strict=True)
+    return _padded(logs + sum(powers) * np.log(2), min(shapes[0][1], shapes[-1][0]))
+
+
+def sample_singular_values(
+    network: Network,
+    n_samples: int,
+    *,
+    rng: RNG = None,
+    method: str = "auto",
+    input_variance: float | None = None,
+) -> np.ndarray:
+    """Logarithms of the singular values of the Jacobians of random networks (alive ones).
+
+    Parameters
+    ----------
+    network : Network
+    n_samples : int
+        Number of random networks, at least 1.
+    rng : seed or Generator
+    method : {"auto", "matrices", "bartlett"}
+        "matrices" draws every W_l, with D_l from a forward pass at a random input, for `log_singular_values`.
+        "bartlett" has the same distribution for linear and ReLU networks with Gaussian weights: W Q is as Gaussian as
+        W, so its triangle is drawn itself, of independent normal and chi variables (Bartlett 1933); and the order of
+        the widths is free (Ipsen & Kieburg 2014), so no triangle is larger than the narrowest layer. Nothing is
+        decomposed but the last product. "auto" is "bartlett" where that applies.
+    input_variance : float, optional
+        As in `sample_vni`.
+
+    Returns
+    -------
+    ndarray, shape (n_samples, min(n_0, n_L))
+        ln s_1 ≥ ln s_2 ≥ … of each J, as accurate as those of `log_singular_values`; −inf where rank is lost.
+
+    Raises
+    ------
+    ValueError
+        If n_samples is no count, input_variance no variance, or "bartlett" is asked of another network.
+
+    Examples
+    --------
+    >>> from rmt_vn import Network
+    >>> logs = sample_singular_values(Network.uniform(20, 200, activation="linear"), 1, rng=1)[0]
+    >>> orders_of_magnitude = (logs[0] - logs[-1]) / np.log(10)
+    >>> bool(150 < orders_of_magnitude < 230)
+    True
+    """
+    n_samples = _checked_count("n_samples", n_samples, least=1)
+    rng = np.random.default_rng(rng)
+    if chosen_method(network, method, input_variance) == "matrices":
+        draws = (log_singular_values(each) for each in random_matrices(network, n_samples, rng, input_variance))
+    else:
+        widths = live_widths(network, n_samples, rng)
+        draws = (_log_spectrum(_bartlett_factors(each, rng)) + log_gain(network) for each in widths)
+    size = min(network.widths[0], network.widths[-1])
+    return np.stack([_padded(values, size) for values in draws])
+
+
+def chosen_method(network: Network, method: str, input_variance: float | None) -> str:
+    """The method itself, and for "auto" the faster of those that apply; an error if the arguments are impossible."""
+    if input_variance is not None:
+        checked_variance("input_variance", input_variance)
+    if method not in ("auto", "matrices", "bartlett"):
+        raise ValueError(f"unknown method {method!r}; known: auto, matrices, bartlett")
+    applies = network.weights == "gaussian" and network.live_probability is not None
+    if method == "bartlett" and not applies:
+        raise ValueError(
+            "method 'bartlett' is for Gaussian weights and activation 'linear' or 'relu', got "
+            f"{network.weights!r} and {network.activation.name!r}"
+        )
+    return "bartlett" if applies and method != "matrices" else "matrices"
+
+
+def random_matrices(
+    network: Network, n_samples: int, rng: np.random.Generator, input_variance: float | None
+) -> Iterator[Iterator[np.ndarray]]:
+    """For each of n_samples random networks, alive ones: D_1 W_1, …, D_L W_L, drawn one by one."""
+
+    def layers(x: np.ndarray) -> Iterator[np.ndarray]:
+        signal = Signal(x[None], np.zeros(1))
+        for shape in pairwise(network.widths):
+            w, slopes, signal = alive_layer(network, shape, signal, rng, _through_matrices)
+            yield slopes[0][:, None] * w[0]
+
+    return map(layers, random_signal(network, n_samples, rng, input_variance))
+
+
+def live_widths(network: Network, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """n_0 and the numbers of live nodes of each layer, shape (n_samples, L + 1): linear and ReLU networks."""
+    hidden = [_live_counts(width, network.live_probability, n_samples, rng) for width in network.widths[1:]]
+    return np.stack([np.full(n_samples, network.widths[0]), *hidden], axis=-1).astype(int)
+
+
+def log_gain(network: Network) -> float:
+    """ln of the scale of J where D_l is a mask: Π σ_w/√n_{l−1}, and 1/p a layer under dropout."""
+    fan_in = np.log(np.array(network.widths[:-1], dtype=float)).sum() / 2
+    return network.depth * (np.log(network.sigma_w) - np.log(network.dropout or 1.0)) - fan_in
+
+
+def triangular_factors(matrices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """R_l of W_l Q_{l−1} = Q_l R_l, Q_0 = I: upper triangular, shape (rank_l, rank_{l−1})."""
+    frame, rows = None, slice(None)
+    for matrix in matrices:
+        image = matrix if frame is None else matrix[:, rows] @ frame
+        # QR decompositions are accurate row by row where rows decrease; rows of zeros are rank lost exactly.
+        size = np.abs(image).max(axis=1, initial=0.0)
+        rows = np.argsort(-size, kind="stable")[: np.count_nonzero(size)]
+        frame, r = np.linalg.qr(image[rows])
+        yield r
+
+
+def _checked(matrices: Iterable[ArrayLike], seen: list[tuple[tuple[int, ...], int]]) -> Iterator[np.ndarray]:
+    """The matrices with entries of at most one, a power of two taken out; shapes and powers are noted on the way."""
+    for number, given in enumerate(matrices, start=1):
+        matrix = finite_array(f"matrix {number}", given)
+        if matrix.ndim != 2 or 0 in matrix.shape:
+            raise ValueError(f"matrix {number} must have shape (n_out ≥ 1, n_in ≥ 1), got {matrix.shape}")
+        if seen and matrix.shape[1] != seen[-1][0][0]:
+            raise ValueError(f"matrix {number} must have n_in = {seen[-1][0][0]} as the last n_out, got {matrix.shape}")
+        power = int(np.frexp(np.abs(matrix).max())[1])
+        seen.append((matrix.shape, power))
+        yield np.ldexp(matrix, -power)
+    if not seen:
+        raise ValueError("matrices must be at least one, got none")
+
+
+def _bartlett_factors(widths: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Products of some triangular factors each, of Gaussian matrices between these widths.
+
+    R_kk² ~ χ² with n_l − k + 1 degrees of freedom, where n_l are all the widths but one of the narrowest.
+    """
+    narrowest, *others = np.sort(widths)
+    degrees = np.array(others)[:, None] - np.arange(narrowest)
+    for start in range(0, len(others), _GROUP):
+        yield _bartlett_product(np.sqrt(rng.chisquare(degrees[start : start + _GROUP])), rng)
+
+
+def _bartlett_product(diagonals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Product of upper triangles with these diagonals, shape (factors, n), and standard normal entries above them."""
+    n = diagonals.shape[1]
+    product = np.diag(diagonals[0])
+    product[np.triu_indices(n, 1)] = rng.standard_normal(n * (n - 1) // 2)
+    above = np.triu(np.ones((_BLOCK, _BLOCK)), 1)
+    for diagonal in diagonals[1:]:
+        for start in range(0, n, _BLOCK):
+            stop = min(start + _BLOCK, n)
+            factor = rng.standard_normal((stop - start, n - start))
+            corner = factor[:, : stop - start]
+            corner *= above[: stop - start, : stop - start]
+            np.fill_diagonal(corner, diagonal[start:stop])
+            # From the top: a row of the product needs no row of the last above it.
+            product[start:stop, start:] = factor @ product[start:, start:]
+    return product
+
+
+def _multiplied(r: np.ndarray, exponents: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """r diag(2^exponents) u as diag(2^e) u′, the largest entry of each row of u′ in [½, 1), or else zero."""
+    mantissas, powers = np.frexp(r)
+    powers = np.where(mantissas == 0, _LEAST, powers + exponents)
+    top = powers.max(axis=1, initial=_LEAST)
+    # What is below 2^-900 of the largest entry of its row counts for nothing, and denormal numbers are slow.
+    u = np.ldexp(mantissas, np.maximum(powers - top[:, None], -900).astype(np.int32)) @ u
+    shift = np.frexp(np.abs(u).max(axis=1, initial=0.0))[1]
+    return top + shift, np.ldexp(u, -shift[:, None])
+
+
+def _log_spectrum(triangles: Iterator[np.ndarray]) -> np.ndarray:
+    """ln of the singular values of the product of the triangles, first one first; those that are zero are left out.
+
+    The product is diag(2^exponents) u. With rows in decreasing order and uᵀ = Q r, its singular values are those of
+    r diag(2^exponents): entry (i, j) is of the size of column j, and next to column i < j it vanishes as they separate.
+    """
+    first = next(triangles)
+    exponents, u = _multiplied(first, np.zeros(first.shape[1], int), np.eye(first.shape[1]))
+    for r in triangles:
+        exponents, u = _multiplied(r, exponents, u)
+    order = np.argsort(-exponents, kind="stable")[: np.count_nonzero(u.any(axis=1))]
+    exponents, r = exponents[order], np.linalg.qr(u[order].T, mode="r")
+    logs = np.empty(len(exponents))
+    start = 0
+    while start < len(exponents):
+        stop = np.count_nonzero(exponents >= exponents[start] - _WINDOW)
+        first = np.count_nonzero(exponents > exponents[start] + _MARGIN)
+        last = np.count_nonzero(exponents >= exponents[stop - 1] - _MARGIN)
+        window = np.ldexp(r[first:last, first:last], exponents[first:last] - exponents[start])
+        with np.errstate(divide="ignore"):
+            values = np.log(_jacobi_singular_values(window)[start - first : stop - first])
+        logs[start:stop] = values + exponents[start] * np.log(2)
+        start = stop
+    return -np.sort(-logs)
+
+
+def _jacobi_singular_values(matrix: np.ndarray) -> np.ndarray:
+    """In decreasing order, each with small relative error where some scaling of the columns gives condition O(1)."""
+    # joba = 0: for such matrices; jobu, jobv = 3: no vectors; jobr = 1: restricted range; jobt, jobp = 1: as given.
+    values, _, _, work, _, info = lapack.dgejsv(matrix, joba=0, jobu=3, jobv=3, jobr=1, jobt=1, jobp=1)
+    if info:
+        raise np.linalg.LinAlgError(f"Jacobi's method did not converge (dgejsv: info = {info})")
+    return values * (work[0] / work[1])
+
+
+def _padded(values: np.ndarray, size: int) -> np.ndarray:
+    """−inf for the singular values that are zero."""
+    return np.concatenate([values, np.full(size - len(values), -np.inf)])

@@ -1,6 +1,7 @@
-"""Measures: speed beside numpy, and the full study of bias and coverage: `python -m pytest tests/benchmarks -k measures`.
+"""Measures: speed beside numpy, and the full study of bias and coverage.
 
-The study prints a table; what it asserts is what the docstrings claim. It takes some minutes.
+`python -m pytest tests/benchmarks -k measures`. The study prints a table, asserts what the docstrings claim, and takes
+some minutes.
 """
 
 import sys
@@ -54,9 +55,10 @@ def test_bias_and_coverage(capsys, nodes, name, tails):
     for n_samples in (5, 8, 20, 60, nodes * 10):
         study = Study(vni, name, tails, n_samples, nodes=nodes, repeats=repeats)
         noise = 4 * study.spread / repeats**0.5
+        bias, plug_in_bias = study.bias / study.truth, study.plug_in_bias / study.truth
         lines.append(
-            f"N = {nodes}, {name}, {tails}, P = {n_samples}: VNI {study.truth:.4f}, bias {study.bias / study.truth:+.1%}"
-            f" = {study.bias / study.spread:+.2f} standard errors (plug-in {study.plug_in_bias / study.truth:+.1%}),"
+            f"N = {nodes}, {name}, {tails}, P = {n_samples}: VNI {study.truth:.4f}, bias {bias:+.1%} ="
+            f" {study.bias / study.spread:+.2f} standard errors (plug-in {plug_in_bias:+.1%}),"
             f" stated error/true {study.relative_stderr:.2f}, coverage {study.coverage():.1%}"
         )
         # 2% or 0.2 standard errors; heavy tails in groups are known to have up to 6%.
@@ -75,7 +77,7 @@ def test_bias_and_coverage(capsys, nodes, name, tails):
 @pytest.mark.parametrize("tails", TAILS)
 @pytest.mark.parametrize("name", POPULATIONS)
 def test_participation_ratio_beside_another_package(capsys, name, tails):
-    a = mixing(name, 50)
+    a = mixing(name, 48)
     c = covariance(a)
     truth = np.trace(c) ** 2 / np.sum(c**2)
     rng = np.random.default_rng(3)
@@ -84,10 +86,10 @@ def test_participation_ratio_beside_another_package(capsys, name, tails):
         theirs = np.array([dimensionality.participation_ratio(x, return_all=True)["row"] for x in draws])
         ours = np.array([participation_ratio(x, unbiased=True) for x in draws])
         plain = np.array([participation_ratio(x) for x in draws])
-        within = (theirs > 1) & (theirs < 50)
+        within = (theirs > 1) & (theirs < 48)
         np.testing.assert_allclose(ours[within], theirs[within], rtol=1e-8)
         # Beyond the bounds, where the denominator may have any sign, ours stops at them.
-        assert np.isin(ours[~within], [1, 50]).all()
+        assert np.isin(ours[~within], [1, 48]).all()
         with capsys.disabled():
             print(
                 f"\n{name}, {tails}, P = {n_samples}: participation ratio {truth:.2f}, medians: unbiased "

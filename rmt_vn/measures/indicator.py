@@ -97,6 +97,12 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, dea
     variance. The interval is symmetric in 1/VNI, with a quantile of Student's t whose degrees of freedom go by the
     kurtosis of those deviations.
 
+    By simulation (independent nodes, one and three factors, groups of four at ρ = 0.8, spectrum 1/k; 20 and 100 nodes;
+    5 to 10 × nodes samples): the bias is at most 0.2 standard errors or 2% of the VNI, where the plug-in's is up to
+    +2700%. The stated error is 0.8 to 1.6 of the true one, large for five samples and small for heavy tails. Intervals
+    hold the truth in 92 to 99% of Gaussian samples, 90 to 98% of multivariate t (8 degrees of freedom), and 89 to 99%
+    where each source is t (5 degrees of freedom).
+
     Samples are taken to be independent. Neighbouring positions of an image or times of a sequence are not: the VNI is
     then still right where there are many, but it has the error of fewer samples, and the interval is too short; take
     one or a few positions of each image, or several intervals.
@@ -134,11 +140,12 @@ def plug_in_vni(activations: ArrayLike, *, node_axis: int = -1, dead: str = "omi
 def node_directions(array: np.ndarray, dead: str) -> np.ndarray:
     """The live nodes' deviations from their means as unit vectors, shape (live nodes, samples), float64."""
     live = live_nodes(array, dead=dead).live
-    array = finite_array("activations", array)[:, live]
+    array = finite_array("activations", array)
     # Taken from the first sample before the mean, halved and scaled: differences and sums of finite numbers overflow.
     shifted = array / 2 - array[0] / 2
-    shifted /= np.abs(shifted).max(axis=0)
-    return unit_rows((shifted - shifted.mean(axis=0)).T)
+    largest = np.abs(shifted).max(axis=0)
+    shifted /= np.where(largest > 0, largest, 1.0)
+    return unit_rows((shifted - shifted.mean(axis=0)).T[live])
 
 
 def debiasing(

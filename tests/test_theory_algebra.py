@@ -288,6 +288,45 @@ def test_gradient_growth(name, weights):
     assert laws.gradient_growth(network, input_variance=signal) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["relu", "hard_tanh", "erf", "sin"])
+def test_spectral_moments(name):
+    network = Network.uniform(10, 5, activation=name, sigma_w=1.25, sigma_b=0.0 if name == "relu" else 0.5)
+    q_star = sp.Integer(1) if network.activation.is_homogeneous else exact(fixed_point(network).q_star)
+    slopes = [exact(sp.N(activations.mu(name, sp.Integer(k), q_star), 30)) for k in range(1, 5)]
+    z = free_probability.z
+    layer = free_probability.s_transform(slopes) / (exact(network.sigma_w) ** 2 * (1 + z))
+    derived = [float(free_probability.moment(k, layer**5)) for k in range(1, 5)]
+    assert laws.spectral_moments(network, 4) == pytest.approx(derived, rel=1e-12)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_spectrum_of_linear_layers(depth):
+    # x = (1 + u)/(u S(u)) is real outside the spectrum, and least at the upper edge.
+    network = Network.uniform(10, depth, activation="linear")
+    u = sp.Symbol("u")
+    x = (1 + u) ** (depth + 1) / u
+    edge = x.subs(u, max(sp.solve(sp.diff(sp.log(x), u), u)))
+    assert laws.spectral_edges(network) == pytest.approx((0, float(edge)), rel=1e-12)
+    assert laws.spectral_atoms(network) == {}
+    nodes, legendre = np.polynomial.legendre.leggauss(60)
+    reach = np.sqrt(20 * (depth + 1))
+    s = reach * (1 + nodes) / 2
+    points = float(edge) * np.exp(-(s**2))
+    weights = legendre * reach * s * points
+    for density in (laws.spectral_density(network, points), laws.fuss_catalan_density(depth, points)):
+        for k in (1, 2, 3):
+            derived = float(free_probability.fuss_catalan(k, sp.Integer(depth)))
+            assert np.sum(weights * density * points**k) == pytest.approx(derived, rel=1e-9)
+    # Inside, u is the complex root with 1 + u in the sector of angle π/(L + 1).
+    ends = (0.5, 1.5)
+    for end in ends:
+        roots = np.roots(sp.Poly((1 + u) ** (depth + 1) - end * u, u).all_coeffs())
+        root = min((root for root in roots if root.imag > 1e-9), key=lambda root: np.angle(1 + root))
+        assert laws.spectral_density(network, [end]) == pytest.approx([root.imag / np.pi / end], rel=1e-9)
+    mass = np.sum(legendre / 2 * laws.spectral_density(network, 1 + nodes / 2))
+    assert np.diff(laws.spectral_distribution(network, ends)) == pytest.approx([mass], rel=1e-9)
+
+
 def test_rate_of_the_mean_field():
     for weights, value in zip(WEIGHTS, (-1, 0), strict=True):
         network = Network.uniform(10, 2, activation="erf", weights=weights, sigma_w=1.5)

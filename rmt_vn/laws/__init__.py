@@ -23,6 +23,12 @@ S6                 `lyapunov_exponents`,                   exact, of linear netw
                    `mean_log_determinant`,                 and what they add up to
                    `expected_characteristic_polynomial`    exact, as rationals: linear Gaussian
                    `complex_ginibre_density`               exact density at finite width, of complex Gaussian products
+                   `spectral_density`,                     wide layers of any network: the law of the squared singular
+                   `spectral_distribution`,                values of J, exact in the limit
+                   `spectral_moments`,
+                   `spectral_edges`,
+                   `spectral_atoms`
+                   `fuss_catalan_density`                  the same in closed form: linear, square, Gaussian
 S7                 `wide_input_vni`                        a closure for wide inputs: an approximation
 =================  ======================================  =====================================================
 
@@ -41,8 +47,16 @@ from rmt_vn.laws.correlation import (
 from rmt_vn.laws.exact import exact_vni, exact_vni_complement
 from rmt_vn.laws.finite_free import expected_characteristic_polynomial
 from rmt_vn.laws.first_order import first_order_vni
+from rmt_vn.laws.fuss_catalan import fuss_catalan_density
 from rmt_vn.laws.gradients import gradient_growth
 from rmt_vn.laws.lyapunov import lyapunov_exponents, mean_log_determinant
+from rmt_vn.laws.spectrum import (
+    spectral_atoms,
+    spectral_density,
+    spectral_distribution,
+    spectral_edges,
+    spectral_moments,
+)
 from rmt_vn.laws.universal import (
     approximate_vni,
     effective_depth,
@@ -67,11 +81,17 @@ __all__ = [
     "exact_vni_complement",
     "expected_characteristic_polynomial",
     "first_order_vni",
+    "fuss_catalan_density",
     "gradient_growth",
     "layer_depth",
     "log_trace_moments",
     "lyapunov_exponents",
     "mean_log_determinant",
+    "spectral_atoms",
+    "spectral_density",
+    "spectral_distribution",
+    "spectral_edges",
+    "spectral_moments",
     "trace_moment",
     "universal_vni",
     "universal_vni_complement",

@@ -11,6 +11,8 @@ import numpy as np
 from scipy.special import erf as _erf
 from scipy.special import erfc, expit, ndtr
 
+__all__ = ["ACTIVATIONS", "Activation", "get", "leaky_relu"]
+
 Function = Callable[[np.ndarray], np.ndarray]
 
 

@@ -26,6 +26,8 @@ from rmt_vn.activations import Activation
 from rmt_vn.measures import NodeVNI, VNIAccumulator, as_samples
 from rmt_vn.network import Network
 
+__all__ = ["Watch", "mlp_activations", "network_of", "watch"]
+
 if TYPE_CHECKING:
     import torch
 

@@ -1,4 +1,4 @@
-"""The command line: ``rmt-vn predict``, ``measure``, ``design`` and ``cite``, or ``python -m rmt_vn``."""
+"""The command line: ``rmt-vn predict``, ``measure``, ``design``, ``api`` and ``cite``, or ``python -m rmt_vn``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from rmt_vn.files import SUFFIXES, read_activations
 from rmt_vn.measures import NodeVNI
 from rmt_vn.network import WEIGHTS, Network
 from rmt_vn.prediction import INPUTS, LayerPrediction, Prediction, design, predict
+from rmt_vn.reference import reference
 
 # Tables for people show no more layers than this; --json has all.
 _MOST_ROWS = 24
@@ -42,6 +43,7 @@ EXAMPLES = {
         "rmt-vn design --depth 100 --vni 0.1",
         "rmt-vn design --depth 100 --vni 0.1 --activation relu --weights orthogonal",
     ),
+    "api": ("rmt-vn api",),
     "cite": ("rmt-vn cite",),
 }
 
@@ -132,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_network_options(designing, weights=None)
 
+    add("api", _api, "The Python API on one page: every function in a line. pydoc has the whole of each.")
     add("cite", _cite, "BibTeX for this software and for the work that it is about.")
     for command in (predicting, measuring, designing):
         command.add_argument("--json", action="store_true", help="for programs: all layers, all digits")
@@ -286,7 +289,7 @@ def _measured_row(name: str, each: NodeVNI) -> tuple[str, ...]:
     return (shown, *counts, f"{each.effective_nodes:.4g}", f"{each.value:.4g}", interval, f"{each.plug_in:.4g}")
 
 
-# --- design, cite -----------------------------------------------------------------------------------------------------
+# --- design, api, cite -----------------------------------------------------------------------------------------------
 
 
 def _design(options: argparse.Namespace) -> str:
@@ -299,6 +302,10 @@ def _design(options: argparse.Namespace) -> str:
         return _to_json(asked | _network_parameters(options) | {"designs": [asdict(each) for each in found]})
     rows = [(each.weights, str(each.width), f"{each.vni:.4g}", f"{each.effective_depth:.4g}") for each in found]
     return "\n".join(_table(("weights", "width", "VNI", "depth t"), rows))
+
+
+def _api(options: argparse.Namespace) -> str:
+    return reference()
 
 
 BIBTEX = """\

@@ -6,6 +6,8 @@ import numpy as np
 
 from rmt_vn.network import WEIGHTS, Network
 
+__all__ = ["biases", "haar", "orthonormal_columns", "weight_matrices"]
+
 RNG = np.random.Generator | np.random.SeedSequence | int | None
 
 

@@ -19,6 +19,8 @@ from typing import IO
 
 import numpy as np
 
+__all__ = ["read_activations"]
+
 SUFFIXES = (".npy", ".npz", ".csv")
 LARGEST = 2**30
 

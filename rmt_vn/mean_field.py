@@ -16,6 +16,8 @@ from scipy.optimize import brentq
 from rmt_vn.activations import Activation
 from rmt_vn.network import Network
 
+__all__ = ["MeanField", "fixed_point", "gaussian_mean", "layer_moments", "length_map", "second_moment", "slope_moment"]
+
 LARGEST_VARIANCE = 1e8
 _TINY_VARIANCE = 1e-12
 # Logarithmic growth below this is rounding error.

@@ -18,6 +18,21 @@ from scipy.special import expit
 from rmt_vn import ensembles, measures
 from rmt_vn.network import Network
 
+__all__ = [
+    "backward",
+    "forward",
+    "initial_parameters",
+    "jacobian_vni",
+    "layer_norms",
+    "layer_vni",
+    "layers",
+    "logistic",
+    "n_parameters",
+    "softmax",
+    "squared",
+    "workspace",
+]
+
 # A network that diverges says so by NaN and infinity in what is returned. Thousands of warnings would say no more.
 _quiet = np.errstate(over="ignore", invalid="ignore")
 

@@ -15,6 +15,8 @@ import numpy as np
 from rmt_vn import activations
 from rmt_vn.activations import Activation
 
+__all__ = ["WEIGHTS", "Network"]
+
 WEIGHTS = ("gaussian", "orthogonal")
 _WIDEST = 10**9
 _LARGEST = 1e100

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+__all__ = ["State", "init", "update"]
+
 MOMENTUM = 0.9
 RMSPROP_DECAY = 0.99
 ADAM_DECAYS = (0.9, 0.999)

@@ -17,6 +17,8 @@ from rmt_vn.network import WEIGHTS, Network
 from rmt_vn.samplers import walk_jacobian
 from rmt_vn.samplers.forward import block_sizes
 
+__all__ = ["Design", "LayerPrediction", "Prediction", "design", "predict"]
+
 INPUTS = ("ball", "wide")
 # Gradients keep their size if the root mean square changes less than tenfold from the last layer to the first.
 KEPT = 10.0

@@ -14,6 +14,8 @@ from os import PathLike
 
 import numpy as np
 
+__all__ = ["Task", "continuous_xor", "digits", "linear_teacher", "parity", "read_idx", "two_spirals"]
+
 RNG = np.random.Generator | np.random.SeedSequence | int | None
 
 LOSSES = ("logistic", "softmax", "squared")

@@ -12,6 +12,8 @@ from rmt_vn import mlp, optimizers
 from rmt_vn.network import Network
 from rmt_vn.tasks import RNG, Task, checked_count
 
+__all__ = ["Measurement", "Training", "evaluate", "measure", "train"]
+
 # The Jacobian of an input costs as much as n_1 inputs; this many of them make its mean.
 _JACOBIAN_INPUTS = 16
 

@@ -108,7 +108,8 @@ MAY_IMPORT = {
     "experiments": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers", "tasks", "training"},
     "figures": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments"},
     # Figures only where one is asked for.
-    "command": {"network", "activations", "files", "measures", "prediction", "figures"},
+    "command": {"network", "activations", "files", "measures", "prediction", "figures", "reference"},
+    "reference": set(),  # It asks for all by their names.
     "__main__": {"command"},
 }
 

@@ -54,6 +54,11 @@ def test_every_law_is_in_the_table():
     assert missing == ["exact_vni_complement", "layer_depth", "universal_vni_complement"]  # variants of those listed
 
 
+def test_the_reference_is_what_the_command_prints(capsys):
+    assert main(["api"]) == 0
+    assert f"\n\n{capsys.readouterr().out}\n" in README, "paste what `rmt-vn api` prints"
+
+
 def test_the_sweep_runs_and_goes_on_from_what_it_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}

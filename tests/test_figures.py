@@ -16,7 +16,7 @@ from rmt_vn.figures.evidence import Evidence, from_json, to_json
 from rmt_vn.figures.style import new_figure
 
 # Not made twice: they take half the time of all, and their sweeps are of the kinds that the others have too.
-LONG = {"scaling_collapse", "training_vni", "walking_dead"}
+LONG = {"jacobian_spectrum", "scaling_collapse", "training_vni", "walking_dead"}
 
 
 def written_by(folder, *arguments):
@@ -155,6 +155,12 @@ CONTROLS = {
         ("samples", "vni", times(0.95)),
         ("samples", "vni", times(1.05)),
         ("theory", "comparison", lambda c: c[::-1].copy()),  # the two comparisons exchanged
+    ],
+    "jacobian_spectrum": [
+        ("samples", "below", times(0.95)),
+        ("samples", "below_stderr", times(10)),  # samples too few to tell a quarter more layers
+        ("theory", "high", lambda c: np.roll(c, 16)),  # the bins of one depth for those of the next
+        ("theory", "high", lambda c: np.roll(c, 48)),  # those of Gaussian for those of Haar weights
     ],
     "lyapunov_spectrum": [
         ("exponents", "sampled", times(0.97)),

@@ -19,6 +19,7 @@ NAMES = (
     "effective_nodes",
     "three_indicators",
     "width_profile",
+    "jacobian_spectrum",
     "lyapunov_spectrum",
     "phase_diagram",
     "gradients_and_nodes",

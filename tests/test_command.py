@@ -1,5 +1,6 @@
 """The command line: its examples run, its JSON is strict, and whatever it is given, errors are one line and code 2."""
 
+import errno
 import functools
 import json
 import os
@@ -154,6 +155,21 @@ def test_measure(layers, output):
 def test_plots(layers, output, kind):
     output("measure", "activations.npz", "--plot", f"plot.{kind}")
     assert Path(f"plot.{kind}").stat().st_size > 5000
+
+
+def test_a_plot_is_written_whole_or_not_at_all(layers, monkeypatch, capsys):
+    Path("plot.png").write_text("what was there")
+
+    def fill_the_disk(figure, file):
+        Path(file).write_text("half a pict")
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fill_the_disk)
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["measure", "activations.npz", "--plot", "plot.png"])
+    assert (stopped.value.code, Path("plot.png").read_text()) == (2, "what was there")
+    assert capsys.readouterr().err == "rmt-vn measure: error: plot.png: No space left on device\n"
+    assert not list(Path().glob(".rmt-vn-*"))
 
 
 def test_names_of_layers_cannot_command_the_terminal(tmp_path, output):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from rmt_vn.figures.style import COLOURS, RC, new_figure
 from rmt_vn.measures import NodeVNI
@@ -56,4 +59,15 @@ def draw_layers(layers: Mapping[str, NodeVNI], file: Path) -> None:
         else:
             axes.set_xlabel("layer")
         axes.legend(loc="best")
-        figure.savefig(file)
+        _write_whole(figure, file)
+
+
+def _write_whole(figure: Figure, file: Path) -> None:
+    """Beside its place, and moved there: what was there stays if this fails."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".rmt-vn-", dir=file.parent) as folder:
+            staged = Path(folder) / file.name
+            figure.savefig(staged)
+            os.replace(staged, file)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from None

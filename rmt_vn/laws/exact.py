@@ -66,7 +66,7 @@ def _self_and_others(network: Network) -> tuple[float, float]:
     width = network.widths[-1]
     if probability == 1:
         return 1 / width, (width - 1) / width
-    k, weight = _live_counts(width, probability)
+    k, weight = live_counts(width, probability)
     return float(weight @ (1 / k)), float(weight @ ((k - 1) / k))
 
 
@@ -94,7 +94,7 @@ def _log_step(shape: tuple[int, ...], probability: float, weights: str, nu: np.n
 def _log_masked_step(n: int, probability: float, nu: np.ndarray) -> np.ndarray:
     """ln E[m_k(ν) | k ≥ 1], k ~ Bin(n, p)."""
     mean, deficit = np.zeros(nu.shape), np.zeros(nu.shape)
-    for k, weight in _blocks(*_live_counts(n, probability)):
+    for k, weight in _blocks(*live_counts(n, probability)):
         log_m = log_gaussian_step(k[:, None], nu)
         mean += weight @ np.exp(log_m)
         deficit -= weight @ np.expm1(log_m)
@@ -107,7 +107,7 @@ def _blocks(k: np.ndarray, weight: np.ndarray) -> Iterator[tuple[np.ndarray, np.
         yield k[start : start + _BLOCK], weight[start : start + _BLOCK]
 
 
-def _live_counts(n: int, probability: float) -> tuple[np.ndarray, np.ndarray]:
+def live_counts(n: int, probability: float) -> tuple[np.ndarray, np.ndarray]:
     """The values k ≥ 1 and probabilities of Bin(n, p) given k ≥ 1, but for tails below 1e-22.
 
     By ratios of neighbours out from the mode: each probability is as accurate as the arithmetic.

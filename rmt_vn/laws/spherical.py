@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import gamma
+from scipy.special import gamma, log1p
 
 LogFactor = Callable[[np.ndarray], np.ndarray]
 
@@ -115,3 +115,31 @@ def log_gaussian_step(fan_in: np.ndarray | int, nu: np.ndarray) -> np.ndarray:
         tail = tail + coefficient * (2 * power.real - above ** (2 * k + 1) - below ** (2 * k + 1))
         power = power * inverse**2
     return head + tail
+
+
+def log_gaussian_step_off_axis(fan_in: np.ndarray | int, nu: np.ndarray, relative: bool) -> np.ndarray:
+    """ln m_n(ν) for complex ν off the poles: see `log_gaussian_step`.
+
+    If relative, m_n is left without e^{−πν/2} where Re ν > 1: ratios for different n keep their digits at large ν.
+    """
+    n, c = np.asarray(fan_in, dtype=float), nu**2 + 0.25
+    head = np.zeros(np.broadcast_shapes(n.shape, nu.shape), dtype=complex)
+    for _ in range(4):
+        product = np.zeros_like(head)
+        for _ in range(5):
+            product += (1 + product) * (c / (n * (n - 1)))
+            n = n + 2
+        head -= log1p(product)
+    a = (2 * n - 1) / 4
+    z = 0.5j * nu
+    far = relative & (nu.real > 1)
+    angle = np.arctanh(np.where(far, a / np.where(far, z, 1), z / a))  # artanh(z/a) = artanh(a/z) + iπ/2
+    return head + _log_gamma_pair(a, z, angle) - _log_gamma_pair(a, 0.25, np.arctanh(0.25 / a))
+
+
+def _log_gamma_pair(a: np.ndarray, z: np.ndarray | float, angle: np.ndarray) -> np.ndarray:
+    """ln Γ(a + z) Γ(a − z) but for what does not depend on z, by Stirling's series; angle = artanh(z/a)."""
+    total = (a - 0.5) * log1p(-((z / a) ** 2)) + 2 * z * angle
+    for k, coefficient in enumerate(_STIRLING):
+        total = total + coefficient * ((a + z) ** -(2 * k + 1) + (a - z) ** -(2 * k + 1))
+    return total

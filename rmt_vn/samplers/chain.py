@@ -13,7 +13,7 @@ _MERGED = 1e150
 def chain_vni(network: Network, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """VNI of independent walks, each averaged over its last angle: E[ρ² | r] = 1 − 1/cosh r."""
     excess = _walk_chain(network, n_samples, rng)
-    live = _live_counts(network.widths[-1], network.live_probability, n_samples, rng)
+    live = live_counts(network.widths[-1], network.live_probability, n_samples, rng)
     return 1 / live + (1 - 1 / live) * (1 - 1 / (1 + excess))
 
 
@@ -52,7 +52,7 @@ def _chain_step(
 ) -> np.ndarray | None:
     """cosh s − 1 for the 2×2 Gram factor T Tᵀ of one layer, cosh s = Tr TTᵀ/(2 det T); None for no step at all."""
     n_in, n_out = shape
-    k = _live_counts(n_in, alive, n_samples, rng)
+    k = live_counts(n_in, alive, n_samples, rng)
     if weights == "gaussian":
         # The sphericity statistic of a 2×2 Wishart matrix with k degrees of freedom: (1/cosh s)^{k−1} is uniform
         # (Muirhead 1982, section 8.3).
@@ -79,7 +79,7 @@ def _bartlett_gram(
     return t11**2, t11 * t21, t21**2 + t22_squared
 
 
-def _live_counts(n: int, alive: float, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def live_counts(n: int, alive: float, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """k ~ Bin(n, alive) given k ≥ 1."""
     if alive == 1:
         return np.full(n_samples, float(n))

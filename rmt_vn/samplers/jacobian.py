@@ -62,7 +62,7 @@ def walk_jacobian(
     jacobian = np.broadcast_to(np.eye(n_0) / np.sqrt(n_0), (n_samples, n_0, n_0))
     log_norm = np.full(n_samples, np.log(n_0) / 2)
     for shape in pairwise(network.widths):
-        w, slopes, signal = alive_layer(network, shape, signal, rng, _through_matrices)
+        w, slopes, signal = alive_layer(network, shape, signal, rng, through_matrices)
         layer = JacobianLayer(w @ jacobian, slopes, log_norm)
         yield layer
         jacobian = layer.jacobian
@@ -71,7 +71,7 @@ def walk_jacobian(
         log_norm = log_norm + np.log(norm)
 
 
-def _through_matrices(
+def through_matrices(
     network: Network, n_out: int, n_in: int, x: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     w = weight_matrices(n_out, n_in, network.weights, sigma_w=network.sigma_w, batch=x.shape[:1], rng=rng)

@@ -9,7 +9,7 @@ import numpy as np
 from rmt_vn.ensembles import RNG
 from rmt_vn.network import Network
 from rmt_vn.samplers.singular_values import chosen_method, live_widths, log_gain, random_matrices, triangular_factors
-from rmt_vn.samplers.vni import _checked_count
+from rmt_vn.samplers.vni import checked_count
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def sample_lyapunov(
     >>> bool(np.all(np.abs(sampled.value - [-0.288608, -0.981755]) < 4 * sampled.stderr))
     True
     """
-    n_samples = _checked_count("n_samples", n_samples, least=2)
+    n_samples = checked_count("n_samples", n_samples, least=2)
     rng = np.random.default_rng(rng)
     method = chosen_method(network, method, input_variance)
     rates = lyapunov_rates(network, n_samples, rng=rng, method=method, input_variance=input_variance)

@@ -18,10 +18,10 @@ from rmt_vn.ensembles import RNG
 from rmt_vn.mean_field import checked_variance
 from rmt_vn.measures import finite_array
 from rmt_vn.network import Network
-from rmt_vn.samplers.chain import _live_counts
+from rmt_vn.samplers.chain import live_counts
 from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
-from rmt_vn.samplers.jacobian import _through_matrices
-from rmt_vn.samplers.vni import _checked_count
+from rmt_vn.samplers.jacobian import through_matrices
+from rmt_vn.samplers.vni import checked_count
 
 # Bits. Rows whose sizes differ by a factor 2^60 change each other's singular values by 2^-120: windows of the spectrum
 # that are so much wider than what is read off them decide it alone, and keep all squares within the range of doubles.
@@ -118,7 +118,7 @@ def sample_singular_values(
     >>> bool(150 < orders_of_magnitude < 230)
     True
     """
-    n_samples = _checked_count("n_samples", n_samples, least=1)
+    n_samples = checked_count("n_samples", n_samples, least=1)
     rng = np.random.default_rng(rng)
     if chosen_method(network, method, input_variance) == "matrices":
         draws = (log_singular_values(each) for each in random_matrices(network, n_samples, rng, input_variance))
@@ -152,7 +152,7 @@ def random_matrices(
     def layers(x: np.ndarray) -> Iterator[np.ndarray]:
         signal = Signal(x[None], np.zeros(1))
         for shape in pairwise(network.widths):
-            w, slopes, signal = alive_layer(network, shape, signal, rng, _through_matrices)
+            w, slopes, signal = alive_layer(network, shape, signal, rng, through_matrices)
             yield slopes[0][:, None] * w[0]
 
     return map(layers, random_signal(network, n_samples, rng, input_variance))
@@ -160,7 +160,7 @@ def random_matrices(
 
 def live_widths(network: Network, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """n_0 and the numbers of live nodes of each layer, shape (n_samples, L + 1): linear and ReLU networks."""
-    hidden = [_live_counts(width, network.live_probability, n_samples, rng) for width in network.widths[1:]]
+    hidden = [live_counts(width, network.live_probability, n_samples, rng) for width in network.widths[1:]]
     return np.stack([np.full(n_samples, network.widths[0]), *hidden], axis=-1).astype(int)
 
 

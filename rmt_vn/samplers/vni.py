@@ -73,7 +73,7 @@ def sample_vni(
     >>> abs(sampled.value - 0.478616) < 4 * sampled.stderr
     True
     """
-    n_samples = _checked_count("n_samples", n_samples, least=2)
+    n_samples = checked_count("n_samples", n_samples, least=2)
     if input_variance is not None:
         checked_variance("input_variance", input_variance)
     rng = np.random.default_rng(rng)
@@ -111,7 +111,7 @@ def sample_correlation(
     -------
     ndarray, shape (n_samples,)
     """
-    n_samples = _checked_count("n_samples", n_samples, least=1)
+    n_samples = checked_count("n_samples", n_samples, least=1)
     if input_variance is not None:
         checked_variance("input_variance", input_variance)
     if network.widths[-1] < 2:
@@ -141,7 +141,7 @@ def _chosen_method(method: str) -> str:
     return "chain" if method == "auto" else method
 
 
-def _checked_count(name: str, value: int, least: int) -> int:
+def checked_count(name: str, value: int, least: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
         raise ValueError(f"{name} must be an integer ≥ {least}, got {value!r}")
     return int(value)

@@ -10,7 +10,7 @@ import pytest
 
 from rmt_vn import Network, laws
 from rmt_vn.activations import ACTIVATIONS, Activation
-from rmt_vn.laws import spectrum
+from rmt_vn.laws import spectral_curve, subordination
 from rmt_vn.laws.slope_law import slope_law
 from rmt_vn.mean_field import fixed_point, length_map, slope_moment
 from rmt_vn.samplers.jacobian import walk_jacobian
@@ -420,7 +420,7 @@ def test_bad_input():
 @pytest.fixture
 def fresh():
     yield
-    spectrum._curve.cache_clear()
+    spectral_curve.curve_of.cache_clear()
 
 
 @pytest.mark.parametrize(("name", "weights"), list(product(["linear", "tanh"], WEIGHTS)))
@@ -428,26 +428,27 @@ def test_a_wrong_branch_is_told(monkeypatch, fresh, name, weights):
     network = Network((10, 20, 10), activation=name, weights=weights, sigma_w=1.4, sigma_b=0.1 if name == "tanh" else 0)
     low, high = laws.spectral_edges(network)
     x = low + (high - low) * np.linspace(0.1, 0.9, 9)
-    right = spectrum._solve
+    right = spectral_curve.solve
 
-    def conjugate(spectrum, log_x):
-        sigma, tau = right(spectrum, log_x)
-        return type(right(spectrum, log_x))(sigma.real + 1j * (2 * np.pi - sigma.imag), tau.conj() + 2j * np.pi)
+    def conjugate(spectrum, log_x, near=None):
+        sigma, tau = right(spectrum, log_x, near)
+        return subordination.Solution(sigma.real + 1j * (2 * np.pi - sigma.imag), tau.conj() + 2j * np.pi)
 
-    def elsewhere(spectrum, log_x):
+    def elsewhere(spectrum, log_x, near=None):
         # The solution of another point, at one point only.
         return right(spectrum, np.where(np.arange(len(log_x)) == 4, log_x + 1.0, log_x))
 
     for wrong in (conjugate, elsewhere):
-        monkeypatch.setattr(spectrum, "_solve", wrong)
+        monkeypatch.setattr(spectral_curve, "solve", wrong)
         with pytest.raises(ArithmeticError, match="branch"):
             laws.spectral_density(network, x)
     # And where the whole curve is found on it.
-    spectrum._curve.cache_clear()
-    monkeypatch.setattr(spectrum, "_solve", lambda s, log_x: right(s, log_x + 0.3))
+    spectral_curve.curve_of.cache_clear()
+    monkeypatch.setattr(spectral_curve, "solve", lambda s, log_x, near=None: right(s, log_x + 0.3, near))
     with pytest.raises(ArithmeticError, match="moment"):
         laws.spectral_density(network, x)
-    monkeypatch.setattr(spectrum, "_solve", right)
-    monkeypatch.setattr(spectrum, "_NEWTON_STEPS", 0)
+    monkeypatch.setattr(spectral_curve, "solve", right)
+    for steps in ("_NEWTON_STEPS", "_FEW_STEPS"):
+        monkeypatch.setattr(subordination, steps, 0)
     with pytest.raises(ArithmeticError):
         laws.spectral_density(network, x)

@@ -16,10 +16,13 @@ from rmt_vn.activations import Activation
 # P(|z| > 8.3) = 1e-16.
 _REACH = 8.3
 _DEGREE = 28
-_LEGENDRE = np.polynomial.legendre.leggauss(20)
+# Nodes on a segment that carries all of the weight, whence averages converge to rounding; the more of it lies
+# elsewhere the fewer do for that, but eight digits of each part are kept.
+_MOST_NODES, _FEWEST_NODES = 20, 10
+_LEGENDRE = {count: np.polynomial.legendre.leggauss(count) for count in range(_FEWEST_NODES, _MOST_NODES + 1)}
 # Height of the contour over the real axis, in panels; interpolants lose two digits at most there.
 _HEIGHT = 0.2
-# A segment of the contour is so many times its height, whence Gauss–Legendre converges to rounding up to the real axis.
+# A segment of the contour is so many times its height, whence the most nodes reach rounding up to the real axis.
 _STRIDE = 2.0
 # Panels are halved so often at most, while |ln φ′| changes by more than this over one.
 _HALVINGS, _STEEPEST = 5, 5.0
@@ -210,7 +213,7 @@ class _Slope:
             if heights[0]:
                 corners[0] = left + up
             corners.append(right + down if heights[1] else right + 1j * side * self._height(right))
-            yield _legendre(np.array(corners))
+            yield self._legendre(np.array(corners))
         if heights[1]:
             yield from ((nodes[::-1], -steps[::-1]) for nodes, steps in self._ray(right, down, levels))
 
@@ -227,14 +230,21 @@ class _Slope:
         if abs(float(self(np.array(vertex)))) < _ZERO * self.largest:
             levels = _ZERO_LEVELS
         ratio = 0.25
-        yield _legendre(np.array([vertex, vertex + arm * ratio**levels]))
-        nodes, weights = _LEGENDRE
+        yield self._legendre(np.array([vertex, vertex + arm * ratio**levels]))
         for level in range(levels, 0, -1):
+            nodes, weights = self._rule(vertex, abs(arm) * ratio ** (level - 1))
             away = arm * ratio ** (level - (1 + nodes) / 2)
             yield vertex + away, away * (-np.log(ratio) / 2) * weights
 
+    def _legendre(self, polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        parts = []
+        for start, end in pairwise(polygon):
+            nodes, weights = self._rule(min(start.real, end.real, key=abs), abs(end - start))
+            parts.append((start + (end - start) / 2 * (1 + nodes), (end - start) / 2 * weights))
+        return np.concatenate([nodes for nodes, _ in parts]), np.concatenate([steps for _, steps in parts])
 
-def _legendre(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    nodes, weights = _LEGENDRE
-    half = np.diff(polygon)[:, None] / 2
-    return (polygon[:-1, None] + half * (1 + nodes)).ravel(), (half * weights).ravel()
+    def _rule(self, x: float, length: float) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss–Legendre nodes and weights on (−1, 1) for a segment of such length, no closer to zero than x."""
+        log_share = min(0.0, np.log(length / self.scale) - (x / self.scale) ** 2 / 2)
+        digits = 1 + log_share / -np.log(np.finfo(float).eps)
+        return _LEGENDRE[max(_FEWEST_NODES, int(np.ceil(_MOST_NODES * digits)))]

@@ -316,10 +316,10 @@ def _real_where_it_is(spectrum: Spectrum, solution: Solution, slope: np.ndarray)
 
 
 def _is_physical(spectrum: Spectrum, y: np.ndarray, solution: Solution, step: _Step) -> np.ndarray:
-    """Whether the equation was solved already before the last step, and all variables are in their half-planes."""
+    """Whether the equation is solved, by its last step or already before, and all variables are in their half-planes."""
     sides = np.vstack(solution).imag
     return (
-        (np.abs(step.residual) < _RESIDUAL * (1 + np.abs(y)))
+        ((step.size < _CONVERGED) | (np.abs(step.residual) < _RESIDUAL * (1 + np.abs(y))))
         & np.all((sides > -_SIDE) & (sides < np.pi + _SIDE), axis=0)
         & (np.abs(_u(spectrum, solution.sigma)) < spectrum.radius * (1 + _SIDE))
     )

@@ -52,6 +52,13 @@ def test_dphi_is_the_one_sided_difference_on_either_side_of_a_kink(name):
     assert tuple(x[~np.isclose(left, right)]) == activation.kinks
 
 
+def test_the_slope_of_tanh_keeps_its_digits_where_it_is_small():
+    x = np.array([-300.0, -40.0, -9.0, 0.1, 8.0, 15.0, 19.0, 120.0])
+    expected = [float(mp.sech(mp.mpf(point)) ** 2) for point in x]
+    np.testing.assert_allclose(ACTIVATIONS["tanh"].dphi(x), expected, rtol=1e-15, atol=0)
+    assert abs((1 - np.tanh(19.0) ** 2) / expected[6] - 1) > 0.01
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_finite_far_out(name):
     # exp(1000) overflows: the formulas must not meet it.

@@ -29,6 +29,8 @@ from rmt_vn.network import Network
 
 # Fractions of eigenvalues below this count as none.
 _NO_MASS = 1e-12
+# Relative difference of variances that is rounding.
+_SAME_VARIANCE = 1e-14
 
 
 class SmoothLayers(NamedTuple):
@@ -161,7 +163,12 @@ def _layer_variances(network: Network, input_variance: float | None) -> list[flo
     variances = variances_along_depth(network, input_variance)
     if variances is None:
         return [moments_variance(network)] * network.depth
-    return variances.tolist()
+    merged = variances.tolist()
+    for layer in range(1, len(merged)):
+        # Once the length map has converged one law serves all layers above.
+        if abs(merged[layer] - merged[layer - 1]) < _SAME_VARIANCE * merged[layer]:
+            merged[layer] = merged[layer - 1]
+    return merged
 
 
 def _slope_moments(network: Network, variance: float, count: int) -> list[float]:

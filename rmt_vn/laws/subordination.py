@@ -83,10 +83,10 @@ def solve(spectrum: Spectrum, log_x: np.ndarray, near: Branch | None = None) -> 
     y = (log_x - spectrum.log_scale).astype(complex)
     if not spectrum.powers and len(spectrum.smooth) == 1:
         solution = _read_off(spectrum.smooth[0], y - 1j * np.pi)
-        return _real_where_it_is(spectrum, solution, _newton_step(spectrum, y - 1j * np.pi, solution).slope)
+        return _real_where_it_is(spectrum, solution, newton_step(spectrum, y - 1j * np.pi, solution).slope)
     found, is_found = _nothing(spectrum, y), np.zeros(len(y), dtype=bool)
     if near:
-        found, is_found = _from_nearby(spectrum, y, near.between(log_x))
+        found, is_found = from_nearby(spectrum, y, near.between(log_x))
     if not is_found.all():
         rotated = _rotated(spectrum, y[~is_found])
         found.sigma[~is_found], found.tau[:, ~is_found] = rotated
@@ -132,7 +132,7 @@ class _Step(NamedTuple):
         return np.max(np.abs(np.vstack([self.sigma, self.tau])), axis=0)
 
 
-def _newton_step(spectrum: Spectrum, y: np.ndarray, solution: Solution) -> _Step:
+def newton_step(spectrum: Spectrum, y: np.ndarray, solution: Solution) -> _Step:
     sigma, tau = solution
     growth = _exponential(sigma)
     rest = spectrum.rank / (1 + growth)
@@ -168,7 +168,7 @@ def _newton(spectrum: Spectrum, y: np.ndarray, start: Solution, precision: float
     last = _Step(*(np.full_like(part, np.inf) for part in (sigma, tau, sigma, sigma, tau)))
     active = np.arange(len(sigma))
     for _ in range(most):
-        step = _newton_step(spectrum, y[active], Solution(sigma[active], tau[:, active]))
+        step = newton_step(spectrum, y[active], Solution(sigma[active], tau[:, active]))
         size = step.size
         short = 1 / np.maximum(1.0, size / _LONGEST_STEP)
         sigma[active] += short * step.sigma
@@ -259,7 +259,7 @@ def _nothing(spectrum: Spectrum, y: np.ndarray) -> Solution:
     return Solution(np.zeros(len(y), dtype=complex), np.zeros((len(spectrum.smooth), len(y)), dtype=complex))
 
 
-def _from_nearby(spectrum: Spectrum, y: np.ndarray, start: Solution) -> tuple[Solution, np.ndarray]:
+def from_nearby(spectrum: Spectrum, y: np.ndarray, start: Solution) -> tuple[Solution, np.ndarray]:
     """Solutions, and which of them are certain to be on the right sheet, wherever they come from."""
     y = y - 1j * np.pi
     solution, step = _newton(spectrum, y, start, _CONVERGED, _FEW_STEPS)

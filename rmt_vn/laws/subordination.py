@@ -316,7 +316,7 @@ def _real_where_it_is(spectrum: Spectrum, solution: Solution, slope: np.ndarray)
 
 
 def _is_physical(spectrum: Spectrum, y: np.ndarray, solution: Solution, step: _Step) -> np.ndarray:
-    """Whether the equation is solved, by its last step or already before, and all variables are in their half-planes."""
+    """Whether the equation is solved, by the last step or before it, and all variables are in their half-planes."""
     sides = np.vstack(solution).imag
     return (
         ((step.size < _CONVERGED) | (np.abs(step.residual) < _RESIDUAL * (1 + np.abs(y))))

@@ -29,21 +29,22 @@ def linear(*widths, **parameters):
 # --- closed forms -----------------------------------------------------------------------------------------------------
 
 
+def fuss_catalan_by_mpmath(depth, x):
+    """Fuss–Catalan density from its parametrisation, by bisection in 50 digits."""
+    with mp.workdps(50):
+        low, high = mp.mpf(10) ** -40, mp.pi / (depth + 1)
+        for _ in range(165):
+            phi = (low + high) / 2
+            ratio = mp.sin((depth + 1) * phi) ** (depth + 1) / (mp.sin(phi) * mp.sin(depth * phi) ** depth)
+            low, high = (phi, high) if ratio > x else (low, phi)
+        return float(mp.sin(phi) ** 2 * mp.sin(depth * phi) ** (depth - 1) / mp.pi / mp.sin((depth + 1) * phi) ** depth)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 7, 50])
 def test_closed_form_at_high_precision(depth):
-    top = mp.mpf(depth + 1) ** (depth + 1) / mp.mpf(depth) ** depth
-
-    def exact(x):
-        with mp.workdps(50):
-            low, high = mp.mpf(10) ** -40, mp.pi / (depth + 1)
-            for _ in range(165):
-                phi = (low + high) / 2
-                ratio = mp.sin((depth + 1) * phi) ** (depth + 1) / (mp.sin(phi) * mp.sin(depth * phi) ** depth)
-                low, high = (phi, high) if ratio > x else (low, phi)
-            return mp.sin(phi) ** 2 * mp.sin(depth * phi) ** (depth - 1) / mp.pi / mp.sin((depth + 1) * phi) ** depth
-
-    x = [1e-30, 1e-12, 0.1, 1.0, *(float(top) * (1 - np.array([0.5, 0.1, 1e-3, 1e-6, 1e-9])))]
-    expected = [float(exact(mp.mpf(point))) for point in x]
+    top = top_edge(depth)
+    x = [1e-30, 1e-12, 0.1, 1.0, *(top * (1 - np.array([0.5, 0.1, 1e-3, 1e-6, 1e-9])))]
+    expected = [fuss_catalan_by_mpmath(depth, mp.mpf(point)) for point in x]
     assert laws.fuss_catalan_density(depth, x) == pytest.approx(expected, rel=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Singular values of deep products, all of them against those that plain multiplication keeps, and what each costs.
+"""Singular values of deep products: all of them against those that plain multiplication keeps, and their limiting law.
 
 No time is asserted.
 """
@@ -6,10 +6,19 @@ No time is asserted.
 import functools
 
 import numpy as np
+import pytest
 from side_by_side import Lane, assert_same_mean
 from test_benchmarks_samplers import if_torch, torch
+from test_laws_spectrum import fuss_catalan_by_mpmath, top_edge
 
 from rmt_vn import Network, laws, samplers
+from rmt_vn.laws.s_transforms import spectrum_of
+from rmt_vn.laws.spectral_curve import curve_of
+
+try:
+    from freealg.distributions import FussCatalan
+except ImportError:
+    FussCatalan = None
 
 
 def numpy_product(width, depth, rng):
@@ -74,3 +83,41 @@ def test_singular_values_of_deep_products(race, row):
             given,
             floor,
         )
+
+
+# --- the law of wide products -----------------------------------------------------------------------------------------
+
+
+def cold_density(depth, x):
+    """All that a first call takes."""
+    curve_of.cache_clear()
+    spectrum_of.cache_clear()
+    return laws.spectral_density(Network.uniform(100, depth, activation="linear"), x)
+
+
+def if_freealg(run):
+    return run if FussCatalan else None
+
+
+def accuracy(density, right):
+    """What is wrong with some densities, in words."""
+    error = np.abs(density / right - 1)
+    return f"largest error {error.max():.0e}, {np.mean(error > 0.1):.0%} off by more than 10%"
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 10, 50])
+def test_densities_of_deep_products(race, row, depth):
+    # Evenly over the support: what freealg itself takes for a plot.
+    x = top_edge(depth) * (np.arange(1000) + 0.5) / 1000
+    ours = Lane("`spectral_density`, a first call", lambda: cold_density(depth, x))
+    closed = Lane("`fuss_catalan_density`", lambda: laws.fuss_catalan_density(depth, x))
+    free = Lane("freealg `FussCatalan`", if_freealg(lambda: FussCatalan(depth).density(x)))
+    closer = Lane("freealg, η = 1e-9", if_freealg(lambda: FussCatalan(depth).density(x, eta=1e-9)))
+    some = np.arange(0, 1000, 20)
+    right = np.array([fuss_catalan_by_mpmath(depth, point) for point in x[some]])
+    assert np.abs(cold_density(depth, x)[some] / right - 1).max() < 1e-8
+    if race(ours, closed, free, closer):
+        for lane in (ours, closed, free, closer):
+            if lane.run:
+                lane.note = accuracy(lane.run()[some], right)
+        row(f"1000 densities of the product of {depth} wide Gaussian matrices", ours, closed, free, closer)

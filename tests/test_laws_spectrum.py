@@ -43,7 +43,7 @@ def fuss_catalan_by_mpmath(depth, x):
 @pytest.mark.parametrize("depth", [1, 2, 7, 50])
 def test_closed_form_at_high_precision(depth):
     top = top_edge(depth)
-    x = [1e-30, 1e-12, 0.1, 1.0, *(top * (1 - np.array([0.5, 0.1, 1e-3, 1e-6, 1e-9])))]
+    x = [1e-30, 1e-12, 0.1, 1.0, *(top * (1 - np.array([0.5, 0.2, 0.12, 0.1, 0.06, 0.03, 1e-3, 1e-6, 1e-9])))]
     expected = [fuss_catalan_by_mpmath(depth, mp.mpf(point)) for point in x]
     assert laws.fuss_catalan_density(depth, x) == pytest.approx(expected, rel=1e-12)
 

@@ -7,12 +7,14 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import zeta
 
 # ln tan of half the angle: beyond, x is outside the range of doubles or at the top edge to rounding.
 _REACH = 760.0
 _BISECTIONS = 62
-# ln(sin y / y) = −Σ ζ(2k) y^{2k}/(k π^{2k}): enough terms for y < 1/2.
-_LOG_SINC = (1 / 6, 1 / 180, 1 / 2835, 1 / 37800, 1 / 467775, 691 / 3831077250, 2 / 127702575)
+# ln(sin y / y) = −Σ ζ(2k) y^{2k}/(k π^{2k}): enough terms for y < 1/2, though L + 1 times what is left of it counts.
+_K = np.arange(1, 12)
+_LOG_SINC = zeta(2 * _K) / (_K * np.pi ** (2 * _K))
 
 
 def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:

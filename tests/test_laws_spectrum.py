@@ -45,7 +45,7 @@ def test_closed_form_at_high_precision(depth):
     top = top_edge(depth)
     x = [1e-30, 1e-12, 0.1, 1.0, *(top * (1 - np.array([0.5, 0.2, 0.12, 0.1, 0.06, 0.03, 1e-3, 1e-6, 1e-9])))]
     expected = [fuss_catalan_by_mpmath(depth, mp.mpf(point)) for point in x]
-    assert laws.fuss_catalan_density(depth, x) == pytest.approx(expected, rel=1e-12)
+    assert laws.fuss_catalan_density(depth, x) == pytest.approx(expected, rel=1e-12, abs=0)
 
 
 def test_closed_form_of_two_layers():
@@ -54,7 +54,7 @@ def test_closed_form_of_two_layers():
     root = 27 + 3 * np.sqrt(81 - 12 * x)
     numerator = 2 ** (1 / 3) * root ** (2 / 3) - 6 * x ** (1 / 3)
     expected = 2 ** (1 / 3) * np.sqrt(3) / (12 * np.pi) * numerator / (x ** (2 / 3) * root ** (1 / 3))
-    assert laws.fuss_catalan_density(2, x) == pytest.approx(expected, rel=1e-10)
+    assert laws.fuss_catalan_density(2, x) == pytest.approx(expected, rel=1e-10, abs=0)
 
 
 @pytest.mark.parametrize("depth", range(1, 51))
@@ -64,13 +64,13 @@ def test_linear_gaussian_is_fuss_catalan(depth):
     x = np.concatenate([np.geomspace(1e-12, top / 2, 40), np.geomspace(1e-300, 1e-13, 9)[9 * (depth < 20) :]])
     x = np.concatenate([x, top * (1 - np.geomspace(0.5, 1e-6, 25))])
     density = laws.spectral_density(network, x)
-    assert density == pytest.approx(laws.fuss_catalan_density(depth, x), rel=1e-8)
+    assert density == pytest.approx(laws.fuss_catalan_density(depth, x), rel=1e-8, abs=0)
     other = laws.fuss_catalan_density(depth + 1, x)
     assert np.all(abs(density / other - 1)[:40] > 1e-8)
     low, high = laws.spectral_edges(network)
     assert low == 0 and high == pytest.approx(top, rel=1e-12)
     numbers = [comb((depth + 1) * k, k) / (depth * k + 1) for k in range(1, 9)]
-    assert laws.spectral_moments(network, 8) == pytest.approx(numbers, rel=1e-14)
+    assert laws.spectral_moments(network, 8) == pytest.approx(numbers, rel=1e-14, abs=0)
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 1.0, 2.0, 7.0])
@@ -81,7 +81,7 @@ def test_one_layer_is_marchenko_pastur(ratio):
     x = np.concatenate([low + (high - low) * np.array([1e-6, 1e-3, 0.2, 0.5, 0.9, 1 - 1e-6]), [-1.0, 2 * high, np.inf]])
     inside = np.clip((high - x) * (x - low), 0, np.inf)
     expected = np.where(x < high, np.sqrt(inside) / (2 * np.pi * scale * np.maximum(x, 1e-9) * ratio), 0)
-    assert laws.spectral_density(network, x) == pytest.approx(np.where(x > 0, expected, 0), rel=2e-8)
+    assert laws.spectral_density(network, x) == pytest.approx(np.where(x > 0, expected, 0), rel=2e-8, abs=0)
     assert laws.spectral_edges(network) == pytest.approx((low, high), rel=1e-12, abs=1e-300)
     assert laws.spectral_atoms(network) == ({0.0: pytest.approx(1 - 1 / ratio)} if ratio > 1 else {})
     assert laws.spectral_distribution(network, [0.0]) == pytest.approx([max(0, 1 - 1 / ratio)], abs=1e-15)
@@ -98,7 +98,7 @@ def test_two_projections(sigma_w):
     x = high * np.array([1e-9, 1e-3, 0.3, 0.7, 0.999, 1 - 1e-6])
     expected = np.sqrt(x * (high - x)) / (2 * np.pi * x * (1 - x))
     scale = sigma_w**4
-    assert scale * laws.spectral_density(network, scale * x) == pytest.approx(expected, rel=2e-8)
+    assert scale * laws.spectral_density(network, scale * x) == pytest.approx(expected, rel=2e-8, abs=0)
     atoms = [(0.0, 1 - p), (scale, 2 * p - 1)][: 1 + (p > 0.5)]
     assert list(laws.spectral_atoms(network).items()) == [pytest.approx(atom, rel=1e-12) for atom in atoms]
     steps = laws.spectral_distribution(network, scale * np.array([1 - 1e-9, 1.0]))
@@ -110,7 +110,7 @@ def test_two_projections_of_a_half():
     network = Network.uniform(10, 2, activation="relu", weights="orthogonal")
     x = np.array([1e-12, 1e-3, 0.5, 0.99, 1 - 1e-6])
     expected = 1 / (2 * np.pi * np.sqrt(x * (1 - x)))
-    assert laws.spectral_density(network, x) == pytest.approx(expected, rel=1e-8)
+    assert laws.spectral_density(network, x) == pytest.approx(expected, rel=1e-8, abs=0)
     expected = 0.5 + np.arcsin(np.sqrt(x)) / np.pi
     assert laws.spectral_distribution(network, x) == pytest.approx(expected, abs=1e-10)
     assert laws.spectral_edges(network) == pytest.approx((0.0, 1.0), abs=1e-12)
@@ -127,7 +127,7 @@ def test_one_orthogonal_layer_leaves_the_law_of_the_slopes(name):
     found = s * laws.spectral_density(network, s)
     # Close to the upper edge, where the density is infinite, s itself knows h to a relative 1e-16/h² only.
     assert found[1:] == pytest.approx(expected[1:], abs=1e-11)
-    assert found[0] == pytest.approx(expected[0], rel=1e-8)
+    assert found[0] == pytest.approx(expected[0], rel=1e-8, abs=0)
 
 
 def test_a_gaussian_layer_of_tanh_against_silverstein():
@@ -149,7 +149,7 @@ def test_a_gaussian_layer_of_tanh_against_silverstein():
         for height in (1, 0.2, 0):
             x = mp.mpc(point, height)
             v = mp.findroot(lambda v, x=x: equation(x, v), v)
-        assert laws.spectral_density(network, [point]) == pytest.approx([float(v.imag / mp.pi)], rel=1e-10)
+        assert laws.spectral_density(network, [point]) == pytest.approx([float(v.imag / mp.pi)], rel=1e-10, abs=0)
 
 
 # --- any network ------------------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def test_moments_are_counted_by_hand():
             scale * field.mu1 * m1,
             scale**2 * (field.mu2 * m1**2 + field.mu1**2 * n_out / n_in * m2),
         )
-    assert laws.spectral_moments(network, 2) == pytest.approx([m1, m2], rel=1e-13)
+    assert laws.spectral_moments(network, 2) == pytest.approx([m1, m2], rel=1e-13, abs=0)
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -325,7 +325,7 @@ def test_only_ratios_of_widths_and_the_scale_of_the_weights():
     x = np.geomspace(1e-3, 1.0, 20)
     expected = laws.spectral_density(narrow, x)
     assert expected.max() > 0
-    assert 16 * laws.spectral_density(wide, 16 * x) == pytest.approx(expected, rel=1e-10)
+    assert 16 * laws.spectral_density(wide, 16 * x) == pytest.approx(expected, rel=1e-10, abs=0)
 
 
 def test_along_the_length_map():
@@ -336,7 +336,9 @@ def test_along_the_length_map():
     assert stays == pytest.approx(laws.spectral_density(network, x), rel=1e-6)
     # Elsewhere each layer has a chance of its own to be alive; the last has least to do with the length of the input.
     live = [slope_moment(network.activation, q, 1) for q in length_map(network, 30.0)]
-    assert laws.spectral_moments(network, 1, input_variance=30.0) == pytest.approx([np.prod(live) * 1.5**8], rel=1e-12)
+    assert laws.spectral_moments(network, 1, input_variance=30.0) == pytest.approx(
+        [np.prod(live) * 1.5**8], rel=1e-12, abs=0
+    )
     assert laws.spectral_atoms(network, input_variance=30.0) == {0.0: pytest.approx(1 - min(live), rel=1e-12)}
     holds(network, input_variance=30.0)
 
@@ -345,7 +347,7 @@ def test_deep_networks():
     network = Network.uniform(10, 1000, activation="linear")
     x = np.geomspace(1e-300, top := 1001 * (1 + 1 / 1000) ** 1000 * (1 - 1e-5), 50)
     assert top < laws.spectral_edges(network)[1]
-    assert laws.spectral_density(network, x) == pytest.approx(laws.fuss_catalan_density(1000, x), rel=1e-8)
+    assert laws.spectral_density(network, x) == pytest.approx(laws.fuss_catalan_density(1000, x), rel=1e-8, abs=0)
 
 
 # --- the short cut against the long way ------------------------------------------------------------------------------
@@ -382,7 +384,7 @@ def test_solutions_from_nearby_are_those_followed_from_afar(network):
     assert is_same(curve.spectrum, quick, slow).all()
     inside = subordination.density_of_log(curve.spectrum, slow) > 1e-3
     densities = [subordination.density_of_log(curve.spectrum, solution)[inside] for solution in (quick, slow)]
-    assert densities[0] == pytest.approx(densities[1], rel=1e-8)
+    assert densities[0] == pytest.approx(densities[1], rel=1e-8, abs=0)
 
 
 @pytest.mark.parametrize("network", CURVES, ids=repr)
@@ -434,10 +436,10 @@ def test_law_of_the_slopes(name, variance):
     law = slope_law(ACTIVATIONS[name], variance)
     for k in (1, 2, 5):
         moment = np.sum(law.weights * law.squares**k)
-        assert moment == pytest.approx(slope_moment(ACTIVATIONS[name], variance, k), rel=2e-12)
+        assert moment == pytest.approx(slope_moment(ACTIVATIONS[name], variance, k), rel=2e-12, abs=0)
     kept = slope_law(ACTIVATIONS[name], variance, 0.5)
     assert kept.mass == pytest.approx(law.mass / 2, abs=1e-14)
-    assert np.sum(kept.weights * kept.squares) == pytest.approx(2 * np.sum(law.weights * law.squares), rel=1e-12)
+    assert np.sum(kept.weights * kept.squares) == pytest.approx(2 * np.sum(law.weights * law.squares), rel=1e-12, abs=0)
 
 
 def test_moment_function_on_its_cut():

@@ -11,6 +11,7 @@ import pytest
 from rmt_vn import Network, laws
 from rmt_vn.activations import ACTIVATIONS, Activation
 from rmt_vn.laws import spectral_curve, subordination
+from rmt_vn.laws.s_transforms import spectrum_of
 from rmt_vn.laws.slope_law import slope_law
 from rmt_vn.mean_field import fixed_point, length_map, slope_moment
 from rmt_vn.samplers.jacobian import walk_jacobian
@@ -343,6 +344,15 @@ def test_along_the_length_map():
     holds(network, input_variance=30.0)
 
 
+def test_layers_of_different_laws():
+    network = Network.uniform(10, 6, activation="tanh", sigma_w=1.5, sigma_b=0.2)
+    holds(network, input_variance=3.0)
+    # From where the length map has converged, one law serves all layers.
+    deep = spectrum_of(Network.uniform(10, 300, activation="tanh", sigma_w=1.5, sigma_b=0.2), 3.0)
+    assert sum(layers.count for layers in deep.smooth) == 300
+    assert len(deep.smooth) < 100 < max(layers.count for layers in deep.smooth)
+
+
 def test_deep_networks():
     network = Network.uniform(10, 1000, activation="linear")
     x = np.geomspace(1e-300, top := 1001 * (1 + 1 / 1000) ** 1000 * (1 - 1e-5), 50)
@@ -424,7 +434,7 @@ def test_points_cost_a_few_evaluations_each(monkeypatch, network):
     )
     x = np.exp(np.linspace(curve.bottom if curve.low == -np.inf else curve.low, curve.high, 1002)[1:-1])
     laws.spectral_density(network, x)
-    assert sum(evaluated) < 4 * 1000
+    assert sum(evaluated) < 2.5 * 1000
 
 
 # --- the law of the slopes --------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -61,6 +61,11 @@ class SlopeLaw:
     squares: np.ndarray
     mass: float
     atoms: dict[float, float]
+
+    @cached_property
+    def moment_weights(self) -> np.ndarray:
+        """weights_k and weights_k squares_k, shape (nodes, 2)."""
+        return np.stack([self.weights, self.weights * self.squares], axis=1)
 
 
 @lru_cache(maxsize=128)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log1p
 
-from rmt_vn.laws.s_transforms import SmoothLayers, Spectrum
+from rmt_vn.laws.s_transforms import Spectrum
 
 # π − θ on the way from −x to x: in equal steps, which nearly always do, and by ratios, for a square-root edge nearby.
 _ROTATIONS = (np.linspace(0, np.pi, 7)[1:], np.pi * (1 - np.append(0.7 ** np.arange(1, 90), 0.0)))
@@ -50,7 +50,7 @@ class Solution(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """Solutions at increasing ln x."""
+    """Solutions at increasing ln x, four or more."""
 
     log_x: np.ndarray
     solution: Solution
@@ -62,11 +62,12 @@ class Branch(NamedTuple):
         return Branch(together, Solution(sigma[first], tau[:, first]))
 
     def between(self, log_x: np.ndarray) -> Solution:
-        """Linear interpolation, and extrapolation, but not out of the strip."""
-        right = np.clip(np.searchsorted(self.log_x, log_x), 1, len(self.log_x) - 1)
-        low, high = self.log_x[right - 1], self.log_x[right]
-        part = (log_x - low) / (high - low)
-        values = (v[..., right - 1] * (1 - part) + v[..., right] * part for v in self.solution)
+        """Lagrange's interpolation between the nearest four, or beyond the ends; but not out of the strip."""
+        first = np.clip(np.searchsorted(self.log_x, log_x) - 2, 0, len(self.log_x) - 4)
+        index = first + np.arange(4)[:, None]
+        at = self.log_x[index]
+        weights = [np.prod([(log_x - at[j]) / (at[i] - at[j]) for j in range(4) if j != i], axis=0) for i in range(4)]
+        values = (np.sum(v[..., index] * weights, axis=-2) for v in self.solution)
         return Solution(*(v.real + 1j * np.clip(v.imag, 0.0, np.pi) for v in values))
 
 
@@ -82,7 +83,7 @@ def solve(spectrum: Spectrum, log_x: np.ndarray, near: Branch | None = None) -> 
     """
     y = (log_x - spectrum.log_scale).astype(complex)
     if not spectrum.powers and len(spectrum.smooth) == 1:
-        solution = _read_off(spectrum.smooth[0], y - 1j * np.pi)
+        solution = _read_off(spectrum, y - 1j * np.pi)
         return _real_where_it_is(spectrum, solution, newton_step(spectrum, y - 1j * np.pi, solution).slope)
     found, is_found = _nothing(spectrum, y), np.zeros(len(y), dtype=bool)
     if near:
@@ -109,9 +110,10 @@ def fraction_below(spectrum: Spectrum, solution: Solution) -> np.ndarray:
     primitive = -u - output * log_minus_u
     for c, exponent in spectrum.powers.items():
         primitive = primitive + exponent * (u + (output - c) * logs[c])
-    for layers, zeta in zip(spectrum.smooth, tau, strict=True):
-        mean = _averages(layers, zeta)[1]
-        primitive = primitive + layers.count * (output * _log_lower(mean) + u + layers.ratio * _entropy(layers, zeta))
+    if spectrum.smooth:
+        count, ratio, _ = _columns(spectrum)
+        mean, entropy = _averages(spectrum, _exponential(tau))[1], _entropies(spectrum, _exponential(tau))
+        primitive = primitive + np.sum(count * (output * _log_lower(mean) + u + ratio * entropy), axis=0)
     return -primitive.imag / (np.pi * output)
 
 
@@ -144,22 +146,29 @@ def newton_step(spectrum: Spectrum, y: np.ndarray, solution: Solution) -> _Step:
     for c, exponent in spectrum.powers.items():
         residual = residual - exponent * logs[c]
         slope = slope + exponent * du / (c - spectrum.rank + rest)
-    gaps, pulls = np.empty_like(tau), np.empty_like(tau)
-    for j, layers in enumerate(spectrum.smooth):
-        mass = layers.law.mass
-        live, mean, second = _averages(layers, tau[j])
-        psi = _exponential(tau[j]) * mean
-        # ψ/(mass + ψ) at w_j over that at ζ_j: about linear in τ and in σ, and precise at both ends.
-        w, left = u / layers.ratio, (mass * layers.ratio - spectrum.rank + rest) / layers.ratio
-        excess = np.where(np.abs(w) < np.abs(left), w + psi, left - live)
-        steepness = _exponential(tau[j]) * second * mass / (psi * live)
-        gaps[j] = log1p(mass * excess / (-psi * left)) / steepness
-        pulls[j] = rest / spectrum.rank * mass / left / steepness
-        own = second / mean - 1
-        residual = residual - layers.count * (_log_lower(mean) + own * gaps[j])
-        slope = slope + layers.count * own * pulls[j]
+    if not spectrum.smooth:
+        step = residual / slope
+        return _Step(step, tau, residual, slope, tau)
+    count, ratio, mass = _columns(spectrum)
+    minus_zeta = _exponential(tau)
+    live, mean, second = _averages(spectrum, minus_zeta)
+    psi = minus_zeta * mean
+    # ψ/(mass + ψ) at w_j over that at ζ_j: about linear in τ and in σ, and precise at both ends.
+    w, left = u / ratio, (mass * ratio - spectrum.rank + rest) / ratio
+    excess = np.where(np.abs(w) < np.abs(left), w + psi, left - live)
+    steepness = minus_zeta * second * mass / (psi * live)
+    gaps = log1p(mass * excess / (-psi * left)) / steepness
+    pulls = rest / spectrum.rank * mass / left / steepness
+    own = count * (second / mean - 1)
+    residual = residual - np.sum(count * _log_lower(mean) + own * gaps, axis=0)
+    slope = slope + np.sum(own * pulls, axis=0)
     step = residual / slope
     return _Step(step, gaps + pulls * step, residual, slope, pulls)
+
+
+def _columns(spectrum: Spectrum) -> np.ndarray:
+    """Counts, ratios r and masses P(s ≠ 0) of the smooth layers, each shape (smooth factors, 1)."""
+    return np.array([(f.count, f.ratio, f.law.mass) for f in spectrum.smooth]).T[:, :, None]
 
 
 def _newton(spectrum: Spectrum, y: np.ndarray, start: Solution, precision: float, most: int) -> tuple[Solution, _Step]:
@@ -202,28 +211,29 @@ def _log_shifted(spectrum: Spectrum, sigma: np.ndarray) -> tuple[np.ndarray, dic
     return np.log(spectrum.rank) + sigma + log_rest, logs
 
 
-def _averages(layers: SmoothLayers, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """E 1/(1 − ζs), E s/(1 − ζs) and E s/(1 − ζs)² at ζ = −e^τ."""
-    weights, squares = layers.law.weights, layers.law.squares
-    both = np.stack([weights, weights * squares], axis=1)
-    live, mean, second = np.empty((3, len(tau)), dtype=complex)
-    for block in _blocks(len(tau), len(squares)):
-        resolvent = 1 / (1 + _exponential(tau[block])[:, None] * squares)
-        live[block], mean[block] = (resolvent @ both).T
-        second[block] = (resolvent * resolvent) @ both[:, 1]
-    return live, mean, second
+def _averages(spectrum: Spectrum, minus_zeta: np.ndarray) -> np.ndarray:
+    """E 1/(1 − ζs), E s/(1 − ζs) and E s/(1 − ζs)² over each law, shape (3, smooth factors, points)."""
+    found = np.empty((3, *minus_zeta.shape), dtype=complex)
+    for layers, at, (live, mean, second) in zip(spectrum.smooth, minus_zeta, found.swapaxes(0, 1), strict=True):
+        weights, squares = layers.law.moment_weights, layers.law.squares
+        for block in _blocks(len(at), len(squares)):
+            resolvent = 1 / (1 + at[block, None] * squares)
+            live[block], mean[block] = (resolvent @ weights).T
+            second[block] = (resolvent * resolvent) @ weights[:, 1]
+    return found
 
 
-def _entropy(layers: SmoothLayers, tau: np.ndarray) -> np.ndarray:
-    """E ln(1 − ζs) at ζ = −e^τ."""
-    total = np.empty(len(tau), dtype=complex)
-    for block in _blocks(len(tau), len(layers.law.squares)):
-        inside = 1 + _exponential(tau[block])[:, None] * layers.law.squares
-        # As `_log_upper`, an order of magnitude faster in real numbers.
-        angle = np.arctan2(inside.imag, inside.real)
-        angle += 2 * np.pi * (angle < _CUT - np.pi)
-        total[block] = np.log(np.abs(inside)) @ layers.law.weights + 1j * (angle @ layers.law.weights)
-    return total
+def _entropies(spectrum: Spectrum, minus_zeta: np.ndarray) -> np.ndarray:
+    """E ln(1 − ζs) over each law, shape (smooth factors, points)."""
+    found = np.empty(minus_zeta.shape, dtype=complex)
+    for layers, at, total in zip(spectrum.smooth, minus_zeta, found, strict=True):
+        for block in _blocks(len(at), len(layers.law.squares)):
+            inside = 1 + at[block, None] * layers.law.squares
+            # As `_log_upper`, an order of magnitude faster in real numbers.
+            angle = np.arctan2(inside.imag, inside.real)
+            angle += 2 * np.pi * (angle < _CUT - np.pi)
+            total[block] = np.log(np.abs(inside)) @ layers.law.weights + 1j * (angle @ layers.law.weights)
+    return found
 
 
 def _blocks(points: int, nodes: int) -> list[slice]:
@@ -296,11 +306,11 @@ def _rotated(spectrum: Spectrum, y: np.ndarray) -> Solution:
     )
 
 
-def _read_off(layers: SmoothLayers, y: np.ndarray) -> Solution:
+def _read_off(spectrum: Spectrum, y: np.ndarray) -> Solution:
     """The solution where D is all there is, ζ = 1/x: a Haar layer that does not widen."""
-    tau = -y - np.log(layers.ratio)
-    live, mean, _ = _averages(layers, tau)
-    return Solution(_log_upper(_exponential(tau) * mean / live), tau[None])
+    tau = -y[None] - np.log(spectrum.smooth[0].ratio)
+    live, mean, _ = _averages(spectrum, _exponential(tau))
+    return Solution(_log_upper(_exponential(tau) * mean / live)[0], tau)
 
 
 def _real_where_it_is(spectrum: Spectrum, solution: Solution, slope: np.ndarray) -> Solution:

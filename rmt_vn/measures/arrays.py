@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,12 @@ DEAD = ("omit", "raise")
 PIECE = 2**21
 # Products beyond which float32 data are multiplied in float32.
 _MANY_PRODUCTS = 10**9
+# Numbers of a block: what is done to it one after the other finds it in the cache.
+BLOCK = 2**18
+# Samples that tell about where a node is.
+_SOME = 512
+# Bytes of a mapped file that may be in memory at a time, and what the kernel may read before and after what is touched.
+_MAPPED, _AROUND = 2**25, 2**17
 
 
 def finite_array(name: str, values: ArrayLike) -> np.ndarray:
@@ -101,13 +108,18 @@ class Nodes:
         return self.array.shape[1] - len(self.live)
 
     def piece(self, rows: slice | np.ndarray = slice(None), columns: slice = slice(None)) -> np.ndarray:
-        """Some samples of some of the live nodes, shifted and scaled."""
-        x = self.array[rows]
-        x = x[:, columns] if self.dead == 0 else x[:, self.live[columns]]
-        x = x.astype(self.dtype, copy=False) if self.factor == 1 else np.multiply(x, self.factor, dtype=self.dtype)
-        # From a number like those in the column: what all samples have in common costs no digits.
-        x = x - self.origin[columns]
-        x /= self.scale[columns]
+        """Some samples of some of the live nodes, shifted and scaled, in C order."""
+        origin, scale = self.origin[columns], self.scale[columns]
+        of_array = columns if self.dead == 0 else self.live[columns]
+        shape = _length(rows, len(self.array)), len(origin)
+        x = np.empty(shape, self.dtype)
+        for at, values in blocks(self.array, rows, of_array):
+            out, node = x[at], at[1]
+            if self.factor != 1:
+                values = np.multiply(values, self.factor, out=out)
+            # From a number like those in the column: what all samples have in common costs no digits.
+            np.subtract(values, origin[node], out=out)
+            np.divide(out, scale[node], out=out)
         return x
 
 
@@ -143,27 +155,96 @@ def live_nodes(array: np.ndarray, *, centre: bool = True, dead: str = "omit") ->
     low, high = (np.multiply(bound[live], factor, dtype=dtype) for bound in (low, high))
     if not centre:
         return Nodes(array, live, np.zeros_like(low), np.maximum(high, -low), factor, dtype, centred=False)
-    some = np.unique(np.linspace(0, n_samples - 1, min(n_samples, max(1, PIECE // n_nodes))).astype(int))
-    mean = np.multiply(array[some][:, live], factor / len(some), dtype=np.float64).sum(axis=0)
+    some = np.unique(np.linspace(0, n_samples - 1, min(n_samples, _SOME, max(1, PIECE // n_nodes))).astype(int))
+    mean = np.zeros(len(live))
+    for (_, node), values in blocks(array, some, live if n_dead else slice(None)):
+        mean[node] += np.multiply(values, factor / len(some), dtype=np.float64, order="C").sum(axis=0)
     origin = np.clip(mean.astype(dtype), low, high)
     return Nodes(array, live, origin, np.maximum(high - origin, origin - low), factor, dtype, centred=True)
 
 
-def pieces(start: int, stop: int, width: int) -> Iterator[slice]:
-    """Slices from start to stop, so thick that a piece of that width holds about PIECE numbers."""
-    step = max(1, PIECE // width)
+def pieces(start: int, stop: int, width: int, size: int = PIECE) -> Iterator[slice]:
+    """Slices from start to stop, so thick that a piece of that width holds about so many numbers."""
+    step = max(1, size // width)
     return (slice(at, min(at + step, stop)) for at in range(start, stop, step))
+
+
+def add_gram(total: np.ndarray, x: np.ndarray) -> None:
+    """Add x xᵀ to what `mirror` makes symmetric in the end: half the products, and little memory."""
+    for rows in pieces(0, *total.shape):
+        total[rows, : rows.stop] += x[rows] @ x[: rows.stop].T
+
+
+def mirror(total: np.ndarray) -> None:
+    """Above the blocks of `add_gram` what is below."""
+    for rows in pieces(0, *total.shape):
+        total[: rows.start, rows] = total[rows, : rows.start].T
+
+
+def blocks(
+    array: np.ndarray, rows: slice | np.ndarray = slice(None), columns: slice | np.ndarray = slice(None)
+) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Some rows and columns of an array in blocks that fit into the cache, each with its place among them.
+
+    They are cut along the axis whose neighbours are far apart. If the array is a mapped file, not much of it is in
+    memory at a time: what was read is given back, which else would count until there is no memory left.
+    """
+    index, outer = [rows, columns], _outer(array)
+    inner = 1 - outer
+    lengths = [_length(each, size) for each, size in zip(index, array.shape, strict=True)]
+    step = max(1, BLOCK // max(1, lengths[inner]))
+    if file := _mapped(array):
+        span = abs(array.strides[inner]) * _extent(index[inner], array.shape[inner]) + _AROUND
+        step = min(step, max(1, _MAPPED // span))
+    at = [slice(0, length) for length in lengths]
+    for start in range(0, lengths[outer], step):
+        at[outer] = slice(start, min(start + step, lengths[outer]))
+        some = _part(index[outer], at[outer], array.shape[outer])
+        yield tuple(at), array[:, some][rows] if outer else array[some][:, columns]
+        if file:
+            file.madvise(mmap.MADV_DONTNEED)
+
+
+def _length(index: slice | np.ndarray, size: int) -> int:
+    return len(range(size)[index]) if isinstance(index, slice) else len(index)
+
+
+def _extent(index: slice | np.ndarray, size: int) -> int:
+    """From the first to the last."""
+    chosen = range(size)[index] if isinstance(index, slice) else index
+    return int(chosen[-1] - chosen[0]) + 1 if len(chosen) else 0
+
+
+def _part(index: slice | np.ndarray, at: slice, size: int) -> slice | np.ndarray:
+    if not isinstance(index, slice):
+        return index[at]
+    chosen = range(size)[index][at]
+    return slice(chosen.start, chosen.stop, chosen.step)
+
+
+def _outer(array: np.ndarray) -> int:
+    """The axis whose neighbours are further apart in memory."""
+    return int(abs(array.strides[1]) > abs(array.strides[0]))
+
+
+def _mapped(array: np.ndarray) -> mmap.mmap | None:
+    """The map of the file that the array is in, if its pages can be given back: a private one would lose changes."""
+    shared = False
+    while isinstance(array, np.ndarray):
+        shared = shared or (isinstance(array, np.memmap) and array.mode != "c")
+        array = array.base
+    return array if shared and isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None
 
 
 def _extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest value of every column, or an error that counts what is not finite."""
-    low, high = array[0], array[0]
-    for rows in pieces(0, len(array), array.shape[1]):
+    low, high = array[0].copy(), array[0].copy()
+    for (_, node), values in blocks(array):
         # Of NaN and anything the minimum is NaN, without a warning.
-        low = np.minimum(low, array[rows].min(axis=0))
-        high = np.maximum(high, array[rows].max(axis=0))
+        np.minimum(low[node], values.min(axis=0), out=low[node])
+        np.maximum(high[node], values.max(axis=0), out=high[node])
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
-        n_finite = sum(np.count_nonzero(np.isfinite(array[rows])) for rows in pieces(0, *array.shape))
+        n_finite = sum(np.count_nonzero(np.isfinite(values)) for _, values in blocks(array))
         raise _not_finite("activations", array.size - int(n_finite), array.size)
     return low, high
 

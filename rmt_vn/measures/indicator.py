@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from rmt_vn.measures.arrays import Nodes, as_samples, finite_array, live_nodes, pieces
+from rmt_vn.measures.arrays import BLOCK, Nodes, add_gram, as_samples, finite_array, live_nodes, mirror, pieces
 from rmt_vn.measures.jacobian import mean_square_overlap, unit_rows
 
 # Fewer samples than this have a plug-in VNI, but none without bias: the correction divides by (P − 3)(P − 4).
@@ -327,8 +327,9 @@ def _from_correlation(nodes: Nodes) -> tuple[float, float, np.ndarray, np.ndarra
     rho, total = np.zeros((n_live, n_live)), np.zeros(n_live)
     for rows in pieces(0, n_samples, n_live):
         x = nodes.piece(rows)
-        rho += x.T @ x
-        total += x.sum(axis=0, dtype=np.float64)
+        add_gram(rho, x.T)
+        total += np.ones(len(x), x.dtype) @ x
+    mirror(rho)
     mean = total / n_samples if nodes.centred else np.zeros(n_live)
     rho -= np.outer(n_samples * mean, mean)
     size = np.sqrt(rho.diagonal())
@@ -344,7 +345,7 @@ def _from_correlation(nodes: Nodes) -> tuple[float, float, np.ndarray, np.ndarra
     # k of all samples, not of some: between those two its error would count.
     mean, weight = mean.astype(nodes.dtype), (n_samples / size**2).astype(nodes.dtype)
     joint = []
-    for rows in pieces(0, n_samples, n_live):
+    for rows in pieces(0, n_samples, n_live, BLOCK):
         x = nodes.piece(rows)
         x -= mean
         np.square(x, out=x)
@@ -358,25 +359,26 @@ def _from_overlaps(nodes: Nodes) -> tuple[float, float, np.ndarray, np.ndarray, 
     """The same by way of overlaps, samples × samples; of r⁴ some nodes tell the mean."""
     n_samples, n_live = nodes.shape
     overlaps, norms, fourth = np.zeros((n_samples, n_samples)), np.zeros(n_samples), np.zeros(n_samples)
-    blocks = list(pieces(0, n_live, n_samples))
-    for columns in blocks:
-        z = _standard(nodes, columns)
-        overlaps += z @ z.T
-        squares = z * z
+    columns = list(pieces(0, n_live, n_samples))
+    for each in columns:
+        z = _standard(nodes, each)
+        add_gram(overlaps, z)
+        squares = np.square(z, out=z)
         norms += squares.sum(axis=1)
-        fourth += np.sum(squares * squares, axis=1)
+        fourth += np.einsum("pi,pi->p", squares, squares)
+    mirror(overlaps)
     pairs = n_live * (n_live - 1)
     joint = (norms**2 - fourth) / pairs
     square = (np.vdot(overlaps, overlaps) / n_samples**2 - n_live) / pairs
     itself = (1 - square) ** 2 / n_samples
-    quadratic = np.sum(overlaps**2, axis=1) / n_samples
+    quadratic = np.einsum("pq,pq->p", overlaps, overlaps) / n_samples
     weighted = np.zeros(n_samples)
-    for columns in blocks:
-        z = _standard(nodes, columns)
-        squares = z * z
-        of_node = np.sum((overlaps @ z) * z, axis=0) / n_samples**2
-        of_node -= itself * np.mean(squares * (norms[:, None] - squares), axis=0)
-        weighted += squares @ of_node
+    for each in columns:
+        z = _standard(nodes, each)
+        of_node = _quadratic(overlaps, z) / n_samples**2
+        squares = np.square(z, out=z)
+        of_node -= itself * (norms.astype(z.dtype) @ squares - np.einsum("pi,pi->i", squares, squares)) / n_samples
+        weighted += squares @ of_node.astype(z.dtype)
     share = 2 / n_live**2 * (quadratic - itself * norms**2 - weighted)
     some = _standard(nodes, slice(0, n_live, -(-n_live // _SOME)))
     step = -(-n_samples // _SOME)
@@ -385,12 +387,19 @@ def _from_overlaps(nodes: Nodes) -> tuple[float, float, np.ndarray, np.ndarray, 
     return square, (np.sum(rho**4) - m) / (m * (m - 1)), joint, share, overlaps[::step, ::step] / n_live
 
 
+def _quadratic(overlaps: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Σ_pq z_pi (z_p·z_q) z_qi, node by node."""
+    rows = pieces(0, *overlaps.shape)
+    return sum(np.einsum("pi,pi->i", overlaps[each].astype(z.dtype) @ z, z[each]) for each in rows)
+
+
 def _standard(nodes: Nodes, columns: slice) -> np.ndarray:
     """All samples of some nodes, with mean zero and variance one."""
-    x = nodes.piece(columns=columns).astype(np.float64)
+    x = nodes.piece(columns=columns)
     if nodes.centred:
-        x -= x.mean(axis=0)
-    return x / np.sqrt(np.mean(x * x, axis=0))
+        x -= x.mean(axis=0, dtype=np.float64).astype(x.dtype)
+    x /= np.sqrt(np.mean(x * x, axis=0, dtype=np.float64)).astype(x.dtype)
+    return x
 
 
 def _standardized(nodes: Nodes) -> np.ndarray:

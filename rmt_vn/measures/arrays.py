@@ -19,8 +19,8 @@ _MANY_PRODUCTS = 10**9
 BLOCK = 2**18
 # Samples that tell about where a node is.
 _SOME = 512
-# Bytes of a mapped file that may be in memory at a time, and what the kernel may read before and after what is touched.
-_MAPPED, _AROUND = 2**25, 2**17
+# Bytes of a mapped file that may be in memory at a time, and what comes along with what is touched: a huge page.
+_MAPPED, _AROUND = 2**25, 2**21
 
 
 def finite_array(name: str, values: ArrayLike) -> np.ndarray:
@@ -238,7 +238,10 @@ def _mapped(array: np.ndarray) -> mmap.mmap | None:
 
 def _extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest value of every column, or an error that counts what is not finite."""
-    low, high = array[0].copy(), array[0].copy()
+    low = np.empty_like(array, shape=array.shape[1:])
+    for (_, node), values in blocks(array, slice(0, 1)):
+        low[node] = values[0]
+    high = low.copy()
     for (_, node), values in blocks(array):
         # Of NaN and anything the minimum is NaN, without a warning.
         np.minimum(low[node], values.min(axis=0), out=low[node])

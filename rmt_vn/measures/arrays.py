@@ -28,7 +28,7 @@ def finite_array(name: str, values: ArrayLike) -> np.ndarray:
     array = _real_array(name, values).astype(np.float64, copy=False)
     n_bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if n_bad:
-        raise _not_finite(name, n_bad, array.size)
+        raise not_finite(name, n_bad, array.size)
     return array
 
 
@@ -205,6 +205,14 @@ def blocks(
             file.madvise(mmap.MADV_DONTNEED)
 
 
+def doubles(array: np.ndarray, rows: slice) -> np.ndarray:
+    """A copy of some rows, float64, in C order."""
+    x = np.empty((_length(rows, len(array)), array.shape[1]))
+    for at, values in blocks(array, rows):
+        x[at] = values
+    return x
+
+
 def _length(index: slice | np.ndarray, size: int) -> int:
     return len(range(size)[index]) if isinstance(index, slice) else len(index)
 
@@ -248,7 +256,7 @@ def _extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         np.maximum(high[node], values.max(axis=0), out=high[node])
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         n_finite = sum(np.count_nonzero(np.isfinite(values)) for _, values in blocks(array))
-        raise _not_finite("activations", array.size - int(n_finite), array.size)
+        raise not_finite("activations", array.size - int(n_finite), array.size)
     return low, high
 
 
@@ -259,5 +267,5 @@ def _real_array(name: str, values: ArrayLike) -> np.ndarray:
     return array
 
 
-def _not_finite(name: str, n_bad: int, size: int) -> ValueError:
+def not_finite(name: str, n_bad: int, size: int) -> ValueError:
     return ValueError(f"{name} must be finite, got {n_bad} NaN or infinite values of {size}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg.lapack import dsfrk, dtfttr
 
-from rmt_vn.measures.arrays import as_samples, finite_array
+from rmt_vn.measures.arrays import BLOCK, as_samples, doubles, not_finite, pieces
 from rmt_vn.measures.indicator import FEW_SAMPLES, NodeVNI, of_many, shares, vni
 from rmt_vn.measures.redundancy import checked_threshold, linked_groups
 from rmt_vn.measures.spectrum import rank_of, stable_rank_of
@@ -14,14 +15,19 @@ from rmt_vn.measures.spectrum import rank_of, stable_rank_of
 class VNIAccumulator:
     """Means and covariance of nodes from batches of samples, and the measures of `rmt_vn.measures` at any time.
 
-    Holds nodes² + 256 nodes numbers and a few times nodes more, in float64, however many samples come. Means are
-    carried with twice the digits, so that means a million times the spread cost none. Order and sizes of batches make
+    Holds nodes × (nodes + 1)/2 numbers in float64, half of a symmetric matrix, 256 samples, and 2 nodes + 256 numbers
+    more, however many samples come: fewer than nodes² from 518 nodes on, and below at most 34,000 more than that. An
+    update takes some MB besides for a moment, however large the batch, which may be a mapped file; a measure takes a
+    few times nodes² numbers.
+
+    Means are carried with twice the digits, so that means a million times the spread cost none. Sizes of batches make
     no difference but for rounding, nor does whether samples went through one accumulator or through several that were
     merged.
 
-    Measures of the sample (`NodeVNI.plug_in`, ranks, correlations) are those of the functions. So is the whole of
-    `vni` up to 256 samples, which are kept, but for the order in which the jackknife takes them. Of more, 256 are kept,
-    drawn by a hash of their values: k of the notes of `vni` is theirs, which adds to the error.
+    Measures of the sample (`NodeVNI.plug_in`, ranks, correlations) are those of the functions, in whatever order
+    samples came. So is the whole of `vni` up to 256 samples, which are kept, of the samples in the order in which they
+    came, by which the jackknife takes them. Of more, 256 are kept, drawn by a hash of their values: k of the notes of
+    `vni` is theirs, which adds to the error.
 
     Examples
     --------
@@ -35,13 +41,14 @@ class VNIAccumulator:
 
     def __init__(self) -> None:
         self.n_samples = 0
-        self._scatter = np.zeros((0, 0))
+        self._high = self._low = np.zeros(0)
+        self._scatter = np.zeros(0)  # LAPACK's rectangular full packed format
         self._marks, self._kept = np.zeros(0, np.uint64), np.zeros((0, 0))
 
     @property
     def n_nodes(self) -> int:
         """Nodes, or 0 before the first batch."""
-        return len(self._scatter)
+        return len(self._high)
 
     def update(self, batch: ArrayLike, *, node_axis: int = -1) -> None:
         """Add a batch of samples, shape (samples, nodes) or more axes.
@@ -54,31 +61,43 @@ class VNIAccumulator:
             If values are NaN or infinite or have squares that are, or the number of nodes is another than before. The
             accumulator is then as it was.
         """
-        x = finite_array("activations", as_samples(batch, node_axis))
-        if not len(x):
+        array = as_samples(batch, node_axis)
+        if not len(array):
             return
-        # From a sample before the mean: what all samples have in common costs no digits, and a constant gives zero.
-        high = x[0] if not self.n_samples else self._high
-        low = np.zeros_like(high) if not self.n_samples else self._low
-        self._check_nodes(len(high), x.shape[1])
+        n_nodes = array.shape[1]
+        self._check_nodes(n_nodes)
+        rows = list(pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)))
         with np.errstate(over="ignore", invalid="ignore"):
-            centred = (x - high) - low
-            step = centred.mean(axis=0)
-            centred -= step
-            self._add(len(x), high, low, step, centred.T @ centred)
-        self._keep(_marks(x), x)
+            # From a sample before the mean: what all samples have in common costs no digits, a constant gives zero.
+            start = (self._high, self._low) if self.n_samples else (doubles(array, slice(0, 1))[0], np.zeros(n_nodes))
+            self._check_squares(array, rows, *start)
+        if not self.n_samples:
+            self._high, self._low = start
+            self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
+        for each in rows:
+            x = doubles(array, each)
+            self._keep(_marks(x), x)
+            x -= self._high
+            x -= self._low
+            step = x.mean(axis=0)
+            x -= step
+            self._add_squares(x)
+            self._move(len(x), step)
 
     def merge(self, other: VNIAccumulator) -> None:
         """Add all samples that another accumulator has seen; it stays as it was. Errors as `update`."""
         if not other.n_samples:
             return
+        self._check_nodes(other.n_nodes)
         if not self.n_samples:
-            self._add(other.n_samples, other._high, other._low, np.zeros_like(other._low), other._scatter)
+            self.n_samples, self._high, self._low = other.n_samples, other._high, other._low
+            self._scatter = other._scatter.copy()
         else:
-            self._check_nodes(self.n_nodes, other.n_nodes)
             with np.errstate(over="ignore", invalid="ignore"):
                 step = (other._high - self._high) + (other._low - self._low)
-                self._add(other.n_samples, self._high, self._low, step, other._scatter)
+                _check_finite(self._power() + other._power() + other.n_samples * step**2)
+            self._scatter += other._scatter
+            self._move(other.n_samples, step)
         self._keep(other._marks, other._kept)
 
     def mean(self) -> np.ndarray:
@@ -89,7 +108,7 @@ class VNIAccumulator:
     def covariance(self) -> np.ndarray:
         """Covariance of the nodes, with divisor samples − 1, shape (nodes, nodes)."""
         self._check_samples(2)
-        return self._scatter / (self.n_samples - 1)
+        return _unpacked(self._scatter, self.n_nodes) / (self.n_samples - 1)
 
     def correlation(self) -> np.ndarray:
         """ρ_ij of the live nodes, as `rmt_vn.measures.correlation`."""
@@ -134,30 +153,55 @@ class VNIAccumulator:
         links = np.nonzero(np.abs(self.correlation()) >= threshold * (1 - 1e-12))
         return linked_groups(np.array(links), self._live()[0])
 
-    def _add(self, count: int, high: np.ndarray, low: np.ndarray, step: np.ndarray, scatter: np.ndarray) -> None:
-        """Chan, Golub & LeVeque (1983): `count` samples whose mean is high + low + step."""
+    def _power(self) -> np.ndarray:
+        """The diagonal of the scatter."""
+        n, half = self.n_nodes, self.n_nodes // 2
+        columns = np.arange(n - half) * (n + 1 - n % 2)
+        first = (columns + half + 1 + np.arange(n - half))[:half]
+        return self._scatter[np.concatenate([first, columns + half + np.arange(n - half)])]
+
+    def _add_squares(self, x: np.ndarray) -> None:
+        """Add xᵀ x to the scatter, in place."""
+        self._scatter = dsfrk(self.n_nodes, len(x), 1.0, x.T, 1.0, self._scatter, overwrite_c=True)
+
+    def _move(self, count: int, step: np.ndarray) -> None:
+        """Chan, Golub & LeVeque (1983): `count` samples, whose squares are there, have their mean a step from this."""
         before, total = self.n_samples, self.n_samples + count
-        scatter = scatter + np.outer(step * (before * count / total), step)
         if before:
-            scatter += self._scatter
-        step = low + step * (count / total)
+            self._add_squares((step * (before * count / total) ** 0.5)[None])
+        step = self._low + step * (count / total)
         # Two numbers for a mean: the nearest double, and what is missing.
-        mean = high + step
-        missing = (high - mean) + step
-        if not (np.isfinite(scatter).all() and np.isfinite(mean).all()):
-            raise ValueError("activations must have differences whose squares are finite; divide them by their scale")
-        self.n_samples, self._high, self._low, self._scatter = total, mean, missing, scatter
+        mean = self._high + step
+        self.n_samples, self._high, self._low = total, mean, (self._high - mean) + step
 
     def _keep(self, marks: np.ndarray, samples: np.ndarray) -> None:
-        """The samples of the least marks, of those kept and these: whichever came first."""
+        """All samples, or those of the least marks of the ones kept and these, in the order in which they came."""
+        if len(self._marks) == FEW_SAMPLES:
+            less = marks < self._marks.max()
+            if not less.any():
+                return
+            marks, samples = marks[less], samples[less]
         if len(self._marks):
             marks, samples = np.concatenate([self._marks, marks]), np.concatenate([self._kept, samples])
-        least = np.argsort(marks, kind="stable")[:FEW_SAMPLES]
+        least = np.sort(np.argsort(marks, kind="stable")[:FEW_SAMPLES])
         self._marks, self._kept = marks[least], samples[least]
 
-    def _check_nodes(self, expected: int, got: int) -> None:
-        if expected != got:
-            raise ValueError(f"batches must have the {expected} nodes of the first, got {got}")
+    def _check_squares(self, array: np.ndarray, rows: list[slice], high: np.ndarray, low: np.ndarray) -> None:
+        """All of a batch, before anything is added."""
+        n_bad, power = 0, self._power() if self.n_samples else np.zeros(len(high))
+        for each in rows:
+            x = doubles(array, each)
+            n_bad += x.size - int(np.count_nonzero(np.isfinite(x)))
+            x -= high
+            x -= low
+            power += np.einsum("pi,pi->i", x, x)
+        if n_bad:
+            raise not_finite("activations", n_bad, array.size)
+        _check_finite(power)
+
+    def _check_nodes(self, got: int) -> None:
+        if self.n_samples and got != self.n_nodes:
+            raise ValueError(f"batches must have the {self.n_nodes} nodes of the first, got {got}")
 
     def _check_samples(self, least: int) -> None:
         if self.n_samples < least:
@@ -165,14 +209,26 @@ class VNIAccumulator:
 
     def _live(self) -> tuple[np.ndarray, np.ndarray]:
         self._check_samples(2)
-        live = np.flatnonzero(self._scatter.diagonal() > 0)
+        live = np.flatnonzero(self._power() > 0)
         if not len(live):
             raise ValueError(f"all {self.n_nodes} nodes are constant over the samples; at least one must vary")
-        return live, self._scatter[np.ix_(live, live)]
+        scatter = _unpacked(self._scatter, self.n_nodes)
+        return live, scatter if len(live) == self.n_nodes else scatter[np.ix_(live, live)]
 
     def _scaled(self) -> np.ndarray:
         scatter = self._live()[1]
         return scatter / scatter.diagonal().max()
+
+
+def _unpacked(packed: np.ndarray, n_nodes: int) -> np.ndarray:
+    upper = np.triu(dtfttr(n_nodes, packed)[0])
+    return upper + np.triu(upper, 1).T
+
+
+def _check_finite(power: np.ndarray) -> None:
+    """Sums of squares about whatever point: products about the mean are no larger."""
+    if not power.max() < np.finfo(np.float64).max / 4:
+        raise ValueError("activations must have differences whose squares are finite; divide them by their scale")
 
 
 def _marks(samples: np.ndarray) -> np.ndarray:

@@ -46,12 +46,16 @@ def test_vni_of_float32_activations(race, row, shape):
 # --- bias and coverage ------------------------------------------------------------------------------------------------
 
 
+# Where 92% are not claimed: one source of heavy tails is most of the VNI; a bias of 0.6 standard errors is 0.3% of it.
+LEAST = {(100, "spectrum 1/k", "t5", 60): 0.87, (100, "groups of four", "t5", 1000): 0.89}
+
+
 @pytest.mark.parametrize("tails", TAILS)
 @pytest.mark.parametrize("name", POPULATIONS)
 @pytest.mark.parametrize("nodes", [20, 100])
 def test_bias_and_coverage(capsys, nodes, name, tails):
-    repeats = 1000 if nodes == 20 else 300
-    lines, failures = [], []
+    repeats = 1000 if nodes == 20 else 500
+    lines, coverages, failures = [], [], []
     for n_samples in (5, 8, 20, 60, nodes * 10):
         study = Study(vni, name, tails, n_samples, nodes=nodes, repeats=repeats)
         noise = 4 * study.spread / repeats**0.5
@@ -64,9 +68,13 @@ def test_bias_and_coverage(capsys, nodes, name, tails):
         # k = 4 standard errors of the study on top of what is claimed.
         if abs(study.bias) > max(0.02 * study.truth, 0.2 * study.spread) + noise:
             failures.append(lines[-1])
-        least = {"gaussian": 0.92, "elliptical": 0.90, "t5": 0.89}[tails]
-        if not least - 4 * (0.08 / repeats) ** 0.5 < study.coverage() <= 0.99 + 4 * (0.01 / repeats) ** 0.5:
+        least = LEAST.get((nodes, name, tails, n_samples), 0.92)
+        coverages.append(study.coverage())
+        if coverages[-1] < least - 4 * (least * (1 - least) / repeats) ** 0.5:
             failures.append(lines[-1])
+    # Of one case so much as 98% is not told from 100%; of five together it is.
+    if np.mean(coverages) > 0.98 + 4 * (0.98 * 0.02 / (5 * repeats)) ** 0.5:
+        failures.append(f"{np.mean(coverages):.1%} on average")
     with capsys.disabled():
         print("", *lines, sep="\n")
     assert not failures

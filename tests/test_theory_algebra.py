@@ -15,6 +15,7 @@ from theory import (
     activations,
     finite_products,
     free_probability,
+    free_products,
     gradients,
     indicator,
     moments,
@@ -30,6 +31,7 @@ NAMES = (
     "zonal",
     "moments",
     "free_probability",
+    "free_products",
     "finite_products",
     "activations",
     "gradients",
@@ -297,6 +299,32 @@ def test_spectral_moments(name):
     layer = free_probability.s_transform(slopes) / (exact(network.sigma_w) ** 2 * (1 + z))
     derived = [float(free_probability.moment(k, layer**5)) for k in range(1, 5)]
     assert laws.spectral_moments(network, 4) == pytest.approx(derived, rel=1e-12)
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_spectral_moments_of_any_widths(weights):
+    # ReLU: a slope is one or zero with probability 1/2.
+    widths = (6, 4, 3, 2) if weights == "orthogonal" else (6, 4, 9, 5)
+    factor = {"gaussian": free_products.gaussian_factor, "orthogonal": free_products.haar_factor}[weights]
+    ratios = [sp.Rational(width, widths[0]) for width in widths]
+    slopes = 1 / free_products.two_values(sp.Integer(1), sp.Rational(1, 2))
+    u = free_products.u
+    product = 1 + u
+    for r, r_out in pairwise(ratios):
+        product *= 2 * factor(r, r_out) * slopes.subs(free_products.z, u / r_out)
+    derived = [float(free_products.moment_per_input(k, product) / ratios[-1]) for k in range(1, 5)]
+    network = Network(widths, activation="relu", weights=weights, sigma_w=2**0.5)
+    assert laws.spectral_moments(network, 4) == pytest.approx(derived, rel=1e-12)
+
+
+@pytest.mark.parametrize("depth", [1, 3, 20])
+def test_density_on_the_curve(depth):
+    _, x, density = free_products.fuss_catalan_curve()
+    at = [{free_products.L: depth, free_products.phi: part * sp.pi / (depth + 1)} for part in (0.2, 0.5, 0.9)]
+    points, derived = ([float(expression.subs(values)) for values in at] for expression in (x, density))
+    assert laws.fuss_catalan_density(depth, points) == pytest.approx(derived, rel=1e-12, abs=0)
+    network = Network.uniform(10, depth, activation="linear")
+    assert laws.spectral_density(network, points) == pytest.approx(derived, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])

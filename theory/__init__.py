@@ -19,6 +19,7 @@ NAMES = (
     "zonal",
     "moments",
     "free_probability",
+    "free_products",
     "finite_products",
     "activations",
     "diffusion",

@@ -1,5 +1,7 @@
 """Axes, large arrays, spectra of the covariance, near-duplicates."""
 
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -66,16 +68,83 @@ def test_a_file_is_read_in_pieces(tmp_path):
     assert result.plug_in == pytest.approx(expected, abs=4 * 2 / shape[1] / shape[0])
 
 
+def written(path, shape, order):
+    """A file of 4 MB of random numbers, again and again."""
+    header = {"descr": "<f4", "fortran_order": order == "F", "shape": shape}
+    numbers = np.random.default_rng(1).standard_normal(2**20, dtype=np.float32).tobytes()
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for at in range(0, 4 * shape[0] * shape[1], 2**22):
+            file.write(numbers[: 4 * shape[0] * shape[1] - at])
+    return path
+
+
+MAPPED = """
+import sys
+import numpy as np
+import rmt_vn.command
+from rmt_vn.measures import VNIAccumulator, effective_rank, near_duplicates, sketch_vni, vni
+
+def peak():
+    (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return int(line.split()[1])
+
+file = sys.argv[1]
+mapped = np.load(file, mmap_mode="r")
+vni(np.random.default_rng(1).standard_normal((300, 5)))  # what is loaded by the way
+layer = VNIAccumulator()
+before = peak()
+vni(mapped), effective_rank(mapped)
+sketch_vni(mapped, rng=1, probes=2) if mapped.flags.c_contiguous else None  # which would take its time
+near_duplicates(mapped[:, :500])
+layer.update(mapped[:, :500])
+layer.vni()
+rmt_vn.command.main(["measure", file])
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where the kernel tells the peak")
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(1_000_000, 64), (400, 160_000)])
+def test_a_mapped_file_is_never_in_memory_as_a_whole(tmp_path, shape, order):
+    file = written(tmp_path / "layer.npy", shape, order)
+    assert file.stat().st_size > 250e6
+    run = subprocess.run([sys.executable, "-c", MAPPED, file], capture_output=True, text=True, check=True)
+    assert int(run.stdout.split()[-1]) < 130_000  # kilobytes
+
+
+@pytest.mark.parametrize("mode", ["c", "r+"])
+def test_what_was_changed_in_a_mapped_file_stays(tmp_path, mode):
+    file = written(tmp_path / "layer.npy", (3000, 20), "C")
+    mapped = np.load(file, mmap_mode=mode)
+    mapped[:, 3] = mapped[:, 4]
+    expected = np.array(mapped)
+    for measure in (vni, near_duplicates):
+        assert str(measure(mapped)) == str(measure(expected))
+    np.testing.assert_array_equal(mapped, expected)
+    if mode == "r+":
+        mapped.flush()
+        np.testing.assert_array_equal(np.load(file), expected)
+
+
 def test_float32_products_have_six_digits():
     rng = np.random.default_rng(2)
     x = sample(mixing("three factors", 400), 8000, "gaussian", rng).astype(np.float32)
-    single, double = vni(x), vni(x.astype(np.float64))
-    assert single.plug_in != double.plug_in
-    assert single.plug_in == pytest.approx(double.plug_in, rel=1e-6)
-    assert single.value == pytest.approx(double.value, rel=1e-6)
+    wide = sample(mixing("three factors", 6000), 500, "gaussian", rng).astype(np.float32)
+    for each in (x, wide):
+        single, double = vni(each), vni(each.astype(np.float64))
+        assert single.plug_in != double.plug_in
+        for name in ("plug_in", "value", "stderr"):
+            assert getattr(single, name) == pytest.approx(getattr(double, name), rel=1e-6)
     # Means of a hundred thousand spreads cost float32 data their digits when they are written, not here.
-    shifted = np.round(x * 2**6) / 2**6
-    assert vni(shifted + np.float32(1e5)).plug_in == pytest.approx(vni(shifted).plug_in, rel=1e-5)
+    rounded = np.round(x * 2**6) / 2**6
+    assert vni(rounded + np.float32(1e5)).plug_in == pytest.approx(vni(rounded).plug_in, rel=1e-6)
+    assert vni(rounded[:500] + np.float32(1e5)).plug_in == pytest.approx(vni(rounded[:500]).plug_in, rel=1e-6)
+    # Scales that differ by 10¹², whose products float32 does not hold.
+    scales = np.float32(10) ** np.linspace(-25, 25, 400).round().astype(np.float32)
+    assert np.isfinite(x * scales).all() and np.abs(x * scales).max() > np.finfo(np.float32).max ** 0.5
+    assert vni(x * scales).plug_in == pytest.approx(vni(x).plug_in, rel=1e-6)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

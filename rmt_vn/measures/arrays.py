@@ -194,8 +194,9 @@ def blocks(
     lengths = [_length(each, size) for each, size in zip(index, array.shape, strict=True)]
     step = max(1, BLOCK // max(1, lengths[inner]))
     if file := _mapped(array):
-        span = abs(array.strides[inner]) * _extent(index[inner], array.shape[inner]) + _AROUND
-        step = min(step, max(1, _MAPPED // span))
+        # A row or column takes what is read of it and around it, or less where the next one is nearer.
+        width, height = (abs(array.strides[axis]) * _extent(index[axis], array.shape[axis]) for axis in (inner, outer))
+        step = min(step, max(1, int(_MAPPED / min(width + _AROUND, max(1, height / max(1, lengths[outer]))))))
     at = [slice(0, length) for length in lengths]
     for start in range(0, lengths[outer], step):
         at[outer] = slice(start, min(start + step, lengths[outer]))

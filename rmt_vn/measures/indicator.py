@@ -334,8 +334,8 @@ def shares(
     return joint, 2 / n * (quadratic - itself * n * norms**2 - squares @ of_node)
 
 
-def _from_correlation(nodes: Nodes) -> tuple[float, float, np.ndarray, np.ndarray, np.ndarray]:
-    """The arguments of `of_many` by way of R, nodes × nodes."""
+def correlated(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """R, nodes × nodes, and the means of the pieces and the lengths of the deviations from them."""
     n_samples, n_live = nodes.shape
     rho, total = np.zeros((n_live, n_live)), np.zeros(n_live)
     for rows in pieces(0, n_samples, n_live):
@@ -348,6 +348,13 @@ def _from_correlation(nodes: Nodes) -> tuple[float, float, np.ndarray, np.ndarra
     size = np.sqrt(rho.diagonal())
     rho /= size
     rho /= size[:, None]
+    return rho, mean, size
+
+
+def _from_correlation(nodes: Nodes) -> tuple[float, float, np.ndarray, np.ndarray, np.ndarray]:
+    """The arguments of `of_many` by way of R, nodes × nodes."""
+    n_samples, n_live = nodes.shape
+    rho, mean, size = correlated(nodes)
     z = _standardized(nodes)
     squares = np.square(rho)
     np.fill_diagonal(squares, 0)

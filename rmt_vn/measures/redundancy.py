@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from rmt_vn.measures.arrays import as_samples, live_nodes, pieces
-from rmt_vn.measures.indicator import node_directions
+from rmt_vn.measures.arrays import Nodes, as_samples, live_nodes, pieces
+from rmt_vn.measures.indicator import correlated
 
 
 def correlation(activations: ArrayLike, *, node_axis: int = -1, dead: str = "omit") -> np.ndarray:
@@ -20,7 +22,10 @@ def correlation(activations: ArrayLike, *, node_axis: int = -1, dead: str = "omi
     -------
     ndarray, shape (live nodes, live nodes)
     """
-    directions = node_directions(as_samples(activations, node_axis), dead)
+    nodes = _in_double(as_samples(activations, node_axis), dead)
+    if nodes.shape[0] > nodes.shape[1]:
+        return correlated(nodes)[0]
+    directions = _directions(nodes)
     return directions @ directions.T
 
 
@@ -59,13 +64,33 @@ def near_duplicates(
     """
     array = as_samples(activations, node_axis)
     checked_threshold(threshold)
-    directions = node_directions(array, dead)
-    live = live_nodes(array).live
+    nodes = _in_double(array, dead)
+    n_samples, n_live = nodes.shape
+    # The correlations at once, or piece by piece from the directions: whichever is less to hold.
+    held = correlated(nodes)[0] if n_samples > n_live else _directions(nodes)
     links = []
-    for rows in pieces(0, len(directions), len(directions)):
-        above, right = np.nonzero(np.abs(directions[rows] @ directions.T) >= threshold * (1 - 1e-12))
+    for rows in pieces(0, n_live, n_live):
+        rho = held[rows] if n_samples > n_live else held[rows] @ held.T
+        above, right = np.nonzero(np.abs(rho) >= threshold * (1 - 1e-12))
         links.append((above + rows.start, right))
-    return linked_groups(np.concatenate(links, axis=1), live)
+    return linked_groups(np.concatenate(links, axis=1), nodes.live)
+
+
+def _in_double(array: np.ndarray, dead: str) -> Nodes:
+    """The live nodes; float32 products would not tell copies from near-duplicates."""
+    return replace(live_nodes(array, dead=dead), dtype=np.float64)
+
+
+def _directions(nodes: Nodes) -> np.ndarray:
+    """Deviations from the means at length one, shape (live nodes, samples)."""
+    n_samples, n_live = nodes.shape
+    directions = np.empty((n_live, n_samples))
+    for columns in pieces(0, n_live, n_samples):
+        x = nodes.piece(columns=columns)
+        x -= x.mean(axis=0)
+        x /= np.linalg.norm(x, axis=0)
+        directions[columns] = x.T
+    return directions
 
 
 def checked_threshold(threshold: float) -> None:

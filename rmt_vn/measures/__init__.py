@@ -7,7 +7,7 @@
 `correlation`, `near_duplicates`    ρ_ij, and the groups of nodes that say the same
 `participation_ratio`               (Tr C)²/Tr C² of the covariance C, plain or its bias removed
 `effective_rank`, `stable_rank`     exp of the spectral entropy of C, and Tr C/λ_max
-`VNIAccumulator`                    all of these from batches, never holding more than nodes² numbers
+`VNIAccumulator`                    all of these from batches, holding half of nodes² numbers and 256 samples
 `as_samples`                        which axes are samples and which one is nodes
 `jacobian_vni` and its relatives    the same of Jacobians (…, nodes, inputs): C = J Jᵀ, isotropic inputs
 ==================================  =======================================================================

@@ -62,7 +62,8 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, dea
     Parameters
     ----------
     activations : array_like, shape (samples, nodes) or more axes
-        At least two samples, and five for more than the plug-in estimate. A memory-mapped array is read in pieces.
+        At least two samples, and five for more than the plug-in estimate. A memory-mapped array is read in pieces, of
+        which some 100 MB are in memory at a time; but it is copied where `node_axis` moves one axis of three or more.
     node_axis : int
         The axis of the nodes; all others are samples. The default is the last.
     centre : bool

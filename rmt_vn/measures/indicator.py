@@ -102,12 +102,12 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, dea
 
     By simulation (independent nodes, one and three factors, groups of four at ρ = 0.8, spectrum 1/k; 20 and 100 nodes;
     5 to 10 × nodes samples; Gaussian, multivariate t of 8 degrees of freedom, sources each t of 5): the bias is at most
-    0.2 standard errors or 2% of the VNI, but for 20 samples of groups of t sources (0.23, 2.8%); the plug-in's is up to
+    0.2 standard errors or 2% of the VNI, but for 20 samples of groups of t sources (0.3, 3%); the plug-in's is up to
     +2700%. The stated error is 0.8 to 1.6 of the true one, large for five samples and small for heavy tails. Intervals
     hold the truth in 92% of samples or more, and in 93 to 98% of five numbers of samples together; in most, 98 to 99%,
-    of few samples and of independent nodes. Two cases are below, both of t sources and 100 nodes: 87% of 60 samples of
-    spectrum 1/k, where a few large values of one source are most of the VNI, and 89% of 1000 of the groups, where a
-    bias of 0.3% is 0.7 standard errors.
+    of few samples and of independent nodes. Three cases are below, all of t sources and 100 nodes: 90% of 60 samples
+    and 91% of 1000 of spectrum 1/k, where a few large values of one source are most of the VNI, and 88% of 1000 of the
+    groups, where a bias of 0.4% is 0.7 standard errors.
 
     Samples are taken to be independent. Neighbouring positions of an image or times of a sequence are not: the VNI is
     then still right where there are many, but it has the error of fewer samples, and the interval is too short; take

@@ -46,8 +46,12 @@ def test_vni_of_float32_activations(race, row, shape):
 # --- bias and coverage ------------------------------------------------------------------------------------------------
 
 
-# Where 92% are not claimed: one source of heavy tails is most of the VNI; a bias of 0.6 standard errors is 0.3% of it.
-LEAST = {(100, "spectrum 1/k", "t5", 60): 0.87, (100, "groups of four", "t5", 1000): 0.89}
+# Where 92% are not claimed: one source of heavy tails is most of the VNI; a bias of 0.7 standard errors is 0.4% of it.
+LEAST = {
+    (100, "spectrum 1/k", "t5", 60): 0.90,
+    (100, "spectrum 1/k", "t5", 1000): 0.91,
+    (100, "groups of four", "t5", 1000): 0.88,
+}
 
 
 @pytest.mark.parametrize("tails", TAILS)

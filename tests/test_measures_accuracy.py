@@ -7,7 +7,7 @@ import pytest
 from populations import Study, mixing, sample, true_vni
 
 from rmt_vn.measures import VNIAccumulator, plug_in_vni, sketch_vni, vni
-from rmt_vn.measures.indicator import _error
+from rmt_vn.measures.indicator import _error, _pair_variance
 
 
 def streamed(x):
@@ -90,6 +90,18 @@ def test_where_pairs_make_up_the_variance_it_is_theirs():
     # A share of them, 2 × 0.25, is taken off once; 0.125 of 1. Deviations of one size have no tails: f = 19.
     assert _error(ones, 0.25) == (pytest.approx(0.875**0.5), pytest.approx(19 * (0.875 / 1.125) ** 2))
     assert _error(ones, 0.0) == (pytest.approx(1), pytest.approx(19))
+
+
+def test_pairs_of_samples_of_independent_gaussian_nodes():
+    """All of the variance of v − (1 − v)/(P − 2) is theirs, where overlaps of samples (here: none) say nothing else."""
+    p, n, repeats = 8, 10, 4000
+    rng = np.random.default_rng(10)
+    plug_in = np.array([plug_in_vni(rng.standard_normal((p, n))) for _ in range(repeats)])
+    values = plug_in - (1 - plug_in) / (p - 2)
+    scatter = np.var((values - values.mean()) ** 2) ** 0.5 / repeats**0.5
+    assert abs(values.var() - _pair_variance(np.eye(p), p, n, 0.0, True)) < 4 * scatter
+    # Negative control: as if the means were known.
+    assert abs(values.var() - _pair_variance(np.eye(p), p, n, 0.0, False)) > 4 * scatter
 
 
 def test_the_plug_in_would_fail_where_it_is_known_to():

@@ -46,11 +46,14 @@ def test_vni_of_float32_activations(race, row, shape):
 # --- bias and coverage ------------------------------------------------------------------------------------------------
 
 
-# Where 92% are not claimed: one source of heavy tails is most of the VNI; a bias of 0.7 standard errors is 0.4% of it.
+# Where 92% are not claimed: one source of heavy tails is most of the VNI; a bias of 0.7 standard errors is 0.4% of it;
+# five samples do not show how heavy tails are.
 LEAST = {
+    (100, "spectrum 1/k", "t5", 20): 0.91,
     (100, "spectrum 1/k", "t5", 60): 0.90,
     (100, "spectrum 1/k", "t5", 1000): 0.91,
     (100, "groups of four", "t5", 1000): 0.88,
+    (100, "independent", "elliptical", 5): 0.91,
 }
 
 
@@ -76,8 +79,8 @@ def test_bias_and_coverage(capsys, nodes, name, tails):
         coverages.append(study.coverage())
         if coverages[-1] < least - 4 * (least * (1 - least) / repeats) ** 0.5:
             failures.append(lines[-1])
-    # Of one case so much as 98% is not told from 100%; of five together it is.
-    if np.mean(coverages) > 0.98 + 4 * (0.98 * 0.02 / (5 * repeats)) ** 0.5:
+    # Of one case so much as 98% is not told from 100%; of five together 97% is.
+    if np.mean(coverages) > 0.97 + 4 * (0.97 * 0.03 / (5 * repeats)) ** 0.5:
         failures.append(f"{np.mean(coverages):.1%} on average")
     with capsys.disabled():
         print("", *lines, sep="\n")

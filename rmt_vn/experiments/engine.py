@@ -129,7 +129,12 @@ def _compute_missing(
                 # Asked again: another run on the same cache may have been faster.
                 waiting = (index for index in missing if not is_kept(folder, keys[index]))
                 calls = (delayed(_call)(index, keys[index], function, tasks[index]) for index in waiting)
-                with closing(Parallel(return_as="generator_unordered", batch_size=1)(calls)) as results:
+                with (
+                    warnings.catch_warnings(),
+                    closing(Parallel(return_as="generator_unordered", batch_size=1)(calls)) as results,
+                ):
+                    # Whoever interrupts knows that tasks are cut short.
+                    warnings.filterwarnings("ignore", r"\d+ tasks", UserWarning, "joblib")
                     for index, result in results:
                         keep(folder, keys[index], result)
                         bar.update()

@@ -16,7 +16,7 @@ from rmt_vn.figures.evidence import Evidence, from_json, to_json
 from rmt_vn.figures.style import new_figure
 
 # Not made twice: they take half the time of all, and their sweeps are of the kinds that the others have too.
-LONG = {"jacobian_spectrum", "scaling_collapse", "training_vni", "walking_dead"}
+LONG = {"jacobian_spectrum", "optimizers", "scaling_collapse", "training_vni", "walking_dead"}
 
 
 def written_by(folder, *arguments):

@@ -7,7 +7,7 @@ import pytest
 from populations import Study, mixing, sample, true_vni
 
 from rmt_vn.measures import VNIAccumulator, plug_in_vni, sketch_vni, vni
-from rmt_vn.measures.indicator import _error, _pair_variance
+from rmt_vn.measures.node_vni import error, pair_variance
 
 
 def streamed(x):
@@ -64,7 +64,7 @@ def of_mean_zero(draws):
 def test_degrees_of_freedom_foretell_the_scatter_of_the_variance(pairs):
     """f degrees of freedom: a relative variance of 2/f, the more the more of the variance is taken off."""
     draws = of_mean_zero(np.random.default_rng(8).standard_normal((3000, 200)))
-    stderr, freedom = np.array([_error(deviations, pairs) for deviations in draws]).T
+    stderr, freedom = np.array([error(deviations, pairs) for deviations in draws]).T
     scatter = np.var(stderr**2) / np.mean(stderr**2) ** 2
     # 4 × √(2/3000) = 10% of that scatter, and 5% that 2/f is high on average, since it goes up and not down by chance.
     assert np.mean(2 / freedom) == pytest.approx(scatter, rel=0.15)
@@ -75,7 +75,7 @@ def test_degrees_of_freedom_foretell_the_scatter_of_the_variance(pairs):
 def test_degrees_of_freedom_of_five_deviations_with_tails():
     """The variance of G values of excess kurtosis e scatters by e/G + 2/(G − 1): 0.74 for five of t with 9 degrees."""
     draws = of_mean_zero(np.random.default_rng(9).standard_t(9, (3000, 5)))
-    expected = np.mean([2 / _error(deviations, 0.0)[1] for deviations in draws])
+    expected = np.mean([2 / error(deviations, 0.0)[1] for deviations in draws])
     assert expected == pytest.approx(1.2 / 5 + 2 / 4, rel=0.15)
     # Negative control: by the plain kurtosis of five values, which is 3.25 at most, they would be Gaussian.
     plain = np.mean(draws**4, axis=1) / np.mean(draws**2, axis=1) ** 2
@@ -85,11 +85,11 @@ def test_degrees_of_freedom_of_five_deviations_with_tails():
 def test_where_pairs_make_up_the_variance_it_is_theirs():
     """Efron & Stein: pairs count twice in the mean square of deviations."""
     ones = np.tile([1.0, -1.0], 10)
-    assert _error(ones, 0.5) == (pytest.approx(0.5**0.5), np.inf)
-    assert _error(ones, 0.8) == (pytest.approx(0.8**0.5), np.inf)
+    assert error(ones, 0.5) == (pytest.approx(0.5**0.5), np.inf)
+    assert error(ones, 0.8) == (pytest.approx(0.8**0.5), np.inf)
     # A share of them, 2 × 0.25, is taken off once; 0.125 of 1. Deviations of one size have no tails: f = 19.
-    assert _error(ones, 0.25) == (pytest.approx(0.875**0.5), pytest.approx(19 * (0.875 / 1.125) ** 2))
-    assert _error(ones, 0.0) == (pytest.approx(1), pytest.approx(19))
+    assert error(ones, 0.25) == (pytest.approx(0.875**0.5), pytest.approx(19 * (0.875 / 1.125) ** 2))
+    assert error(ones, 0.0) == (pytest.approx(1), pytest.approx(19))
 
 
 def test_pairs_of_samples_of_independent_gaussian_nodes():
@@ -99,9 +99,9 @@ def test_pairs_of_samples_of_independent_gaussian_nodes():
     plug_in = np.array([plug_in_vni(rng.standard_normal((p, n))) for _ in range(repeats)])
     values = plug_in - (1 - plug_in) / (p - 2)
     scatter = np.var((values - values.mean()) ** 2) ** 0.5 / repeats**0.5
-    assert abs(values.var() - _pair_variance(np.eye(p), p, n, 0.0, True)) < 4 * scatter
+    assert abs(values.var() - pair_variance(np.eye(p), p, n, 0.0, True)) < 4 * scatter
     # Negative control: as if the means were known.
-    assert abs(values.var() - _pair_variance(np.eye(p), p, n, 0.0, False)) > 4 * scatter
+    assert abs(values.var() - pair_variance(np.eye(p), p, n, 0.0, False)) > 4 * scatter
 
 
 def test_the_plug_in_would_fail_where_it_is_known_to():

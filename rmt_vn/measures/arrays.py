@@ -17,7 +17,7 @@ PIECE = 2**21
 _MANY_PRODUCTS = 10**9
 # Numbers of a block: what is done to it one after the other finds it in the cache.
 BLOCK = 2**18
-# Samples that tell about where a node is.
+# Samples that tell about where a node is, and nodes that tell about all.
 _SOME = 512
 # Bytes of a mapped file that may be in memory at a time, and what comes along with what is touched: a huge page.
 _MAPPED, _AROUND = 2**25, 2**21
@@ -107,7 +107,7 @@ class Nodes:
     def dead(self) -> int:
         return self.array.shape[1] - len(self.live)
 
-    def piece(self, rows: slice | np.ndarray = slice(None), columns: slice = slice(None)) -> np.ndarray:
+    def piece(self, rows: slice | np.ndarray = slice(None), columns: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Some samples of some of the live nodes, shifted and scaled, in C order."""
         origin, scale = self.origin[columns], self.scale[columns]
         of_array = columns if self.dead == 0 else self.live[columns]
@@ -169,6 +169,11 @@ def pieces(start: int, stop: int, width: int, size: int = PIECE) -> Iterator[sli
     return (slice(at, min(at + step, stop)) for at in range(start, stop, step))
 
 
+def some_nodes(n_live: int) -> np.ndarray:
+    """All nodes, or some hundred of them, in order; drawn, since neighbours may be alike."""
+    return np.sort(np.random.default_rng(0).permutation(n_live)[:_SOME])
+
+
 def add_gram(total: np.ndarray, x: np.ndarray) -> None:
     """Add x xᵀ to what `mirror` makes symmetric in the end: half the products, and little memory."""
     for rows in pieces(0, *total.shape):
@@ -179,6 +184,23 @@ def mirror(total: np.ndarray) -> None:
     """Above the blocks of `add_gram` what is below."""
     for rows in pieces(0, *total.shape):
         total[: rows.start, rows] = total[rows, : rows.start].T
+
+
+def correlated(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """R, nodes × nodes, and the means of the pieces and the lengths of the deviations from them."""
+    n_samples, n_live = nodes.shape
+    rho, total = np.zeros((n_live, n_live)), np.zeros(n_live)
+    for rows in pieces(0, n_samples, n_live):
+        x = nodes.piece(rows)
+        add_gram(rho, x.T)
+        total += np.ones(len(x), x.dtype) @ x
+    mirror(rho)
+    mean = total / n_samples if nodes.centred else np.zeros(n_live)
+    rho -= np.outer(n_samples * mean, mean)
+    size = np.sqrt(rho.diagonal())
+    rho /= size
+    rho /= size[:, None]
+    return rho, mean, size
 
 
 def blocks(

@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from rmt_vn.measures.arrays import Nodes, as_samples, live_nodes, pieces
-from rmt_vn.measures.indicator import correlated
+from rmt_vn.measures.arrays import Nodes, as_samples, correlated, live_nodes, pieces
 
 
 def correlation(activations: ArrayLike, *, node_axis: int = -1, dead: str = "omit") -> np.ndarray:

@@ -7,10 +7,12 @@ from math import nan
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.measures.arrays import as_samples, live_nodes, pieces
-from rmt_vn.measures.indicator import LEAST_SAMPLES, NodeVNI, debiasing, rest, summarized
+from rmt_vn.measures.arrays import as_samples, live_nodes, pieces, some_nodes
+from rmt_vn.measures.bias import corrected, debiasing, rest
+from rmt_vn.measures.few_samples import FEW_SAMPLES, LEAST_SAMPLES
+from rmt_vn.measures.node_vni import NodeVNI, summarized
 
-# Nodes that tell the mean of r⁴.
+# Samples that tell what is taken off besides.
 _SOME = 512
 
 
@@ -68,7 +70,7 @@ def sketch_vni(
     power = sum(np.sum((nodes.piece(each) - mean) ** 2, axis=0, dtype=np.float64) for each in rows)
     signs = np.random.default_rng(rng).choice([-1.0, 1.0], size=(n_live, probes))
     answers = np.zeros((n_live, probes))
-    some = slice(0, n_live, -(-n_live // _SOME))
+    some = some_nodes(n_live)
     rho = 0.0
     joint = fourth = 0.0
     for each in rows:
@@ -84,10 +86,16 @@ def sketch_vni(
         return NodeVNI(nan, nan, (nan, nan), nan, plug_in, **counts)
     off = 1 - 1 / n_live
     square = (plug_in - 1 / n_live) / off
-    joint = n_samples * (joint - fourth) / (n_live * (n_live - 1))
-    few = len(rho)
-    linear, excess = debiasing(square, joint, n_samples)
-    linear += 2 * (linear - (np.sum(rho**4) - few) / (few * (few - 1))) / n_samples
-    overlap = linear - rest(linear, excess) * excess
+    k = n_samples * (joint - fourth) / (n_live * (n_live - 1))
+    if n_samples > FEW_SAMPLES:
+        z = nodes.piece(slice(0, n_samples, -(-n_samples // _SOME)), some) - mean[some]
+        z /= np.sqrt(power[some] / n_samples)
+        overlap = corrected(square, k, z, rho, n_samples)[0]
+    else:
+        linear, excess = debiasing(square, k, n_samples)
+        few = len(rho)
+        # Gaussian nodes lose 2 ρ²(1 − ρ²)/P of ρ² in l.
+        linear += 2 * (linear - (np.sum(rho**4) - few) / (few * (few - 1))) / n_samples
+        overlap = linear - rest(linear, excess) * excess
     stderr = estimates.std(ddof=1) / np.sqrt(probes)
     return summarized(1 / n_live + off * overlap, stderr, probes - 1, plug_in=plug_in, **counts)

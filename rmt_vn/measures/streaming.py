@@ -7,7 +7,10 @@ from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dsfrk, dtfttr
 
 from rmt_vn.measures.arrays import BLOCK, as_samples, doubles, not_finite, pieces
-from rmt_vn.measures.indicator import FEW_SAMPLES, NodeVNI, of_many, shares, vni
+from rmt_vn.measures.few_samples import FEW_SAMPLES
+from rmt_vn.measures.indicator import vni
+from rmt_vn.measures.many_samples import of_many
+from rmt_vn.measures.node_vni import NodeVNI
 from rmt_vn.measures.redundancy import checked_threshold, linked_groups
 from rmt_vn.measures.spectrum import rank_of, stable_rank_of
 
@@ -126,13 +129,10 @@ class VNIAccumulator:
         if n == 1:
             return NodeVNI(1.0, 0.0, (1.0, 1.0), 1.0, 1.0, **counts)
         rho = self.correlation()
-        z = ((self._kept - self._high) - self._low)[:, live] / np.sqrt(scatter.diagonal() * (n / p))
-        squares = np.square(rho)
-        np.fill_diagonal(squares, 0)
-        pairs = n * (n - 1)
-        square = squares.sum() / pairs
-        joint, share = shares(z, np.sum((z @ rho) * z, axis=1), squares.sum(axis=1) + 1, square, p)
-        return of_many(square, np.vdot(squares, squares) / pairs, joint, share, z @ z.T, counts)
+        z = ((self._kept - self._high) - self._low)[:, live] / np.sqrt(scatter.diagonal() / p)
+        rho = self.correlation()
+        square = (np.vdot(rho, rho) - n) / (n * (n - 1))
+        return of_many(square, None, z, rho, z @ z.T / n, counts)
 
     def participation_ratio(self) -> float:
         """(Tr C)²/Tr C² of the sample, as `rmt_vn.measures.participation_ratio`."""

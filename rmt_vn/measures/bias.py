@@ -1,0 +1,92 @@
+"""What a finite sample adds to ρ², for nodes of any distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def debiasing(
+    square: np.ndarray, joint: np.ndarray, n_samples: np.ndarray, *, centred: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """l and c(k − k₀) of the notes of `vni`, from v, k and P. Means cost a degree of freedom if they are taken off."""
+    p = np.asarray(n_samples, dtype=float)
+    if centred:
+        linear = square - (1 - square) / (p - 2)
+        weight = (p**2 - 1) / (p * (p - 2) * (p - 3))
+        gaussian = (1 + 2 * square) * (p - 1) / (p + 1)
+    else:
+        linear = square - (1 - square) / (p - 1)
+        weight = (p + 2) / (p * (p - 1))
+        gaussian = (1 + 2 * square) * p / (p + 2)
+    return linear, weight * (joint - gaussian)
+
+
+def rest(linear: float, excess: float) -> float:
+    """(1 − s)² of the notes of `vni`."""
+    s = min(max(float(linear), 0.0), 1.0)
+    for _ in range(3):
+        s = min(max(float(linear - (1 - s) ** 2 * excess), 0.0), 1.0)
+    return (1 - s) ** 2
+
+
+def corrected(
+    square: float,
+    k: float,
+    z: np.ndarray,
+    rho: np.ndarray,
+    n_samples: int,
+    *,
+    centred: bool = True,
+) -> tuple[float, np.ndarray, float]:
+    """w of the notes of `vni` for many samples; c(k − k₀ + b) of each of some samples; and (1 − s)².
+
+    Parameters
+    ----------
+    square : float
+        v, the mean of r_ij² over i ≠ j.
+    k : float
+        As there, the mean over i ≠ j of r_ij² between squares of all samples.
+    z : ndarray, shape (some samples, some nodes)
+        With mean zero and variance one over all samples.
+    rho : ndarray, shape (some nodes, some nodes)
+        Their r_ij, of all samples.
+    """
+    p, n = n_samples, len(rho)
+    pairs = n * (n - 1)
+    r = rho - np.eye(n)
+    u, ones = z * z, np.ones((1, n))
+    of_some, k_of_each = np.sum(r * r) / pairs, distinct(u, u) / pairs
+    linear, excess = debiasing(square, k, p, centred=centred)
+    apart = rest(linear, excess)
+
+    def squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Σ r_ij² x_i y_j over i ≠ j, r_ij² of two other samples: without correlation, what is left says nothing."""
+        itself = 2 / p * _form(x * z, r, y * z) - distinct(x * u, y * u) / p**2
+        return _form(x, r * r, y) - apart * (itself + of_others(u, x, y, k) * (p - 1) / p**2)
+
+    cubes = _form(z, r, z * u) - apart / p * distinct(u, u * u)
+    gaussian = 3 * ((p - 1) / (p + 1) if centred else p / (p + 2))
+    b = (squares(u, u) + 2 * squares(ones, u * u) - 4 * cubes) / pairs + gaussian * (of_some - apart * k / p)
+    bent = debiasing(of_some, k_of_each + b, p, centred=centred)[1]
+    # Without correlation k of all samples counts, not of some: between those two its error would.
+    more = excess - debiasing(of_some, k_of_each.mean(), p, centred=centred)[1]
+    return float(linear - bent.mean() - apart * more), bent, apart
+
+
+def distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Σ x_i y_j over i ≠ j, sample by sample."""
+    return x.sum(axis=1) * y.sum(axis=1) - np.sum(x * y, axis=1)
+
+
+def of_others(u: np.ndarray, x: np.ndarray, y: np.ndarray, k: float) -> np.ndarray:
+    """Σ x_i y_j E u_i u_j over i ≠ j, the mean over the other samples; of some, who are made to agree with k of all."""
+    sums = (x @ u.T) * (y @ u.T) - (x * y) @ (u * u).T
+    sums = np.broadcast_to(sums, (len(u), len(u))).copy()
+    np.fill_diagonal(sums, 0)
+    n = u.shape[1]
+    return sums.sum(axis=1) / (len(u) - 1) * (k * n * (n - 1) / distinct(u, u).mean())
+
+
+def _form(x: np.ndarray, matrix: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Σ_ij x_i M_ij y_j, sample by sample."""
+    return np.sum((x @ matrix) * y, axis=1)

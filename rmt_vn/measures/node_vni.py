@@ -1,0 +1,114 @@
+"""What is known of a layer's VNI: its value, error and interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+from scipy.special import stdtrit
+
+
+@dataclass(frozen=True)
+class NodeVNI:
+    """The vanishing node indicator of one layer's activations.
+
+    Attributes
+    ----------
+    value : float
+        VNI = (1/N²) Σ_ij ρ_ij² over the N live nodes, its finite-sample bias removed: it may come out a little below
+        1/N, the least it can be, as any unbiased estimate must. NaN for fewer than five samples.
+    stderr : float
+        Standard error of `value` over samples of that size.
+    interval : tuple of float
+        A 95% confidence interval of the VNI. Its lower end is not cut off at 1/N.
+    effective_nodes : float
+        1/VNI, between 1 and N.
+    plug_in : float
+        The thesis's estimate, the VNI of the sample: high by (1 − 1/N)/(P − 1) for P samples of independent nodes.
+    n_nodes : int
+        Nodes in the array, dead ones included.
+    n_samples : int
+    dead_nodes : int
+        Nodes constant over the samples; they have no correlations and are left out of N.
+    """
+
+    value: float
+    stderr: float
+    interval: tuple[float, float]
+    effective_nodes: float
+    plug_in: float
+    n_nodes: int
+    n_samples: int
+    dead_nodes: int
+
+
+def summarized(value: float, stderr: float, freedom: float, **fields: float) -> NodeVNI:
+    """A `NodeVNI` with its interval, symmetric in 1/VNI: there the estimate is the least skewed."""
+    value = min(float(value), 1.0)
+    n_live = fields["n_nodes"] - fields["dead_nodes"]
+    # An estimate may be so low by chance that its reciprocal says nothing.
+    centre = 1 / max(value, 0.5 / n_live)
+    half = stdtrit(freedom, 0.975) * float(stderr) * centre**2
+    high = 1 / (centre - half) if centre - half > 1 else 1.0
+    effective = 1 / min(max(value, 1 / n_live), 1.0)
+    return NodeVNI(value, float(stderr), (float(1 / (centre + half)), float(high)), effective, **fields)
+
+
+def error(deviations: np.ndarray, pairs: float) -> tuple[float, float]:
+    """Standard error, and degrees of freedom for Student's t.
+
+    The mean square J of the deviations is the variance, but that it has the variance p of pairs of samples twice: p is
+    taken off to the extent that it makes up J, and the variance is V = J − T, T = 2p²/J, down to p.
+    """
+    groups = len(deviations)
+    variance = np.mean(deviations**2)
+    if not variance > 0:
+        return 0.0, inf
+    if variance <= 2 * pairs:
+        # Nothing but pairs: there are so many that their variance is known.
+        return float(np.sqrt(pairs)), inf
+    # A variance of G values scatters as one of f degrees of freedom, 2/f = excess/G + 2/(G − 1). The excess kurtosis is
+    # Fisher's estimate, since the plain one of a few values is too low by far where tails are heavy; thrice it, since
+    # even that is too low more often than not, and a low variance goes with a low VNI.
+    plain = np.mean(deviations**4) / variance**2 - 3
+    excess = (groups - 1) * ((groups + 1) * plain + 6) / ((groups - 2) * (groups - 3))
+    freedom = 2 / (3 * max(excess, 0.0) / groups + 2 / (groups - 1))
+    # dV/V = (J + T)/(J − T) dJ/J.
+    taken = 2 * pairs**2 / variance
+    freedom *= ((variance - taken) / (variance + taken)) ** 2
+    return float(np.sqrt(variance - taken)), max(freedom, 1.0)
+
+
+def combined(first: float, freedom: float, second: float, second_freedom: float) -> tuple[float, float]:
+    """Standard error of a sum, and its degrees of freedom by Satterthwaite (1946)."""
+    variance = first**2 + second**2
+    if not variance > 0:
+        return 0.0, inf
+    return float(np.sqrt(variance)), variance**2 / (first**4 / freedom + second**4 / second_freedom)
+
+
+def pair_variance(overlaps: np.ndarray, n_samples: int, n_live: int, overlap: float, centred: bool) -> float:
+    """The part of the variance of the VNI that is of pairs of samples: 2 Var h/(P(P − 1)), h = (z_p·z_q)².
+
+    At least as much as if nodes were Gaussian, where Var h = 2 VNI² and the estimate from a few samples is too low:
+    exact for independent nodes, whose r² has the variance 2 (d − 1)/(d² (d + 2)) at d = P − 1.
+
+    h is freed from what one sample alone contributes. Where nodes are copies of each other, and the overlap is one,
+    the scatter of their common scale is no error.
+    """
+    m = len(overlaps)
+    # Deviations from means add up to zero, so that overlaps of two are less than zero on average, by a share of those
+    # of samples with themselves. In wide layers that would be most of h.
+    own = overlaps.diagonal()
+    mean = (overlaps.sum() - own.sum()) / (m - 1) / own.sum()
+    h = (overlaps - (own[:, None] + own) * (mean / 2)) ** 2
+    np.fill_diagonal(h, 0)
+    of_one = h.sum(axis=1) / (m - 2)
+    h -= of_one[:, None] + of_one - h.sum() / ((m - 1) * (m - 2))
+    np.fill_diagonal(h, 0)
+    found = 2 * np.vdot(h, h) / (m * (m - 3)) / (n_samples * (n_samples - 1))
+    off, d = 1 - 1 / n_live, n_samples - centred
+    overlap = min(max(overlap, 0.0), 1.0)
+    gaussian = 4 * off * (1 / n_live + off * overlap) ** 2 / ((d - 1) * (d + 2))
+    return float(max(found, gaussian) * (1 - overlap) ** 2)

@@ -19,6 +19,7 @@ from theory import (
     gradients,
     indicator,
     moments,
+    sample_correlation,
     weingarten,
     wick,
     zonal,
@@ -26,6 +27,7 @@ from theory import (
 
 NAMES = (
     "indicator",
+    "sample_correlation",
     "wick",
     "weingarten",
     "zonal",
@@ -379,6 +381,37 @@ def test_bias_meets_the_measures():
     assert abs(np.mean(values) - expected) < 4 * stderr
     wrong = float(indicator.sampled_vni(sp.Integer(nodes), sp.Integer(samples + 1)))
     assert abs(np.mean(values) - wrong) > 4 * stderr
+
+
+def test_first_order_bias_meets_the_measures():
+    """Two mixtures of two independent exponential sources, skewed and of kurtosis 9."""
+    a, b = sp.Rational(4, 5), sp.Rational(3, 5)
+    mixing = ((a, b), (a, -b))
+    s1, s2 = sp.symbols("s1 s2")
+    of_source = {0: 1, 1: 0, 2: 1, 3: 2, 4: 9}
+
+    def mean(power_x, power_y):
+        product = sp.expand((a * s1 + b * s2) ** power_x * (a * s1 - b * s2) ** power_y)
+        return sum(c * of_source[i] * of_source[j] for (i, j), c in sp.Poly(product, s1, s2).terms())
+
+    rho = mean(1, 1)
+    moments_of = {(i, 4 - i): mean(i, 4 - i) for i in range(5)}
+    correlation = sample_correlation.rho
+    expected = sample_correlation.with_moments(sample_correlation.bias(), moments_of).subs(correlation, rho)
+    gaussian = sample_correlation.elliptical_moments(sp.Integer(1))
+    wrong = sample_correlation.with_moments(sample_correlation.bias(), gaussian).subs(correlation, rho)
+    samples, repeats = 400, 20_000
+    rng = np.random.default_rng(20190723)
+    values = np.empty(repeats)
+    for i in range(repeats):
+        x, y = np.array(mixing, dtype=float) @ (rng.standard_exponential((2, samples)) - 1)
+        values[i] = 2 * measures.plug_in_vni(np.column_stack([x, y])) - 1
+    bias = values - float(rho) ** 2
+    stderr = np.std(bias, ddof=1) / np.sqrt(repeats)
+    # k = 4, and terms in 1/P² on top: some ten times 1/P².
+    allowed = 4 * stderr + 10 / samples**2
+    assert abs(np.mean(bias) - float(expected) / samples) < allowed
+    assert abs(np.mean(bias) - float(wrong) / samples) > allowed
 
 
 # Limits.

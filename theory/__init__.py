@@ -14,6 +14,7 @@ from types import ModuleType
 # In the order in which a student would read them.
 NAMES = (
     "indicator",
+    "sample_correlation",
     "wick",
     "weingarten",
     "zonal",

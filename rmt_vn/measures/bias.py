@@ -80,7 +80,8 @@ def distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def of_others(u: np.ndarray, x: np.ndarray, y: np.ndarray, k: float) -> np.ndarray:
     """Σ x_i y_j E u_i u_j over i ≠ j, the mean over the other samples; of some, who are made to agree with k of all."""
-    sums = (x @ u.T) * (y @ u.T) - (x * y) @ (u * u).T
+    of_x = x @ u.T
+    sums = of_x * (of_x if y is x else y @ u.T) - (x * y) @ (u * u).T
     sums = np.broadcast_to(sums, (len(u), len(u))).copy()
     np.fill_diagonal(sums, 0)
     n = u.shape[1]

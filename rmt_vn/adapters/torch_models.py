@@ -1,13 +1,4 @@
-"""Activations and networks out of other people's models: PyTorch and scikit-learn. Neither is imported here.
-
-`watch` measures the layers of a PyTorch model as it runs, `network_of` reads the `Network` that theory needs, and
-`mlp_activations` gives the hidden layers of scikit-learn's MLPs. JAX and Keras need no adapter, for their activations
-are arrays: give them to `rmt_vn.measures.vni`, as in
-
-    hidden = jax.nn.tanh(x @ w)                                                      # JAX
-    hidden = keras.Model(model.inputs, model.get_layer("dense_3").output).predict(x)  # Keras
-    measures.vni(hidden)
-"""
+"""PyTorch: the layers of a model measured while it runs, and the network that its weights were drawn from."""
 
 from __future__ import annotations
 
@@ -18,15 +9,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from rmt_vn import activations
 from rmt_vn.activations import Activation
 from rmt_vn.measures import NodeVNI, VNIAccumulator, as_samples
 from rmt_vn.network import Network
-
-__all__ = ["Watch", "mlp_activations", "network_of", "watch"]
 
 if TYPE_CHECKING:
     import torch
@@ -49,9 +36,6 @@ _ACTIVATIONS = {
     "Tanh": "tanh",
 }
 _USUAL = {"GELU": {"approximate": "none"}, "Hardtanh": {"min_val": -1.0, "max_val": 1.0}, "Softplus": {"beta": 1.0}}
-
-
-# --- PyTorch ----------------------------------------------------------------------------------------------------------
 
 
 def watch(
@@ -370,47 +354,3 @@ def _kept(between: list[Any]) -> float | None:
     if len(found) > 1:
         raise ValueError(f"the layers have different dropout; they keep nodes with probabilities {sorted(found)}")
     return found.pop() if found else None
-
-
-# --- scikit-learn -----------------------------------------------------------------------------------------------------
-
-_SKLEARN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "identity": lambda h: h,
-    "logistic": expit,
-    "tanh": np.tanh,
-    "relu": lambda h: np.maximum(h, 0.0),
-}
-
-
-def mlp_activations(mlp: Any, inputs: ArrayLike) -> list[np.ndarray]:
-    """Activations of the hidden layers of a fitted scikit-learn MLPClassifier or MLPRegressor, from its weights.
-
-    Parameters
-    ----------
-    mlp : MLPClassifier or MLPRegressor
-        Anything with ``coefs_``, ``intercepts_`` and ``activation``.
-    inputs : array_like, shape (samples, features)
-        As they go into ``predict``, behind any scaling.
-
-    Returns
-    -------
-    list of ndarray, each of shape (samples, nodes)
-
-    Raises
-    ------
-    TypeError
-        If `mlp` is no fitted MLP.
-    ValueError
-        If `inputs` have the wrong shape.
-    """
-    if not hasattr(mlp, "coefs_"):
-        raise TypeError(f"mlp must be a fitted MLPClassifier or MLPRegressor, got {type(mlp).__name__} without coefs_")
-    x = np.asarray(inputs, dtype=float)
-    features = len(mlp.coefs_[0])
-    if x.ndim != 2 or x.shape[1] != features:
-        raise ValueError(f"inputs must have shape (samples, {features}), got {x.shape}")
-    hidden = []
-    for coefs, intercepts in zip(mlp.coefs_[:-1], mlp.intercepts_[:-1], strict=True):
-        x = _SKLEARN[mlp.activation](x @ coefs + intercepts)
-        hidden.append(x)
-    return hidden

@@ -1,0 +1,15 @@
+"""Activations and networks out of other people's models: PyTorch and scikit-learn. Neither is imported here.
+
+`watch` measures the layers of a PyTorch model as it runs, `network_of` reads the `Network` that theory needs, and
+`mlp_activations` gives the hidden layers of scikit-learn's MLPs. JAX and Keras need no adapter, for their activations
+are arrays: give them to `rmt_vn.measures.vni`, as in
+
+    hidden = jax.nn.tanh(x @ w)                                                      # JAX
+    hidden = keras.Model(model.inputs, model.get_layer("dense_3").output).predict(x)  # Keras
+    measures.vni(hidden)
+"""
+
+from rmt_vn.adapters.sklearn_models import mlp_activations
+from rmt_vn.adapters.torch_models import Watch, network_of, watch
+
+__all__ = ["Watch", "mlp_activations", "network_of", "watch"]

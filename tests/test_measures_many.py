@@ -1,0 +1,160 @@
+"""Many samples: what each of them contributes, and the bias that is left, against deletion, loops and known truth."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from populations import mixing, sample, true_vni
+
+from rmt_vn.measures import VNIAccumulator, correlation, vni
+from rmt_vn.measures.arrays import live_nodes
+from rmt_vn.measures.bias import corrected, debiasing, of_others, rest
+from rmt_vn.measures.many_samples import from_correlation, from_overlaps, left_out, of_many, shares
+
+
+def off_diagonal(x, centre=True):
+    """The mean of r_ij² over i ≠ j, of nodes that live."""
+    measured = vni(x, centre=centre)
+    n = measured.n_nodes - measured.dead_nodes
+    return (measured.plug_in - 1 / n) / (1 - 1 / n)
+
+
+def standardized(x):
+    return (x - x.mean(axis=0)) / x.std(axis=0)
+
+
+def heavy(n_samples, n_nodes, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_t(3, (n_samples, n_nodes)) @ rng.standard_normal((n_nodes, n_nodes))
+
+
+@pytest.mark.parametrize("shape", [(8, 3), (30, 5), (300, 12)])
+def test_a_sample_left_out_is_a_sample_deleted(shape):
+    x = heavy(*shape)
+    p = shape[0]
+    found = left_out(standardized(x), correlation(x), 0.0, 1.0, p - 1)
+    deleted = np.array([off_diagonal(np.delete(x, q, axis=0)) for q in range(p)])
+    expected = (p - 1) * (off_diagonal(x) - deleted)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    # Negative control: the first order, but for its mean, is another thing where a sample is large.
+    first = shares(standardized(x), correlation(x), 0.0, p)
+    assert np.abs(found - found.mean() - first).max() > 0.05 * found.std()
+
+
+def test_a_node_that_lives_by_the_sample_is_dead_without_it():
+    x = heavy(12, 4)
+    x[:, 1] = 0
+    x[5, 1] = 1
+    found = left_out(standardized(x), correlation(x), 0.0, 1.0, 11)
+    expected = 11 * (off_diagonal(x) - off_diagonal(np.delete(x, 5, axis=0)))
+    assert found[5] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_sample_left_out_where_nodes_are_not_centred():
+    x = heavy(15, 4)
+    z = x / np.sqrt(np.mean(x**2, axis=0))
+    found = left_out(z, z.T @ z / 15, 0.0, 1.0, 15)
+    deleted = np.array([off_diagonal(np.delete(x, q, axis=0), centre=False) for q in range(15)])
+    np.testing.assert_allclose(found, 15 * (off_diagonal(x, centre=False) - deleted), rtol=1e-9, atol=1e-9)
+
+
+def test_squares_of_others_are_the_loop():
+    rng = np.random.default_rng(1)
+    u, x, y = (rng.uniform(size=(4, 3)) for _ in range(3))
+    # k of these samples, so that nothing is rescaled.
+    k = np.mean([u[p, i] * u[p, j] for p in range(4) for i, j in permutations(range(3), 2)])
+    for p, found in enumerate(of_others(u, x, y, k)):
+        terms = [
+            x[p, i] * y[p, j] * u[q, i] * u[q, j] for i, j in permutations(range(3), 2) for q in range(4) if q != p
+        ]
+        assert found == pytest.approx(sum(terms) / 3)
+
+
+def test_b_is_a_sum_over_distinct_samples():
+    """Nodes of variance one and mean zero whose r_ij are their mean products: the obvious sum, sample by sample."""
+    p, n = 6, 3
+    z = standardized(heavy(p, n))
+    rho = z.T @ z / p
+    u = z * z
+    pairs = list(permutations(range(n), 2))
+    square = np.mean([rho[i, j] ** 2 for i, j in pairs])
+    k = np.mean([np.mean(u[:, i] * u[:, j]) for i, j in pairs])
+    value, each, apart = corrected(square, k, z, rho, p)
+    assert 0.05 < apart < 0.95
+    expected = []
+    for q in range(p):
+        total = 0.0
+        for i, j in pairs:
+            a, b = z[q, i], z[q, j]
+            r = rho[i, j] - apart * a * b / p
+            others = np.delete(u[:, i] * u[:, j], q).sum() / p**2
+            of_two = rho[i, j] ** 2 + apart * ((rho[i, j] - a * b / p) ** 2 - rho[i, j] ** 2 - others)
+            total += of_two * (a**2 * b**2 + a**4 + b**4) - 2 * r * (a**3 * b + a * b**3)
+            total += a**2 * b**2 + 3 * (p - 1) / (p + 1) * (square - apart * k / p)
+        expected.append(total / len(pairs))
+    np.testing.assert_allclose(each, debiasing(square, np.array(expected), p)[1], rtol=1e-10)
+    assert value == pytest.approx(debiasing(square, 0.0, p)[0] - np.mean(each))
+
+
+@pytest.mark.parametrize("path", [from_correlation, from_overlaps])
+def test_the_bias_is_known_for_nodes_of_any_distribution(path):
+    """Groups of four nodes with sources of heavy tails, from either side; k = 4 standard errors."""
+    a = mixing("groups of four", 40)
+    rng = np.random.default_rng(2)
+    values, gaussian = [], []
+    for _ in range(200):
+        nodes = live_nodes(sample(a, 300, "t5", rng))
+        found = path(nodes)
+        counts = {"n_nodes": 40, "n_samples": 300, "dead_nodes": 0}
+        values.append(of_many(**found, counts=counts).value)
+        linear, excess = debiasing(found["square"], found["k"], 300)
+        linear += 2 * (linear - np.mean(found["rho"][~np.eye(40, dtype=bool)] ** 4)) / 300
+        gaussian.append(1 / 40 + (1 - 1 / 40) * (linear - rest(linear, excess) * excess))
+    spread = np.std(values, ddof=1)
+    assert abs(np.mean(values) - true_vni(a)) < 0.2 * spread + 4 * spread / 200**0.5
+    # Negative control: what Gaussian nodes lose, and k.
+    assert abs(np.mean(gaussian) - true_vni(a)) > 0.2 * spread + 4 * spread / 200**0.5
+
+
+def test_both_sides_say_the_same():
+    x = sample(mixing("three factors", 30), 400, "elliptical", np.random.default_rng(3))
+    one, other = (
+        of_many(**path(live_nodes(x)), counts={"n_nodes": 30, "n_samples": 400, "dead_nodes": 0})
+        for path in (from_correlation, from_overlaps)
+    )
+    assert one.value == pytest.approx(other.value, rel=1e-9)
+    assert one.stderr == pytest.approx(other.stderr, rel=1e-6)
+    assert one.interval == pytest.approx(other.interval, rel=1e-6)
+
+
+def test_all_that_is_said_is_invariant():
+    x = heavy(300, 7)
+    rng = np.random.default_rng(4)
+    said = vni(x)
+    for each in (
+        x[:, rng.permutation(7)],
+        x * rng.uniform(1e-3, 1e3, 7),
+        x * rng.choice([-1, 1], 7),
+        x + rng.uniform(-10, 10, 7),
+        x[rng.permutation(300)],
+    ):
+        result = vni(each)
+        assert (result.value, result.stderr) == pytest.approx((said.value, said.stderr), rel=1e-9)
+        assert result.interval == pytest.approx(said.interval, rel=1e-9)
+
+
+@pytest.mark.parametrize("n_samples", [300, 1000])
+def test_copies_of_all_nodes_change_less_than_the_error(n_samples):
+    x = np.random.default_rng(5).standard_t(5, (n_samples, 20))
+    once, twice = vni(x), vni(np.repeat(x, 2, axis=1))
+    assert once.plug_in == pytest.approx(twice.plug_in, rel=1e-12)
+    assert abs(once.value - twice.value) < 0.5 * once.stderr
+
+
+def test_an_accumulator_that_kept_nearly_all_knows_nearly_all():
+    """256 of 260: the error of k, which is theirs, is that of the four that are missing."""
+    x = sample(mixing("independent", 30), 260, "elliptical", np.random.default_rng(6))
+    layer = VNIAccumulator()
+    layer.update(x)
+    assert layer.vni().stderr < 1.5 * vni(x).stderr
+    assert abs(layer.vni().value - vni(x).value) < layer.vni().stderr

@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 from scipy.stats import kurtosis
 
 from rmt_vn.measures import VNIAccumulator, plug_in_vni, sketch_vni, vni
-from rmt_vn.measures.node_vni import error, pair_variance
+from rmt_vn.measures.node_vni import error, pair_variance, reach
 
 
 def streamed(x):
@@ -99,6 +99,24 @@ def test_thrice_the_excess_is_needed(tails):
     assert np.mean(held) > 0.92 - 4 * noise
     # Negative control: with the excess as it is estimated, more of them miss.
     assert np.mean(once) < np.mean(held) - 2 * noise
+
+
+@pytest.mark.parametrize("known", [0.0, 0.3, 0.8])
+def test_a_known_part_of_the_variance_and_an_estimated_one(known):
+    """Banerjee: 95% and more; of a normal variable with variance one, of which 1 − known is told by five values."""
+    rng = np.random.default_rng(12)
+    x, told = rng.standard_normal(20_000), (1 - known) * rng.chisquare(4, 20_000) / 4
+    ours = [abs(a) < reach((known + b) ** 0.5, 4, known) for a, b in zip(x, told, strict=True)]
+    noise = (0.95 * 0.05 / 20_000) ** 0.5
+    assert 0.95 - 4 * noise < np.mean(ours) < 0.97
+    # Negative control: as if all were known.
+    assert np.mean(np.abs(x) < 1.96 * np.sqrt(known + told)) < 0.95 - 4 * noise or known == 0.8
+
+
+def test_what_is_known_alone():
+    assert reach(2.0, 3.0, 4.0) == reach(2.0, np.inf) == pytest.approx(2 * 1.959964, rel=1e-6)
+    assert reach(2.0, 3.0, 5.0) == reach(2.0, np.inf)
+    assert reach(2.0, 3.0) == pytest.approx(2 * 3.182446, rel=1e-6)
 
 
 def test_where_pairs_make_up_the_variance_it_is_theirs():

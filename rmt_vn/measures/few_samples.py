@@ -8,7 +8,7 @@ import numpy as np
 
 from rmt_vn.measures.arrays import Nodes, pieces
 from rmt_vn.measures.bias import debiasing, rest
-from rmt_vn.measures.node_vni import NodeVNI, error, pair_variance, summarized
+from rmt_vn.measures.node_vni import NodeVNI, error, pair_variance, reach, summarized
 
 # Fewer samples than this have a plug-in VNI, but none without bias: the correction divides by (P − 3)(P − 4).
 LEAST_SAMPLES = 5
@@ -43,7 +43,8 @@ def of_few(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     deviations = (repeats * whole - (repeats - 1) * np.array(without) - overlap) / np.sqrt(repeats - 1)
     pairs = pair_variance(sums[0].overlaps * (n_samples / n_live), n_samples, n_live, overlap, nodes.centred)
     stderr, freedom = error(off * deviations, pairs)
-    return summarized(1 / n_live + off * overlap, stderr, freedom, plug_in=plug_in, **counts)
+    within = reach(stderr, freedom, pairs)
+    return summarized(1 / n_live + off * overlap, stderr, within, plug_in=plug_in, **counts)
 
 
 class _Overlaps:

@@ -57,10 +57,10 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, dea
 
     Either variance J counts that of pairs of samples twice (Efron & Stein 1981); theirs is estimated as p, no less
     than that of Gaussian nodes of the same VNI, and V = J − T stays, T = p min(1, 2p/J), at least p. The interval is
-    symmetric in 1/VNI, with a quantile of Student's t. Its degrees of freedom are what Satterthwaite (1946) would give
-    V: those of J, 2/(3 excess/G + 2/(G − 1)), with thrice the excess kurtosis of its G deviations (Fisher's
-    k-statistics, which a few values with tails make too low more often than not), times ((J − T)/(J + T))², since a
-    known part taken off leaves J's error to what remains; and all, where V = p.
+    symmetric in 1/VNI; its square is 1.96² p + t² (V − p) with a quantile t of Student's, since p is known well
+    (Banerjee 1960). The degrees of freedom are what Satterthwaite (1946) would give V: those of J, 2/(3 e/G + 2/(G −
+    1)), e the excess kurtosis of its G deviations (Fisher's k-statistic; thrice, as few values with tails make it too
+    low more often than not), times ((J − T)/(J + T))², since a known part taken off leaves J's error to what remains.
 
     By simulation (independent nodes, one and three factors, groups of four at ρ = 0.8, spectrum 1/k; 20 and 100 nodes;
     5 to 10 × nodes samples; Gaussian, multivariate t of 8 degrees of freedom, sources each t of 5): the bias is at most

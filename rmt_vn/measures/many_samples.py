@@ -6,7 +6,7 @@ import numpy as np
 
 from rmt_vn.measures.arrays import BLOCK, Nodes, add_gram, correlated, mirror, pieces, some_nodes
 from rmt_vn.measures.bias import corrected, debiasing, distinct, of_others, rest
-from rmt_vn.measures.node_vni import NodeVNI, combined, error, pair_variance, summarized
+from rmt_vn.measures.node_vni import NodeVNI, error, pair_variance, reach, summarized
 
 # Samples that tell the error, where there are many.
 _SOME = 512
@@ -45,11 +45,13 @@ def of_many(
         deviations += share - shares(z, rho, apart, p)
     pairs = pair_variance(overlaps, p, n, overlap, centred)
     stderr, freedom = error(off * (deviations - deviations.mean()) / np.sqrt(p), pairs)
+    within = reach(stderr, freedom, pairs)
     if by_some:
         # Of all samples it would be known.
         unknown = off * (bent - bent.mean()) * np.sqrt(1 / len(bent) - 1 / p)
-        stderr, freedom = combined(stderr, freedom, *error(unknown, 0.0))
-    return summarized(1 / n + off * overlap, stderr, freedom, plug_in=float(1 / n + off * square), **counts)
+        more, freedom = error(unknown, 0.0)
+        stderr, within = float(np.hypot(stderr, more)), float(np.hypot(within, reach(more, freedom)))
+    return summarized(1 / n + off * overlap, stderr, within, plug_in=float(1 / n + off * square), **counts)
 
 
 def left_out(z: np.ndarray, rho: np.ndarray, apart: float, k: float, freedom: int) -> np.ndarray:

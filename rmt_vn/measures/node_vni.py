@@ -43,13 +43,13 @@ class NodeVNI:
     dead_nodes: int
 
 
-def summarized(value: float, stderr: float, freedom: float, **fields: float) -> NodeVNI:
-    """A `NodeVNI` with its interval, symmetric in 1/VNI: there the estimate is the least skewed."""
+def summarized(value: float, stderr: float, reach: float, **fields: float) -> NodeVNI:
+    """A `NodeVNI` with its interval, `reach` to either side, but symmetric in 1/VNI: there it is the least skewed."""
     value = min(float(value), 1.0)
     n_live = fields["n_nodes"] - fields["dead_nodes"]
     # An estimate may be so low by chance that its reciprocal says nothing.
     centre = 1 / max(value, 0.5 / n_live)
-    half = stdtrit(freedom, 0.975) * float(stderr) * centre**2
+    half = float(reach) * centre**2
     high = 1 / (centre - half) if centre - half > 1 else 1.0
     effective = 1 / min(max(value, 1 / n_live), 1.0)
     return NodeVNI(value, float(stderr), (float(1 / (centre + half)), float(high)), effective, **fields)
@@ -80,12 +80,10 @@ def error(deviations: np.ndarray, pairs: float) -> tuple[float, float]:
     return float(np.sqrt(variance - taken)), max(freedom, 1.0)
 
 
-def combined(first: float, freedom: float, second: float, second_freedom: float) -> tuple[float, float]:
-    """Standard error of a sum, and its degrees of freedom by Satterthwaite (1946)."""
-    variance = first**2 + second**2
-    if not variance > 0:
-        return 0.0, inf
-    return float(np.sqrt(variance)), variance**2 / (first**4 / freedom + second**4 / second_freedom)
+def reach(stderr: float, freedom: float, known: float = 0.0) -> float:
+    """How far 95% are from the estimate: by Student's t, and by z for known parts of the variance (Banerjee 1960)."""
+    known = min(known, stderr**2)
+    return float(np.sqrt(stdtrit(inf, 0.975) ** 2 * known + stdtrit(freedom, 0.975) ** 2 * (stderr**2 - known)))
 
 
 def pair_variance(overlaps: np.ndarray, n_samples: int, n_live: int, overlap: float, centred: bool) -> float:

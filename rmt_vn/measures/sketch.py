@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from rmt_vn.measures.arrays import as_samples, live_nodes, pieces, some_nodes
 from rmt_vn.measures.bias import corrected, debiasing, rest
 from rmt_vn.measures.few_samples import FEW_SAMPLES, LEAST_SAMPLES
-from rmt_vn.measures.node_vni import NodeVNI, summarized
+from rmt_vn.measures.node_vni import NodeVNI, reach, summarized
 
 # Samples that tell what is taken off besides.
 _SOME = 512
@@ -98,4 +98,5 @@ def sketch_vni(
         linear += 2 * (linear - (np.sum(rho**4) - few) / (few * (few - 1))) / n_samples
         overlap = linear - rest(linear, excess) * excess
     stderr = estimates.std(ddof=1) / np.sqrt(probes)
-    return summarized(1 / n_live + off * overlap, stderr, probes - 1, plug_in=plug_in, **counts)
+    within = reach(stderr, probes - 1)
+    return summarized(1 / n_live + off * overlap, stderr, within, plug_in=plug_in, **counts)

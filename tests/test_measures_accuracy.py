@@ -109,8 +109,8 @@ def test_a_known_part_of_the_variance_and_an_estimated_one(known):
     ours = [abs(a) < reach((known + b) ** 0.5, 4, known) for a, b in zip(x, told, strict=True)]
     noise = (0.95 * 0.05 / 20_000) ** 0.5
     assert 0.95 - 4 * noise < np.mean(ours) < 0.97
-    # Negative control: as if all were known.
-    assert np.mean(np.abs(x) < 1.96 * np.sqrt(known + told)) < 0.95 - 4 * noise or known == 0.8
+    # Negative control: as if all were known, which makes little difference where most of it is.
+    assert (np.mean(np.abs(x) < 1.96 * np.sqrt(known + told)) < 0.95 - 4 * noise) == (known < 0.5)
 
 
 def test_what_is_known_alone():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from populations import mixing, sample, true_vni
 
-from rmt_vn.measures import VNIAccumulator, correlation, vni
+from rmt_vn.measures import VNIAccumulator, vni
 from rmt_vn.measures.arrays import live_nodes
 from rmt_vn.measures.bias import corrected, debiasing, of_others, rest
 from rmt_vn.measures.many_samples import from_correlation, from_overlaps, left_out, of_many, shares
@@ -23,6 +23,13 @@ def standardized(x):
     return (x - x.mean(axis=0)) / x.std(axis=0)
 
 
+def products(z):
+    """r_ij with zeros on the diagonal."""
+    r = z.T @ z / len(z)
+    np.fill_diagonal(r, 0)
+    return r
+
+
 def heavy(n_samples, n_nodes, seed=0):
     rng = np.random.default_rng(seed)
     return rng.standard_t(3, (n_samples, n_nodes)) @ rng.standard_normal((n_nodes, n_nodes))
@@ -32,12 +39,12 @@ def heavy(n_samples, n_nodes, seed=0):
 def test_a_sample_left_out_is_a_sample_deleted(shape):
     x = heavy(*shape)
     p = shape[0]
-    found = left_out(standardized(x), correlation(x), 0.0, 1.0, p - 1)
+    found = left_out(standardized(x), products(standardized(x)), 0.0, 1.0, p - 1)
     deleted = np.array([off_diagonal(np.delete(x, q, axis=0)) for q in range(p)])
     expected = (p - 1) * (off_diagonal(x) - deleted)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
     # Negative control: the first order, but for its mean, is another thing where a sample is large.
-    first = shares(standardized(x), correlation(x), 0.0, p)
+    first = shares(standardized(x), products(standardized(x)), 0.0, p)
     assert np.abs(found - found.mean() - first).max() > 0.05 * found.std()
 
 
@@ -45,7 +52,7 @@ def test_a_node_that_lives_by_the_sample_is_dead_without_it():
     x = heavy(12, 4)
     x[:, 1] = 0
     x[5, 1] = 1
-    found = left_out(standardized(x), correlation(x), 0.0, 1.0, 11)
+    found = left_out(standardized(x), products(standardized(x)), 0.0, 1.0, 11)
     expected = 11 * (off_diagonal(x) - off_diagonal(np.delete(x, 5, axis=0)))
     assert found[5] == pytest.approx(expected, rel=1e-9)
 
@@ -53,7 +60,7 @@ def test_a_node_that_lives_by_the_sample_is_dead_without_it():
 def test_a_sample_left_out_where_nodes_are_not_centred():
     x = heavy(15, 4)
     z = x / np.sqrt(np.mean(x**2, axis=0))
-    found = left_out(z, z.T @ z / 15, 0.0, 1.0, 15)
+    found = left_out(z, products(z), 0.0, 1.0, 15)
     deleted = np.array([off_diagonal(np.delete(x, q, axis=0), centre=False) for q in range(15)])
     np.testing.assert_allclose(found, 15 * (off_diagonal(x, centre=False) - deleted), rtol=1e-9, atol=1e-9)
 
@@ -74,7 +81,7 @@ def test_b_is_a_sum_over_distinct_samples():
     """Nodes of variance one and mean zero whose r_ij are their mean products: the obvious sum, sample by sample."""
     p, n = 6, 3
     z = standardized(heavy(p, n))
-    rho = z.T @ z / p
+    rho = products(z)
     u = z * z
     pairs = list(permutations(range(n), 2))
     square = np.mean([rho[i, j] ** 2 for i, j in pairs])
@@ -108,7 +115,7 @@ def test_the_bias_is_known_for_nodes_of_any_distribution(path):
         counts = {"n_nodes": 40, "n_samples": 300, "dead_nodes": 0}
         values.append(of_many(**found, counts=counts).value)
         linear, excess = debiasing(found["square"], found["k"], 300)
-        linear += 2 * (linear - np.mean(found["rho"][~np.eye(40, dtype=bool)] ** 4)) / 300
+        linear += 2 * (linear - np.mean(found["r"] ** 4) * 40 / 39) / 300
         gaussian.append(1 / 40 + (1 - 1 / 40) * (linear - rest(linear, excess) * excess))
     spread = np.std(values, ddof=1)
     assert abs(np.mean(values) - true_vni(a)) < 0.2 * spread + 4 * spread / 200**0.5

@@ -196,7 +196,8 @@ def correlated(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         total += np.ones(len(x), x.dtype) @ x
     mirror(rho)
     mean = total / n_samples if nodes.centred else np.zeros(n_live)
-    rho -= np.outer(n_samples * mean, mean)
+    for rows in pieces(0, *rho.shape):
+        rho[rows] -= np.outer(n_samples * mean[rows], mean)
     size = np.sqrt(rho.diagonal())
     rho /= size
     rho /= size[:, None]

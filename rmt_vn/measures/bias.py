@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rmt_vn.measures.arrays import pieces
+
 
 def debiasing(
     square: np.ndarray, joint: np.ndarray, n_samples: np.ndarray, *, centred: bool = True
@@ -33,7 +35,7 @@ def corrected(
     square: float,
     k: float,
     z: np.ndarray,
-    rho: np.ndarray,
+    r: np.ndarray,
     n_samples: int,
     *,
     centred: bool = True,
@@ -48,23 +50,23 @@ def corrected(
         As there, the mean over i ≠ j of r_ij² between squares of all samples.
     z : ndarray, shape (some samples, some nodes)
         With mean zero and variance one over all samples.
-    rho : ndarray, shape (some nodes, some nodes)
-        Their r_ij, of all samples.
+    r : ndarray, shape (some nodes, some nodes)
+        Their r_ij of all samples, with zeros on the diagonal.
     """
-    p, n = n_samples, len(rho)
+    p, n = n_samples, len(r)
     pairs = n * (n - 1)
-    r = rho - np.eye(n)
     u, ones = z * z, np.ones((1, n))
-    of_some, k_of_each = np.sum(r * r) / pairs, distinct(u, u) / pairs
+    of_some, k_of_each = np.vdot(r, r) / pairs, distinct(u, u) / pairs
     linear, excess = debiasing(square, k, p, centred=centred)
     apart = rest(linear, excess)
 
     def squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Σ r_ij² x_i y_j over i ≠ j, r_ij² of two other samples: without correlation, what is left says nothing."""
-        itself = 2 / p * _form(x * z, r, y * z) - distinct(x * u, y * u) / p**2
-        return _form(x, r * r, y) - apart * (itself + of_others(u, x, y, k) * (p - 1) / p**2)
+        itself = 2 / p * np.sum((x * z) @ r * (y * z), axis=1) - distinct(x * u, y * u) / p**2
+        every = np.sum(by_squares(x, r) * y, axis=1)
+        return every - apart * (itself + of_others(u, x, y, k) * (p - 1) / p**2)
 
-    cubes = _form(z, r, z * u) - apart / p * distinct(u, u * u)
+    cubes = np.sum(z @ r * (z * u), axis=1) - apart / p * distinct(u, u * u)
     gaussian = 3 * ((p - 1) / (p + 1) if centred else p / (p + 2))
     b = (squares(u, u) + 2 * squares(ones, u * u) - 4 * cubes) / pairs + gaussian * (of_some - apart * k / p)
     bent = debiasing(of_some, k_of_each + b, p, centred=centred)[1]
@@ -88,6 +90,6 @@ def of_others(u: np.ndarray, x: np.ndarray, y: np.ndarray, k: float) -> np.ndarr
     return sums.sum(axis=1) / (len(u) - 1) * (k * n * (n - 1) / distinct(u, u).mean())
 
 
-def _form(x: np.ndarray, matrix: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Σ_ij x_i M_ij y_j, sample by sample."""
-    return np.sum((x @ matrix) * y, axis=1)
+def by_squares(x: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """Σ_i x_i r_ij², sample by sample; in pieces, not to hold nodes² numbers a second time."""
+    return sum(x[:, rows] @ np.square(r[rows]) for rows in pieces(0, *r.shape))

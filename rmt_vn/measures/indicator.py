@@ -52,8 +52,8 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, dea
 
         r_ij² (E z_i⁴ + E z_i² z_j² + E z_j⁴ + 3(P − 1)/(P + 1)) − 2 r_ij (E z_i³ z_j + E z_i z_j³)
 
-    (derived in `theory`: `sample_correlation`), zero for independent nodes and for copies, −2 ρ²(1 − ρ²) for Gaussian
-    ones. Some 500 samples tell the means, each with r of the others; the error is that of leaving out each of them.
+    (derived in `theory`: `sample_correlation`): zero for independent nodes, −2 ρ²(1 − ρ²) for Gaussian ones, and for
+    copies k₀ − k. Some 500 samples tell the means, each with r of the others; the error is that of leaving out each.
 
     Either variance J counts that of pairs of samples twice (Efron & Stein 1981); theirs is estimated as p, no less
     than that of Gaussian nodes of the same VNI, and V = J − T stays, T = p min(1, 2p/J), at least p. The interval is

@@ -5,18 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from rmt_vn.measures.arrays import BLOCK, Nodes, add_gram, correlated, mirror, pieces, some_nodes
-from rmt_vn.measures.bias import corrected, debiasing, distinct, of_others, rest
+from rmt_vn.measures.bias import by_squares, corrected, debiasing, distinct, of_others, rest
 from rmt_vn.measures.node_vni import NodeVNI, error, pair_variance, reach, summarized
-
-# Samples that tell the error, where there are many.
-_SOME = 512
 
 
 def of_many(
     square: float,
     k: float | None,
     z: np.ndarray,
-    rho: np.ndarray,
+    r: np.ndarray,
     overlaps: np.ndarray,
     counts: dict[str, int],
     *,
@@ -27,7 +24,7 @@ def of_many(
 
     Parameters
     ----------
-    square, k, z, rho
+    square, k, z, r
         As of `corrected`. Without k some samples tell it, which adds to the error.
     overlaps : ndarray, shape (some samples, some samples)
         z_p·z_q of all nodes, by their number.
@@ -38,11 +35,11 @@ def of_many(
     off = 1 - 1 / n
     by_some = k is None
     if by_some:
-        k = distinct(z * z, z * z).mean() / (len(rho) * (len(rho) - 1))
-    overlap, bent, apart = corrected(square, k, z, rho, p, centred=centred)
-    deviations = left_out(z, rho, apart, k, p - centred)
+        k = distinct(z * z, z * z).mean() / (len(r) * (len(r) - 1))
+    overlap, bent, apart = corrected(square, k, z, r, p, centred=centred)
+    deviations = left_out(z, r, apart, k, p - centred)
     if share is not None:
-        deviations += share - shares(z, rho, apart, p)
+        deviations += share - shares(z, r, apart, p)
     pairs = pair_variance(overlaps, p, n, overlap, centred)
     stderr, freedom = error(off * (deviations - deviations.mean()) / np.sqrt(p), pairs)
     within = reach(stderr, freedom, pairs)
@@ -54,7 +51,7 @@ def of_many(
     return summarized(1 / n + off * overlap, stderr, within, plug_in=float(1 / n + off * square), **counts)
 
 
-def left_out(z: np.ndarray, rho: np.ndarray, apart: float, k: float, freedom: int) -> np.ndarray:
+def left_out(z: np.ndarray, r: np.ndarray, apart: float, k: float, freedom: int) -> np.ndarray:
     """How much of v depends on each sample: (P − 1)(v − v without it), exactly, but for the mean.
 
     Without sample z, with t = 1/(P − 1), r_ij is (r_ij − t z_i z_j) √(g_i g_j), g_i = 1/(1 − t z_i²).
@@ -64,22 +61,21 @@ def left_out(z: np.ndarray, rho: np.ndarray, apart: float, k: float, freedom: in
 
     Parameters
     ----------
-    z, rho
+    z, r
         As of `corrected`.
     apart, k : float
         (1 − s)² and k of the notes of `vni`.
     freedom : int
         P − 1, or P where nodes are not centred.
     """
-    n, t = len(rho), 1 / freedom
+    n, t = len(r), 1 / freedom
     pairs = n * (n - 1)
-    r, u = rho - np.eye(n), z * z
-    squares = r * r
-    of_node = squares.sum(axis=1)
+    u = z * z
+    of_node = np.einsum("ij,ij->i", r, r)
     # A node that lives by this sample alone is dead without it.
     alive = t * u < 1 - 1e-9
     g = np.where(alive, 1 / np.where(alive, 1 - t * u, 1.0), 0.0)
-    lost = np.sum((1 - g) * (2 * of_node + (g - 1) @ squares), axis=1)
+    lost = np.sum((1 - g) * (2 * of_node + by_squares(g - 1, r)), axis=1)
     lost += 2 * t * np.sum((g * z) @ r * (g * z), axis=1) - t**2 * distinct(g * u, g * u)
     count = alive.sum(axis=1)
     left = np.maximum(count * (count - 1), 1)
@@ -89,11 +85,11 @@ def left_out(z: np.ndarray, rho: np.ndarray, apart: float, k: float, freedom: in
     return dependence - apart * themselves / pairs
 
 
-def shares(z: np.ndarray, rho: np.ndarray, apart: float, n_samples: int) -> np.ndarray:
+def shares(z: np.ndarray, r: np.ndarray, apart: float, n_samples: int) -> np.ndarray:
     """`left_out` in first order: Σ 2 r_ij (z_i z_j − r_ij z_i²) over i ≠ j, by pairs."""
-    n = len(rho)
+    n = len(r)
     u = z * z
-    quadratic = np.sum(z @ rho * z, axis=1) - u @ np.sum(rho * rho, axis=1)
+    quadratic = np.sum(z @ r * z, axis=1) - u @ np.einsum("ij,ij->i", r, r)
     themselves = distinct(u, u) - u @ np.mean(u * (u.sum(axis=1, keepdims=True) - u), axis=0)
     return 2 * (quadratic - apart / n_samples * themselves) / (n * (n - 1))
 
@@ -101,11 +97,10 @@ def shares(z: np.ndarray, rho: np.ndarray, apart: float, n_samples: int) -> np.n
 def from_correlation(nodes: Nodes) -> dict[str, object]:
     """The arguments of `of_many` by way of R, nodes × nodes."""
     n_samples, n_live = nodes.shape
-    rho, mean, size = correlated(nodes)
+    r, mean, size = correlated(nodes)
+    np.fill_diagonal(r, 0)
     pairs = n_live * (n_live - 1)
-    squares = np.square(rho)
-    np.fill_diagonal(squares, 0)
-    z = nodes.piece(slice(0, n_samples, -(-n_samples // _SOME))).astype(np.float64)
+    z = nodes.piece(_some_samples(n_samples, n_live)).astype(np.float64)
     z -= mean
     z /= size / n_samples**0.5
     # k of all samples, not of some: between those two its error would count.
@@ -118,7 +113,7 @@ def from_correlation(nodes: Nodes) -> dict[str, object]:
         norms = (x @ weight).astype(np.float64)
         np.square(x, out=x)
         k += np.sum(norms**2 - (x @ weight**2)) / (n_samples * pairs)
-    return {"square": squares.sum() / pairs, "k": k, "z": z, "rho": rho, "overlaps": z @ z.T / n_live}
+    return {"square": np.vdot(r, r) / pairs, "k": k, "z": z, "r": r, "overlaps": z @ z.T / n_live}
 
 
 def from_overlaps(nodes: Nodes) -> dict[str, object]:
@@ -147,10 +142,17 @@ def from_overlaps(nodes: Nodes) -> dict[str, object]:
         weighted += squares @ of_node.astype(z.dtype)
     share = 2 * (quadratic - itself * (norms**2 - fourth) - weighted) / pairs
     some = _standard(nodes, some_nodes(n_live)).astype(np.float64)
-    rho = some.T @ some / n_samples
-    step = slice(None, None, -(-n_samples // _SOME))
+    r = some.T @ some / n_samples
+    np.fill_diagonal(r, 0)
+    step = _some_samples(n_samples, len(r))
     overlaps = overlaps[step, step] / n_live
-    return {"square": square, "k": k, "z": some[step], "rho": rho, "overlaps": overlaps, "share": share[step]}
+    return {"square": square, "k": k, "z": some[step], "r": r, "overlaps": overlaps, "share": share[step]}
+
+
+def _some_samples(n_samples: int, n_live: int) -> slice:
+    """512 evenly spaced ones, or down to 256 where they are many numbers."""
+    some = min(max(2**20 // n_live, 256), 512)
+    return slice(0, n_samples, -(-n_samples // some))
 
 
 def _quadratic(overlaps: np.ndarray, z: np.ndarray) -> np.ndarray:

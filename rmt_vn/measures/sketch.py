@@ -71,12 +71,12 @@ def sketch_vni(
     signs = np.random.default_rng(rng).choice([-1.0, 1.0], size=(n_live, probes))
     answers = np.zeros((n_live, probes))
     some = some_nodes(n_live)
-    rho = 0.0
+    r = 0.0
     joint = fourth = 0.0
     for each in rows:
         a = (nodes.piece(each) - mean) / np.sqrt(power)
         answers += a.T @ (a @ signs)
-        rho = rho + a[:, some].T @ a[:, some]
+        r = r + a[:, some].T @ a[:, some]
         squares = a * a
         joint += np.sum(squares.sum(axis=1) ** 2)
         fourth += np.vdot(squares, squares)
@@ -87,15 +87,16 @@ def sketch_vni(
     off = 1 - 1 / n_live
     square = (plug_in - 1 / n_live) / off
     k = n_samples * (joint - fourth) / (n_live * (n_live - 1))
+    np.fill_diagonal(r, 0)
     if n_samples > FEW_SAMPLES:
         z = nodes.piece(slice(0, n_samples, -(-n_samples // _SOME)), some) - mean[some]
         z /= np.sqrt(power[some] / n_samples)
-        overlap = corrected(square, k, z, rho, n_samples)[0]
+        overlap = corrected(square, k, z, r, n_samples)[0]
     else:
         linear, excess = debiasing(square, k, n_samples)
-        few = len(rho)
+        few = len(r)
         # Gaussian nodes lose 2 ρ²(1 − ρ²)/P of ρ² in l.
-        linear += 2 * (linear - (np.sum(rho**4) - few) / (few * (few - 1))) / n_samples
+        linear += 2 * (linear - np.sum(r**4) / (few * (few - 1))) / n_samples
         overlap = linear - rest(linear, excess) * excess
     stderr = estimates.std(ddof=1) / np.sqrt(probes)
     within = reach(stderr, probes - 1)

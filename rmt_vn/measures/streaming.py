@@ -129,11 +129,10 @@ class VNIAccumulator:
         counts = {"n_nodes": self.n_nodes, "n_samples": p, "dead_nodes": self.n_nodes - n}
         if n == 1:
             return NodeVNI(1.0, 0.0, (1.0, 1.0), 1.0, 1.0, **counts)
-        rho = self.correlation()
         z = ((self._kept - self._high) - self._low)[:, live] / np.sqrt(scatter.diagonal() / p)
-        rho = self.correlation()
-        square = (np.vdot(rho, rho) - n) / (n * (n - 1))
-        return of_many(square, None, z, rho, z @ z.T / n, counts)
+        r = self.correlation()
+        np.fill_diagonal(r, 0)
+        return of_many(np.vdot(r, r) / (n * (n - 1)), None, z, r, z @ z.T / n, counts)
 
     def participation_ratio(self) -> float:
         """(Tr C)²/Tr C² of the sample, as `rmt_vn.measures.participation_ratio`."""

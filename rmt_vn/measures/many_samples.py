@@ -144,15 +144,15 @@ def from_overlaps(nodes: Nodes) -> dict[str, object]:
     some = _standard(nodes, some_nodes(n_live)).astype(np.float64)
     r = some.T @ some / n_samples
     np.fill_diagonal(r, 0)
-    step = _some_samples(n_samples, len(r))
-    overlaps = overlaps[step, step] / n_live
-    return {"square": square, "k": k, "z": some[step], "r": r, "overlaps": overlaps, "share": share[step]}
+    chosen = _some_samples(n_samples, len(r))
+    overlaps = overlaps[np.ix_(chosen, chosen)] / n_live
+    return {"square": square, "k": k, "z": some[chosen], "r": r, "overlaps": overlaps, "share": share[chosen]}
 
 
-def _some_samples(n_samples: int, n_live: int) -> slice:
+def _some_samples(n_samples: int, n_live: int) -> np.ndarray:
     """512 evenly spaced ones, or down to 256 where they are many numbers."""
-    some = min(max(2**20 // n_live, 256), 512)
-    return slice(0, n_samples, -(-n_samples // some))
+    some = min(n_samples, max(256, min(512, 2**20 // n_live)))
+    return np.arange(some) * n_samples // some
 
 
 def _quadratic(overlaps: np.ndarray, z: np.ndarray) -> np.ndarray:

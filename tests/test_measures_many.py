@@ -165,3 +165,18 @@ def test_an_accumulator_that_kept_nearly_all_knows_nearly_all():
     layer.update(x)
     assert layer.vni().stderr < 1.5 * vni(x).stderr
     assert abs(layer.vni().value - vni(x).value) < layer.vni().stderr
+
+
+@pytest.mark.parametrize("shape", [(400, 3), (300, 1000)])
+@pytest.mark.parametrize("centre", [True, False])
+def test_nodes_that_are_never_alive_together(shape, centre):
+    """One node a sample: uncorrelated where they are not centred, and hardly correlated where they are."""
+    x = np.zeros(shape)
+    x[np.arange(shape[0]), np.arange(shape[0]) % min(shape[1], 150)] = np.random.default_rng(7).uniform(1, 2, shape[0])
+    result = vni(x, centre=centre)
+    n_live = shape[1] - result.dead_nodes
+    assert n_live == min(shape[1], 150)
+    # Heights have the mean 3/2 and the mean square 7/3.
+    rho = -centre * 2.25 / (n_live * 7 / 3 - 2.25)
+    assert result.value == pytest.approx(1 / n_live + (1 - 1 / n_live) * rho**2, rel=0.02)
+    assert 0 <= result.interval[0] <= result.interval[1] <= 1

@@ -87,7 +87,9 @@ def of_others(u: np.ndarray, x: np.ndarray, y: np.ndarray, k: float) -> np.ndarr
     sums = np.broadcast_to(sums, (len(u), len(u))).copy()
     np.fill_diagonal(sums, 0)
     n = u.shape[1]
-    return sums.sum(axis=1) / (len(u) - 1) * (k * n * (n - 1) / distinct(u, u).mean())
+    # Where no two nodes are ever alive together, nothing is to be rescaled.
+    of_some = distinct(u, u).mean() or 1.0
+    return sums.sum(axis=1) / (len(u) - 1) * (k * n * (n - 1) / of_some)
 
 
 def by_squares(x: np.ndarray, r: np.ndarray) -> np.ndarray:

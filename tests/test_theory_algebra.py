@@ -5,8 +5,8 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import sympy as sp
+from derivations import ALGEBRA, derivation_of, said_of
 
-import theory
 from rmt_vn import Network, laws, measures
 from rmt_vn.activations import ACTIVATIONS, leaky_relu
 from rmt_vn.laws.annealed import log_trace_moments
@@ -25,19 +25,6 @@ from theory import (
     zonal,
 )
 
-NAMES = (
-    "indicator",
-    "sample_correlation",
-    "wick",
-    "weingarten",
-    "zonal",
-    "moments",
-    "free_probability",
-    "free_products",
-    "finite_products",
-    "activations",
-    "gradients",
-)
 WEIGHTS = ("gaussian", "orthogonal")
 n = sp.Symbol("n", positive=True)
 p1, p2, p3, p4 = (wick.power_sum(k) for k in (1, 2, 3, 4))
@@ -56,11 +43,17 @@ def slope_ratio(network):
     return sp.Rational(mu2 / mu1**2) if network.activation.is_homogeneous else exact(mu2 / mu1**2)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALGEBRA)
 def test_every_claim_holds_and_no_other_does(name):
-    for claim in theory.load(name).derive().claims:
+    for claim in derivation_of(name).claims:
         assert claim.holds, claim.statement
         assert not claim.perturbed().holds, f"the control of this claim holds: {claim.statement}"
+
+
+@pytest.mark.parametrize("name", ALGEBRA)
+def test_document_is_what_the_derivation_says(name):
+    now, committed = said_of(name)
+    assert now == committed, "stale: run python -m theory --markdown theory/README.md"
 
 
 # Values from outside.

@@ -6,23 +6,28 @@ import mpmath as mp
 import numpy as np
 import pytest
 import sympy as sp
+from derivations import ANALYSIS, derivation_of, said_of
 from scipy import stats
 
-import theory
 from rmt_vn import Network, laws
 from rmt_vn.laws.spherical import log_gaussian_step, mehler_fock_density
 from rmt_vn.samplers import sample_correlation
 from theory import conditional, correlation, diffusion, exact, wide_inputs
 
-NAMES = ("diffusion", "exact", "conditional", "correlation", "wide_inputs")
 PROMISED = 1e-10  # relative, by the docstrings of the laws
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ANALYSIS)
 def test_every_claim_holds_and_no_other_does(name):
-    for claim in theory.load(name).derive().claims:
+    for claim in derivation_of(name).claims:
         assert claim.holds, claim.statement
         assert not claim.perturbed().holds, f"the control of this claim holds: {claim.statement}"
+
+
+@pytest.mark.parametrize("name", ANALYSIS)
+def test_document_is_what_the_derivation_says(name):
+    now, committed = said_of(name)
+    assert now == committed, "stale: run python -m theory --markdown theory/README.md"
 
 
 def mean_vni(width, complement):

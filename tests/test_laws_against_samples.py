@@ -147,7 +147,7 @@ def ratio_to_the_universal_law(network, n_samples, rng, block=50):
 def test_universal_law(kind):
     # S4 is a limit: at fixed t, ρ² is above R by c/N of itself, c from 1 (linear) to about 3 (hard-tanh, Haar). Twice
     # the ratio at N = 80 less the ratio at N = 40 leaves O(1/N²), 1.5e-3, beside a standard error of 4e-3 or less.
-    # Twice as wide, a network costs sixteen times as much, and its error is the same.
+    # Twice as wide, a network costs some ten times as much, and its error is the same.
     rng = np.random.default_rng(7)
     n_samples = 2000 if "weights" in kind else 5000
     (wide, wide_error), (narrow, narrow_error) = (

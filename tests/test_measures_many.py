@@ -8,7 +8,7 @@ from populations import mixing, sample, true_vni
 
 from rmt_vn.measures import VNIAccumulator, vni
 from rmt_vn.measures.arrays import live_nodes
-from rmt_vn.measures.bias import corrected, debiasing, of_others, rest
+from rmt_vn.measures.bias import corrected, debiasing, rest
 from rmt_vn.measures.many_samples import from_correlation, from_overlaps, left_out, of_many, shares
 
 
@@ -65,16 +65,22 @@ def test_a_sample_left_out_where_nodes_are_not_centred():
     np.testing.assert_allclose(found, 15 * (off_diagonal(x, centre=False) - deleted), rtol=1e-9, atol=1e-9)
 
 
-def test_squares_of_others_are_the_loop():
-    rng = np.random.default_rng(1)
-    u, x, y = (rng.uniform(size=(4, 3)) for _ in range(3))
-    # k of these samples, so that nothing is rescaled.
-    k = np.mean([u[p, i] * u[p, j] for p in range(4) for i, j in permutations(range(3), 2)])
-    for p, found in enumerate(of_others(u, x, y, k)):
-        terms = [
-            x[p, i] * y[p, j] * u[q, i] * u[q, j] for i, j in permutations(range(3), 2) for q in range(4) if q != p
+def test_what_samples_have_with_themselves_is_the_loop():
+    """What v loses with a sample, of products of samples with themselves: its own, and others' in the scales."""
+    p, n = 7, 4
+    z = standardized(heavy(p, n))
+    u, t = z * z, 1 / (p - 1)
+    g = 1 / (1 - t * u)
+    pairs = list(permutations(range(n), 2))
+    k = np.mean([np.mean(u[:, i] * u[:, j]) for i, j in pairs])
+    taken = left_out(z, products(z), 0.0, k, p - 1) - left_out(z, products(z), 1.0, k, p - 1)
+    for q in range(p):
+        others = [u[o] for o in range(p) if o != q]
+        loop = [
+            t * u[q, i] * u[q, j] + np.mean([each[i] * each[j] for each in others]) * (1 - g[q, i] * g[q, j])
+            for i, j in pairs
         ]
-        assert found == pytest.approx(sum(terms) / 3)
+        assert taken[q] == pytest.approx(np.mean(loop), rel=1e-10)
 
 
 def test_b_is_a_sum_over_distinct_samples():

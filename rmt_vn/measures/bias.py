@@ -55,20 +55,24 @@ def corrected(
     """
     p, n = n_samples, len(r)
     pairs = n * (n - 1)
-    u, ones = z * z, np.ones((1, n))
+    u = z * z
+    u2, norms = u * u, u.sum(axis=1)
     of_some, k_of_each = np.vdot(r, r) / pairs, distinct(u, u) / pairs
     linear, excess = debiasing(square, k, p, centred=centred)
     apart = rest(linear, excess)
-
-    def squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Σ r_ij² x_i y_j over i ≠ j, r_ij² of two other samples: without correlation, what is left says nothing."""
-        itself = 2 / p * np.sum((x * z) @ r * (y * z), axis=1) - distinct(x * u, y * u) / p**2
-        every = np.sum(by_squares(x, r) * y, axis=1)
-        return every - apart * (itself + of_others(u, x, y, k) * (p - 1) / p**2)
-
-    cubes = np.sum(z @ r * (z * u), axis=1) - apart / p * distinct(u, u * u)
+    form = z @ r
+    # Σ over i ≠ j of r_ij z_i z_j³, of r_ij² z_i² z_j² and of r_ij² z_j⁴, where r_ij is of the other samples, and r_ij²
+    # of two others: without correlation, what is left says nothing.
+    cubes = np.sum(form * z * u, axis=1) - apart / p * distinct(u, u2)
+    mixed = np.sum(by_squares(u, r) * u, axis=1)
+    mixed -= apart * (2 / p * np.sum((z * u) @ r * z * u, axis=1) - distinct(u2, u2) / p**2)
+    single = np.sum(u2 * np.einsum("ij,ij->j", r, r), axis=1)
+    single -= apart * (2 / p * np.sum(form * z * u2, axis=1) - distinct(u, u2 * u) / p**2)
+    total = np.sum((u @ u.T) ** 2, axis=1) + u2 @ (2 * norms @ u - 3 * u2.sum(axis=0))
+    of_self = distinct(u2, u2) + 2 * distinct(u, u2 * u)
+    squares = mixed + 2 * single - apart * of_others(total, of_self, u, k) * (p - 1) / p**2
     gaussian = 3 * ((p - 1) / (p + 1) if centred else p / (p + 2))
-    b = (squares(u, u) + 2 * squares(ones, u * u) - 4 * cubes) / pairs + gaussian * (of_some - apart * k / p)
+    b = (squares - 4 * cubes) / pairs + gaussian * (of_some - apart * k / p)
     bent = debiasing(of_some, k_of_each + b, p, centred=centred)[1]
     # Without correlation k of all samples counts, not of some: between those two its error would.
     more = excess - debiasing(of_some, k_of_each.mean(), p, centred=centred)[1]
@@ -80,16 +84,12 @@ def distinct(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return x.sum(axis=1) * y.sum(axis=1) - np.sum(x * y, axis=1)
 
 
-def of_others(u: np.ndarray, x: np.ndarray, y: np.ndarray, k: float) -> np.ndarray:
-    """Σ x_i y_j E u_i u_j over i ≠ j, the mean over the other samples; of some, who are made to agree with k of all."""
-    of_x = x @ u.T
-    sums = of_x * (of_x if y is x else y @ u.T) - (x * y) @ (u * u).T
-    sums = np.broadcast_to(sums, (len(u), len(u))).copy()
-    np.fill_diagonal(sums, 0)
+def of_others(total: np.ndarray, of_self: np.ndarray, u: np.ndarray, k: float) -> np.ndarray:
+    """Mean over the other samples, from the sum over all, linear in u_i u_j; of some, who are made to have k of all."""
     n = u.shape[1]
     # Where no two nodes are ever alive together, nothing is to be rescaled.
     of_some = distinct(u, u).mean() or 1.0
-    return sums.sum(axis=1) / (len(u) - 1) * (k * n * (n - 1) / of_some)
+    return (total - of_self) / (len(u) - 1) * (k * n * (n - 1) / of_some)
 
 
 def by_squares(x: np.ndarray, r: np.ndarray) -> np.ndarray:

@@ -80,8 +80,10 @@ def left_out(z: np.ndarray, r: np.ndarray, apart: float, k: float, freedom: int)
     count = alive.sum(axis=1)
     left = np.maximum(count * (count - 1), 1)
     dependence = freedom * (of_node.sum() * (1 / pairs - 1 / left) + lost / left)
-    ones = np.ones((1, n))
-    themselves = of_others(u, ones, ones, k) - of_others(u, g, g, k) + t * distinct(u, u)
+    # Σ over i ≠ j of (1 − g_i g_j) u_i u_j of other samples, which the scales lose, and of the sample's own t u_i u_j.
+    own = distinct(u, u)
+    total = own.sum() - np.sum((g @ u.T) ** 2, axis=1) + g * g @ np.sum(u * u, axis=0)
+    themselves = of_others(total, own - distinct(g * u, g * u), u, k) + t * own
     return dependence - apart * themselves / pairs
 
 

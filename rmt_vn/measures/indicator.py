@@ -76,8 +76,8 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, dea
 
     Computed from correlations, nodes × nodes, or from overlaps, samples × samples, where there are 256 samples at most
     or three times as many nodes: about min((P + 2500) N², 3 P² N) products (21 P² N up to 256), and one or two times N²
-    or P² numbers. float32 (and float16) data of more than 10⁹ products are multiplied in float32 and summed in float64: six
-    digits.
+    or P² numbers. float32 (and float16) data of more than 10⁹ products are multiplied in float32 and summed in
+    float64: six digits.
 
     Examples
     --------

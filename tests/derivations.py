@@ -9,20 +9,8 @@ import sympy as sp
 import theory
 from theory import __main__ as command
 
-ALGEBRA = (
-    "indicator",
-    "sample_correlation",
-    "wick",
-    "weingarten",
-    "zonal",
-    "moments",
-    "free_probability",
-    "free_products",
-    "finite_products",
-    "activations",
-    "gradients",
-)
 ANALYSIS = ("diffusion", "exact", "conditional", "correlation", "wide_inputs")
+ALGEBRA = tuple(name for name in theory.NAMES if name not in ANALYSIS)
 
 
 @functools.cache

@@ -16,8 +16,8 @@ from rmt_vn.figures import output
 from rmt_vn.figures.evidence import Evidence, from_json, to_json
 from rmt_vn.figures.style import new_figure
 
-# Not made twice: they take most of the time, and their sweeps are of the kinds that the others have too. Of those that
-# train the same networks, which without a cache are trained for each, none; the optimizers do, half as long.
+# Not made twice: they take most of the time, and their sweeps are of the kinds that the others have too. Those of
+# training are computed anew for each figure without a cache: one, the optimizers', stands for all.
 LONG = {"jacobian_spectrum", "scaling_collapse", "training_failure", "training_vni", "walking_dead"}
 # Where one process works, BLAS has one thread: on a busy machine two wait for one another most of the time.
 ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -157,11 +157,16 @@ def test_all_that_is_said_is_invariant():
 
 
 @pytest.mark.parametrize("n_samples", [300, 1000])
-def test_copies_of_all_nodes_change_less_than_the_error(n_samples):
-    x = np.random.default_rng(5).standard_t(5, (n_samples, 20))
-    once, twice = vni(x), vni(np.repeat(x, 2, axis=1))
-    assert once.plug_in == pytest.approx(twice.plug_in, rel=1e-12)
-    assert abs(once.value - twice.value) < 0.5 * once.stderr
+def test_copies_of_all_nodes_change_little(n_samples):
+    """As a rule less than a third of the error; with samples much larger than all others as much as two errors."""
+    changes = []
+    for seed in range(15):
+        x = np.random.default_rng(seed).standard_t(5, (n_samples, 20))
+        once, twice = vni(x), vni(np.repeat(x, 2, axis=1))
+        assert once.plug_in == pytest.approx(twice.plug_in, rel=1e-12)
+        changes.append(abs(once.value - twice.value) / once.stderr)
+    assert np.median(changes) < 1 / 3
+    assert max(changes) < 2.5
 
 
 def test_an_accumulator_that_kept_nearly_all_knows_nearly_all():
@@ -184,5 +189,5 @@ def test_nodes_that_are_never_alive_together(shape, centre):
     assert n_live == min(shape[1], 150)
     # Heights have the mean 3/2 and the mean square 7/3.
     rho = -centre * 2.25 / (n_live * 7 / 3 - 2.25)
-    assert result.value == pytest.approx(1 / n_live + (1 - 1 / n_live) * rho**2, rel=0.02)
+    assert result.value == pytest.approx(1 / n_live + (1 - 1 / n_live) * rho**2, abs=4 * result.stderr)
     assert 0 <= result.interval[0] <= result.interval[1] <= 1

@@ -10,6 +10,7 @@ are arrays: give them to `rmt_vn.measures.vni`, as in
 """
 
 from rmt_vn.adapters.sklearn_models import mlp_activations
-from rmt_vn.adapters.torch_models import Watch, network_of, watch
+from rmt_vn.adapters.torch_networks import network_of
+from rmt_vn.adapters.torch_watching import Watch, watch
 
 __all__ = ["Watch", "mlp_activations", "network_of", "watch"]

@@ -174,6 +174,12 @@ def some_nodes(n_live: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(n_live)[:_SOME])
 
 
+def some_samples(n_samples: int, n_live: int) -> np.ndarray:
+    """All samples, or some hundred of them, evenly spaced: 512, or down to 256 where those are many numbers."""
+    some = min(n_samples, max(256, min(_SOME, 2**20 // n_live)))
+    return np.arange(some) * n_samples // some
+
+
 def add_gram(total: np.ndarray, x: np.ndarray) -> None:
     """Add x xᵀ to what `mirror` makes symmetric in the end: half the products, and little memory."""
     for rows in pieces(0, *total.shape):

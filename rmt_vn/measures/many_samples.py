@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rmt_vn.measures.arrays import BLOCK, Nodes, add_gram, correlated, mirror, pieces, some_nodes
+from rmt_vn.measures.arrays import BLOCK, Nodes, add_gram, correlated, mirror, pieces, some_nodes, some_samples
 from rmt_vn.measures.bias import by_squares, corrected, debiasing, distinct, of_others, rest
 from rmt_vn.measures.node_vni import NodeVNI, error, pair_variance, reach, summarized
 
@@ -102,7 +102,7 @@ def from_correlation(nodes: Nodes) -> dict[str, object]:
     r, mean, size = correlated(nodes)
     np.fill_diagonal(r, 0)
     pairs = n_live * (n_live - 1)
-    z = nodes.piece(_some_samples(n_samples, n_live)).astype(np.float64)
+    z = nodes.piece(some_samples(n_samples, n_live)).astype(np.float64)
     z -= mean
     z /= size / n_samples**0.5
     # k of all samples, not of some: between those two its error would count.
@@ -146,15 +146,9 @@ def from_overlaps(nodes: Nodes) -> dict[str, object]:
     some = _standard(nodes, some_nodes(n_live)).astype(np.float64)
     r = some.T @ some / n_samples
     np.fill_diagonal(r, 0)
-    chosen = _some_samples(n_samples, len(r))
+    chosen = some_samples(n_samples, len(r))
     overlaps = overlaps[np.ix_(chosen, chosen)] / n_live
     return {"square": square, "k": k, "z": some[chosen], "r": r, "overlaps": overlaps, "share": share[chosen]}
-
-
-def _some_samples(n_samples: int, n_live: int) -> np.ndarray:
-    """512 evenly spaced ones, or down to 256 where they are many numbers."""
-    some = min(n_samples, max(256, min(512, 2**20 // n_live)))
-    return np.arange(some) * n_samples // some
 
 
 def _quadratic(overlaps: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -163,7 +157,7 @@ def _quadratic(overlaps: np.ndarray, z: np.ndarray) -> np.ndarray:
     return sum(np.einsum("pi,pi->i", overlaps[each].astype(z.dtype) @ z, z[each]) for each in rows)
 
 
-def _standard(nodes: Nodes, columns: slice) -> np.ndarray:
+def _standard(nodes: Nodes, columns: slice | np.ndarray) -> np.ndarray:
     """All samples of some nodes, with mean zero and variance one."""
     x = nodes.piece(columns=columns)
     if nodes.centred:

@@ -43,13 +43,13 @@ class NodeVNI:
     dead_nodes: int
 
 
-def summarized(value: float, stderr: float, reach: float, **fields: float) -> NodeVNI:
-    """A `NodeVNI` with its interval, `reach` to either side, but symmetric in 1/VNI: there it is the least skewed."""
+def summarized(value: float, stderr: float, within: float, **fields: float) -> NodeVNI:
+    """A `NodeVNI` with its interval, by what `reach` says, but symmetric in 1/VNI: there it is the least skewed."""
     value = min(float(value), 1.0)
     n_live = fields["n_nodes"] - fields["dead_nodes"]
     # An estimate may be so low by chance that its reciprocal says nothing.
     centre = 1 / max(value, 0.5 / n_live)
-    half = float(reach) * centre**2
+    half = float(within) * centre**2
     high = 1 / (centre - half) if centre - half > 1 else 1.0
     effective = 1 / min(max(value, 1 / n_live), 1.0)
     return NodeVNI(value, float(stderr), (float(1 / (centre + half)), float(high)), effective, **fields)

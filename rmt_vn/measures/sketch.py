@@ -7,13 +7,10 @@ from math import nan
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.measures.arrays import as_samples, live_nodes, pieces, some_nodes
+from rmt_vn.measures.arrays import as_samples, live_nodes, pieces, some_nodes, some_samples
 from rmt_vn.measures.bias import corrected, debiasing, rest
 from rmt_vn.measures.few_samples import FEW_SAMPLES, LEAST_SAMPLES
 from rmt_vn.measures.node_vni import NodeVNI, reach, summarized
-
-# Samples that tell what is taken off besides.
-_SOME = 512
 
 
 def sketch_vni(
@@ -89,7 +86,7 @@ def sketch_vni(
     k = n_samples * (joint - fourth) / (n_live * (n_live - 1))
     np.fill_diagonal(r, 0)
     if n_samples > FEW_SAMPLES:
-        z = nodes.piece(slice(0, n_samples, -(-n_samples // _SOME)), some) - mean[some]
+        z = nodes.piece(some_samples(n_samples, len(some)), some) - mean[some]
         z /= np.sqrt(power[some] / n_samples)
         overlap = corrected(square, k, z, r, n_samples)[0]
     else:

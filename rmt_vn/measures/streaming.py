@@ -30,8 +30,8 @@ class VNIAccumulator:
     Measures of the sample (`NodeVNI.plug_in`, ranks, correlations) are those of the functions, in whatever order
     samples came. So is the whole of `vni` up to 256 samples, which are kept, of the samples in the order in which they
     came, by which the jackknife takes them. Of more, 256 are kept, drawn by a hash of their values, and k and b of the
-    notes of `vni` are theirs, which adds to the error: for those of all samples, about means and scales that are known
-    at the end only, one would have to carry E x_i² x_j², E x_i² x_j and E x_i x_j, 2 nodes² numbers.
+    notes of `vni` are theirs, which adds to the error: for k of all samples, about means and scales that are known at
+    the end only, one would have to carry E x_i² x_j², E x_i² x_j and E x_i x_j, 2 nodes² numbers.
 
     Examples
     --------

@@ -227,10 +227,13 @@ def blocks(
         width, height = (abs(array.strides[axis]) * _extent(index[axis], array.shape[axis]) for axis in (inner, outer))
         step = min(step, max(1, int(_MAPPED / min(width + _AROUND, max(1, height / max(1, lengths[outer]))))))
     at = [slice(0, length) for length in lengths]
+    chosen = index[outer]
     for start in range(0, lengths[outer], step):
         at[outer] = slice(start, min(start + step, lengths[outer]))
-        some = _part(index[outer], at[outer], array.shape[outer])
-        yield tuple(at), array[:, some][rows] if outer else array[some][:, columns]
+        index[outer] = _part(chosen, at[outer], array.shape[outer])
+        # At once, not one after the other: chosen rows would be copied in their whole width.
+        both = all(isinstance(each, np.ndarray) for each in index)
+        yield tuple(at), array[np.ix_(*index) if both else tuple(index)]
         if file:
             file.madvise(mmap.MADV_DONTNEED)
 

@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 import rmt_vn
 from rmt_vn import measures
 from rmt_vn.activations import ACTIVATIONS
+from rmt_vn.argument_parser import OneLineParser, whole_number
 from rmt_vn.files import SUFFIXES, read_activations
 from rmt_vn.measures import NodeVNI
 from rmt_vn.network import WEIGHTS, Network
@@ -48,13 +49,6 @@ EXAMPLES = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors in one line, exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
-
-
 def _widths(text: str) -> tuple[int, ...]:
     """784,200x50,10: 784 inputs, fifty layers of 200 nodes, and one of 10."""
     widths: list[int] = []
@@ -75,14 +69,8 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
 
 
-def _whole_number(text: str) -> int:
-    if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"must be an integer, got {text!r}")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="rmt-vn",
         description="How much of a network's width is alive? Effective nodes, layer by layer: predicted, measured, and "
         "what keeps them.",
@@ -112,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "--inputs", choices=INPUTS, default="ball", help="inputs in a small ball round a point (default), or N(0, v I)"
     )
     predicting.add_argument(
-        "--seed", type=_whole_number, default=0, metavar="N", help="of the simulated networks (default: 0)"
+        "--seed", type=whole_number(), default=0, metavar="N", help="of the simulated networks (default: 0)"
     )
 
     measuring = add("measure", _measure, "Effective nodes of activations, layer by layer.")
@@ -120,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--layers", metavar="NAME[,NAME]", help="these layers of an .npz file only (default: all)")
     measuring.add_argument(
         "--node-axis",
-        type=_whole_number,
+        type=whole_number(),
         default=-1,
         metavar="AXIS",
         help="which axis numbers the nodes, the others being samples (default: -1, the last; 1 for images of channels)",
@@ -128,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     measuring.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the effective nodes (png, pdf, svg)")
 
     designing = add("design", _design, "The width that keeps the VNI within a target at some depth.")
-    designing.add_argument("--depth", type=_whole_number, required=True, metavar="L", help="number of layers")
+    designing.add_argument("--depth", type=whole_number(), required=True, metavar="L", help="number of layers")
     designing.add_argument(
         "--vni", type=_number, required=True, metavar="V", help="largest mean VNI of the last layer, 0 to 1"
     )
@@ -158,14 +146,20 @@ def _add_network_options(parser: argparse.ArgumentParser, *, weights: str | None
         "--sigma-w", type=_number, default=1.0, metavar="S", help="weights have variance S^2/fan-in (default: 1)"
     )
     parser.add_argument("--sigma-b", type=_number, default=0.0, metavar="S", help="of the biases (default: 0)")
-    parser.add_argument("--dropout", type=_number, metavar="P", help="probability with which a node is kept")
+    parser.add_argument(
+        "--keep",
+        type=_number,
+        default=1.0,
+        metavar="P",
+        help="under dropout, the probability of keeping a node (default: 1)",
+    )
     parser.add_argument(
         "--input-variance", type=_number, default=1.0, metavar="V", help="mean square of an input (default: 1)"
     )
 
 
 def _network_parameters(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in ("activation", "sigma_w", "sigma_b", "dropout")}
+    return {name: getattr(options, name) for name in ("activation", "sigma_w", "sigma_b", "keep")}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -206,7 +200,7 @@ def _prediction_record(predicted: Prediction) -> dict[str, Any]:
         "weights": network.weights,
         "sigma_w": network.sigma_w,
         "sigma_b": network.sigma_b,
-        "dropout": network.dropout,
+        "keep": network.keep,
         "inputs": predicted.inputs,
         "input_variance": predicted.input_variance,
         "statement": predicted.statement,
@@ -263,7 +257,7 @@ def _measure(options: argparse.Namespace) -> str:
     if options.json:
         layers = [{"layer": name} | asdict(each) for name, each in measured.items()]
         return _to_json({"file": str(options.file), "layers": layers})
-    head = ("layer", "nodes", "dead", "samples", "eff. nodes", "VNI", "95% interval", "plug-in")
+    head = ("layer", "nodes", "constant", "samples", "eff. nodes", "VNI", "95% interval", "plug-in")
     return "\n".join(_table(head, [_measured_row(name, each) for name, each in measured.items()]))
 
 
@@ -283,7 +277,7 @@ def _measured(name: str, array: np.ndarray, node_axis: int) -> NodeVNI:
 
 def _measured_row(name: str, each: NodeVNI) -> tuple[str, ...]:
     interval = f"{each.interval[0]:.4f} to {each.interval[1]:.4f}"
-    counts = (str(each.n_nodes), str(each.dead_nodes), str(each.n_samples))
+    counts = (str(each.n_nodes), str(each.constant_nodes), str(each.n_samples))
     # Names come from the file, and may hold what a terminal obeys.
     shown = name if name.isprintable() else repr(name)
     return (shown, *counts, f"{each.effective_nodes:.4g}", f"{each.value:.4g}", interval, f"{each.plug_in:.4g}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.network import WEIGHTS, Network
+from rmt_vn.rng import RNG
 
 __all__ = ["biases", "haar", "orthonormal_columns", "weight_matrices"]
-
-RNG = np.random.Generator | np.random.SeedSequence | int | None
 
 
 def haar(n: int, columns: int | None = None, *, batch: tuple[int, ...] = (), rng: RNG = None) -> np.ndarray:
@@ -31,9 +31,8 @@ def haar(n: int, columns: int | None = None, *, batch: tuple[int, ...] = (), rng
     -------
     ndarray, shape (*batch, n, k)
     """
-    k = n if columns is None else columns
-    if not hasattr(k, "__index__") or not 1 <= k <= n:
-        raise ValueError(f"columns must be an integer from 1 to the {n} rows, got {k!r}")
+    n = checked_count("n", n)
+    k = n if columns is None else checked_count("columns", columns, most=n)
     return orthonormal_columns(np.random.default_rng(rng).standard_normal((*batch, n, k)))
 
 
@@ -57,8 +56,7 @@ def weight_matrices(
     -------
     ndarray, shape (*batch, n_out, n_in)
     """
-    if weights not in WEIGHTS:
-        raise ValueError(f"unknown weights {weights!r}; known: {', '.join(WEIGHTS)}")
+    checked_choice("weights", weights, WEIGHTS)
     rng = np.random.default_rng(rng)
     if weights == "gaussian":
         w = rng.standard_normal((*batch, n_out, n_in))

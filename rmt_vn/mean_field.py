@@ -109,7 +109,7 @@ def slope_moment(activation: Activation, variance: float, k: int) -> float:
 
 def layer_moments(network: Network, variance: float) -> tuple[float, float]:
     """(μ_1, μ_2): moments E D^{2k} of the entries of D_l at pre-activation variance q, dropout included."""
-    keep = network.dropout or 1.0
+    keep = network.keep
     mu1, mu2 = (slope_moment(network.activation, variance, k) * keep ** (1 - 2 * k) for k in (1, 2))
     if mu1 == 0:
         raise ValueError(f"μ_1 = E φ′² is 0 for {network.activation.name} at variance {variance:g}; it must be > 0")
@@ -187,7 +187,7 @@ def fixed_point(network: Network) -> MeanField:
 
 def _signal(network: Network, q: float) -> float:
     """E x² of the nodes behind pre-activations of variance q, dropout included."""
-    return second_moment(network.activation, q) / (network.dropout or 1.0)
+    return second_moment(network.activation, q) / network.keep
 
 
 def _next_variance(network: Network, q: float) -> float:

@@ -8,28 +8,25 @@ All parameters of a replica are one row of one array (replicas, P), and the W_l 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import DTypeLike
-from scipy.special import expit
 
 from rmt_vn import ensembles, measures
 from rmt_vn.network import Network
+from rmt_vn.rng import RNG
 
 __all__ = [
     "backward",
     "forward",
     "initial_parameters",
-    "jacobian_vni",
+    "layer_jacobian_vni",
     "layer_norms",
     "layer_vni",
     "layers",
-    "logistic",
     "n_parameters",
-    "softmax",
-    "squared",
     "workspace",
 ]
 
@@ -75,7 +72,7 @@ def n_parameters(network: Network, *, biases: bool = True) -> int:
 
 
 def initial_parameters(
-    network: Network, *, rngs: Sequence[ensembles.RNG], biases: bool = True, dtype: DTypeLike = np.float64
+    network: Network, *, rngs: Sequence[RNG], biases: bool = True, dtype: DTypeLike = np.float64
 ) -> np.ndarray:
     """Weights and biases at initialization, as `network` describes them.
 
@@ -98,8 +95,8 @@ def initial_parameters(
     ValueError
         If the network has dropout, or biases of sigma_b > 0 that `biases=False` forbids, or dtype is another one.
     """
-    if network.dropout is not None:
-        raise ValueError(f"only networks without dropout can be trained, got dropout = {network.dropout}")
+    if network.keep < 1:
+        raise ValueError(f"only networks without dropout can be trained, got keep = {network.keep}")
     if not biases and network.sigma_b > 0:
         raise ValueError(f"biases=False needs sigma_b = 0, got {network.sigma_b}")
     if np.dtype(dtype) not in (np.float32, np.float64):
@@ -187,78 +184,6 @@ def _slopes(network: Network, x: np.ndarray, h: np.ndarray) -> np.ndarray:
 
 
 @_quiet
-def logistic(outputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of ln(1 + e^{−yz}) over the samples, and its gradient.
-
-    Parameters
-    ----------
-    outputs : ndarray, shape (replicas, 1, samples)
-        z.
-    labels : ndarray, shape (replicas or 1, samples)
-        y, −1 or 1.
-
-    Returns
-    -------
-    loss : ndarray, shape (replicas,)
-        float64.
-    gradient : ndarray, shape of the outputs
-        ∂loss/∂z.
-    """
-    y = labels.astype(outputs.dtype, copy=False)[:, None]
-    loss = np.logaddexp(0, -y * outputs)
-    return loss[:, 0].mean(axis=-1, dtype=float), -y * expit(-y * outputs) / outputs.shape[-1]
-
-
-@_quiet
-def softmax(outputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of −ln(e^{z_y}/Σ_k e^{z_k}) over the samples, and its gradient.
-
-    Parameters
-    ----------
-    outputs : ndarray, shape (replicas, classes, samples)
-        z.
-    labels : ndarray, shape (replicas or 1, samples)
-        y, integers from 0 to classes − 1.
-
-    Returns
-    -------
-    loss, gradient
-        As `logistic`.
-    """
-    log_p = outputs - outputs.max(axis=1, keepdims=True)
-    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-    is_y = np.arange(outputs.shape[1])[:, None] == labels[:, None]
-    loss = np.where(is_y, log_p, 0).sum(axis=1)
-    return -loss.mean(axis=-1, dtype=float), (np.exp(log_p) - is_y) / outputs.dtype.type(outputs.shape[-1])
-
-
-@_quiet
-def squared(outputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of ½‖z − y‖² over the samples, and its gradient.
-
-    Parameters
-    ----------
-    outputs : ndarray, shape (replicas, n_L, samples)
-        z.
-    labels : ndarray, shape (replicas or 1, samples, n_L)
-        y.
-
-    Returns
-    -------
-    loss, gradient
-        As `logistic`.
-    """
-    error = outputs - labels.mT.astype(outputs.dtype, copy=False)
-    loss = np.square(error, dtype=float).sum(axis=1) / 2
-    return loss.mean(axis=-1), error / outputs.shape[-1]
-
-
-LOSSES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
-    loss.__name__: loss for loss in (logistic, softmax, squared)
-}
-
-
-@_quiet
 def layer_vni(network: Network, x: Sequence[np.ndarray]) -> np.ndarray:
     """VNI of each hidden layer over the samples that `forward` saw: `measures.plug_in_vni`, for all replicas at once.
 
@@ -279,7 +204,7 @@ def layer_vni(network: Network, x: Sequence[np.ndarray]) -> np.ndarray:
 
 
 @_quiet
-def jacobian_vni(
+def layer_jacobian_vni(
     network: Network, weights: Sequence[np.ndarray], x: Sequence[np.ndarray], h: Sequence[np.ndarray]
 ) -> np.ndarray:
     """VNI of J_l J_lᵀ for J_l = ∂x_l/∂x_1 = D_l W_l … D_2 W_2, the mean over the samples that `forward` has seen.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 
 from rmt_vn import activations
 from rmt_vn.activations import Activation
+from rmt_vn.checks import checked_choice, checked_count
 
 __all__ = ["WEIGHTS", "Network"]
 
@@ -38,8 +38,9 @@ class Network:
         Weight scale, > 0.
     sigma_b : float
         Standard deviation of the biases, ≥ 0.
-    dropout : float, optional
-        Probability p with which each node of every layer is *kept*, 0 < p ≤ 1; kept nodes are multiplied by 1/p.
+    keep : float
+        Under dropout, the probability p with which each node of every layer is *kept*, 0 < p ≤ 1; kept nodes are
+        multiplied by 1/p. By default 1, no dropout. (PyTorch's and Keras's rate is 1 − p.)
 
     Raises
     ------
@@ -57,7 +58,7 @@ class Network:
     weights: str = "gaussian"
     sigma_w: float = 1.0
     sigma_b: float = 0.0
-    dropout: float | None = None
+    keep: float = 1.0
     # How many hidden-to-next weight matrices there are of each shape (n_in, n_out). The laws are products over
     # layers, so this is all they need of `widths`, however deep the network is.
     hidden_shapes: Counter[tuple[int, int]] = field(init=False, repr=False, compare=False)
@@ -71,7 +72,7 @@ class Network:
             weights: str = "gaussian",
             sigma_w: float = 1.0,
             sigma_b: float = 0.0,
-            dropout: float | None = None,
+            keep: float = 1.0,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -84,13 +85,10 @@ class Network:
             store("activation", activations.get(self.activation))
         elif not isinstance(self.activation, Activation):
             raise TypeError(f"activation must be a name or an Activation, got {self.activation!r}")
-        if self.weights not in WEIGHTS:
-            raise ValueError(f"unknown weights {self.weights!r}; known: {', '.join(WEIGHTS)}")
+        checked_choice("weights", self.weights, WEIGHTS)
         store("sigma_w", _checked_number("sigma_w", self.sigma_w, "> 0", lambda s: s > 0))
         store("sigma_b", _checked_number("sigma_b", self.sigma_b, "≥ 0", lambda s: s >= 0))
-        if self.dropout is not None:
-            is_probability = lambda p: 0 < p <= 1  # noqa: E731
-            store("dropout", _checked_number("dropout", self.dropout, "in (0, 1]", is_probability))
+        store("keep", _checked_number("keep", self.keep, "in (0, 1]", lambda p: 0 < p <= 1))
 
     @classmethod
     def uniform(cls, width: int, depth: int, **parameters: Any) -> Self:
@@ -101,9 +99,7 @@ class Network:
         >>> Network.uniform(100, 50, activation="relu").widths == (100,) * 51
         True
         """
-        if isinstance(depth, bool) or not hasattr(depth, "__index__") or operator.index(depth) < 1:
-            raise ValueError(f"depth must be an integer ≥ 1, got {depth!r}")
-        return cls((width,) * (operator.index(depth) + 1), **parameters)
+        return cls((width,) * (checked_count("depth", depth) + 1), **parameters)
 
     @property
     def depth(self) -> int:
@@ -118,7 +114,7 @@ class Network:
         """
         coins = {activations.get("linear"): 1.0, activations.get("relu"): 0.5}
         coin = coins.get(self.activation)
-        return None if coin is None else coin * (self.dropout or 1.0)
+        return None if coin is None else coin * self.keep
 
     @property
     def s1(self) -> int:

@@ -10,10 +10,11 @@ import numpy as np
 from scipy.special import expit, logit
 
 from rmt_vn import laws
-from rmt_vn.ensembles import RNG
+from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import layer_moments, length_map
 from rmt_vn.measures import jacobian_vni
 from rmt_vn.network import WEIGHTS, Network
+from rmt_vn.rng import RNG
 from rmt_vn.samplers import walk_jacobian
 from rmt_vn.samplers.forward import block_sizes
 
@@ -166,7 +167,7 @@ class Prediction:
 
     def _advice(self) -> str:
         network = self.network
-        parameters = {name: getattr(network, name) for name in ("activation", "sigma_w", "sigma_b", "dropout")}
+        parameters = {name: getattr(network, name) for name in ("activation", "sigma_w", "sigma_b", "keep")}
         designs = design(network.depth, VANISHING, input_variance=self.input_variance, **parameters)
         widths = " or ".join(f"{each.width} with {each.weights} weights" for each in designs)
         return f"Layers of equal widths keep the VNI below {VANISHING} at this depth from a width of {widths} on."
@@ -186,13 +187,13 @@ def predict(
     *,
     input_variance: float = 1.0,
     inputs: str = "ball",
-    n_samples: int = 200,
+    n_networks: int = 200,
     rng: RNG = 0,
 ) -> Prediction:
     """What theory says of a random network, layer by layer.
 
     The mean VNI is that of S3 where it applies (linear, ReLU), else of S4, with q_l and the moments μ_k from the length
-    map. The interval is about the *network*, not about the mean: the middle 95% of `n_samples` simulated networks.
+    map. The interval is about the *network*, not about the mean: the middle 95% of `n_networks` simulated networks.
     Where to simulate the network itself would take long, they are of a twin, so many times narrower and shallower, and
     thus of the same effective depth. At equal effective depth the scatter about the mean, in log odds, is nearly the
     same; it is carried over to the predicted mean, from the twin's last layers well, from its first two roughly.
@@ -205,7 +206,7 @@ def predict(
     inputs : {"ball", "wide"}
         Over which inputs nodes are correlated. S3 and S4 are about a small ball round a point. Over inputs N(0, v I)
         they do not apply; there S7 stands in, without an interval.
-    n_samples : int
+    n_networks : int
         Simulated networks, at least 40: their quantiles are the interval.
     rng : seed or Generator
         By default always the same, so that the same question has the same answer.
@@ -227,18 +228,17 @@ def predict(
     >>> round(predicted.layers[-1].vni, 6), predicted.gradients, predicted.nodes
     (0.359617, 'keep', 'vanishing')
     """
-    if inputs not in INPUTS:
-        raise ValueError(f"inputs must be one of {', '.join(INPUTS)}, got {inputs!r}")
-    if isinstance(n_samples, bool) or not hasattr(n_samples, "__index__") or int(n_samples) < 40:
-        raise ValueError(f"n_samples must be an integer ≥ 40, for quantiles at 2.5%, got {n_samples!r}")
+    checked_choice("inputs", inputs, INPUTS)
+    # Fewer have no quantiles at 2.5%.
+    n_networks = checked_count("n_networks", n_networks, least=40)
     q = length_map(network, input_variance)
     moments = _moments(network, q)
     t = _effective_depths(network, moments)
     vni = laws.wide_input_vni(network, input_variance) if inputs == "wide" else _mean_vni(network, t)
     intervals, simulated = [None] * network.depth, None
     if inputs == "ball":
-        simulated = _twin(network, int(n_samples))
-        intervals = _intervals(network, simulated, vni, t, input_variance, int(n_samples), np.random.default_rng(rng))
+        simulated = _twin(network, n_networks)
+        intervals = _intervals(network, simulated, vni, t, input_variance, n_networks, np.random.default_rng(rng))
     gradient = laws.gradient_growth(network, input_variance=input_variance)
     layers = tuple(
         LayerPrediction(
@@ -294,10 +294,10 @@ def _intervals(
     vni: np.ndarray,
     t: np.ndarray,
     input_variance: float,
-    n_samples: int,
+    n_networks: int,
     rng: np.random.Generator,
 ) -> list[tuple[float, float]]:
-    sampled = _sample_layers(twin, input_variance, n_samples, rng)
+    sampled = _sample_layers(twin, input_variance, n_networks, rng)
     tails = ((1 - _COVERAGE) / 2, (1 + _COVERAGE) / 2)
     # Weibull's quantiles of samples are those that the next sample exceeds with just these probabilities.
     bounds = np.quantile(sampled, tails, axis=1, method="weibull")
@@ -313,19 +313,19 @@ def _log_odds(vni: np.ndarray) -> np.ndarray:
     return logit(np.minimum(vni, 1 - 2.0**-53))
 
 
-def _sample_layers(network: Network, input_variance: float, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """VNI of each layer of simulated networks, shape (L, n_samples)."""
-    blocks = block_sizes(n_samples, _BLOCK_FLOATS // (max(network.widths[1:]) * max(network.widths)))
+def _sample_layers(network: Network, input_variance: float, n_networks: int, rng: np.random.Generator) -> np.ndarray:
+    """VNI of each layer of simulated networks, shape (L, n_networks)."""
+    blocks = block_sizes(n_networks, _BLOCK_FLOATS // (max(network.widths[1:]) * max(network.widths)))
     walks = (walk_jacobian(network, size, rng=rng, input_variance=input_variance) for size in blocks)
     sampled = np.concatenate([np.array([jacobian_vni(layer.jacobian) for layer in walk]) for walk in walks], axis=1)
     return np.minimum(sampled, 1.0)  # rounding
 
 
-def _twin(network: Network, n_samples: int) -> Network:
+def _twin(network: Network, n_networks: int) -> Network:
     """The network itself, or one that is several times narrower and shallower: what can be simulated at once."""
     shrink = 1
     twin = network
-    while n_samples * _work(twin.widths) > _WORK and shrink < max(network.widths):
+    while n_networks * _work(twin.widths) > _WORK and shrink < max(network.widths):
         shrink += 1
         twin = replace(network, widths=_shrunk(network.widths, shrink))
     return twin
@@ -377,7 +377,7 @@ def design(depth: int, vni: float, *, input_variance: float = 1.0, **parameters)
     input_variance : float
         As in `predict`.
     **parameters
-        Of `Network`, but for widths: activation, sigma_w, sigma_b, dropout. Weights, if given, are the only kind.
+        Of `Network`, but for widths: activation, sigma_w, sigma_b, keep. Weights, if given, are the only kind.
 
     Returns
     -------

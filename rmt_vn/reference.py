@@ -24,6 +24,7 @@ ROOMS = (
     "mean_field",
     "ensembles",
     "mlp",
+    "losses",
     "optimizers",
     "tasks",
     "training",

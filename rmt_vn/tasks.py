@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import operator
 import struct
 import zlib
 from collections.abc import Callable
@@ -14,11 +13,12 @@ from os import PathLike
 
 import numpy as np
 
+from rmt_vn.checks import checked_choice, checked_count
+from rmt_vn.losses import LOSSES
+from rmt_vn.rng import RNG
+
 __all__ = ["Task", "continuous_xor", "digits", "linear_teacher", "parity", "read_idx", "two_spirals"]
 
-RNG = np.random.Generator | np.random.SeedSequence | int | None
-
-LOSSES = ("logistic", "softmax", "squared")
 _MOST_BITS = 20
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CHUNK = 2**20
@@ -54,8 +54,7 @@ class Task:
         inputs, labels = np.asarray(self.inputs), np.asarray(self.labels)
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "labels", labels)
-        if self.loss not in LOSSES:
-            raise ValueError(f"unknown loss {self.loss!r}; known: {', '.join(LOSSES)}")
+        checked_choice("loss", self.loss, LOSSES)
         least = {"logistic": 1, "softmax": 2, "squared": 1}[self.loss]
         if checked_count("n_outputs", self.n_outputs, least) > 1 and self.loss == "logistic":
             raise ValueError(f"the logistic loss needs n_outputs = 1, got {self.n_outputs}")
@@ -88,8 +87,7 @@ def parity(bits: int) -> Task:
     >>> [(*map(int, x), int(y)) for x, y in zip(xor.inputs, xor.labels)]
     [(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]
     """
-    if checked_count("bits", bits) > _MOST_BITS:
-        raise ValueError(f"bits must be an integer from 1 to {_MOST_BITS}, got {bits}")
+    checked_count("bits", bits, most=_MOST_BITS)
     points = np.array(list(product([1.0, -1.0], repeat=bits)))
     return Task(points, points.prod(axis=1), "logistic")
 
@@ -138,13 +136,6 @@ def digits() -> Task:
         raise ImportError("digits need scikit-learn, the extra `data`: pip install 'rmt_vn[data]'") from error
     pixels, classes = load_digits(return_X_y=True)
     return Task(pixels / 8 - 1, classes, "softmax", 10)
-
-
-def checked_count(name: str, value: int, least: int = 1) -> int:
-    """The value as an int, or an error that names it and the least that is allowed."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
-        raise ValueError(f"{name} must be an integer ≥ {least}, got {value!r}")
-    return operator.index(value)
 
 
 def read_idx(path: str | PathLike[str], *, max_bytes: int = 2**30) -> np.ndarray:

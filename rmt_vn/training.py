@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from rmt_vn import mlp, optimizers
+from rmt_vn.checks import checked_count
+from rmt_vn.losses import LOSSES
 from rmt_vn.network import Network
-from rmt_vn.tasks import RNG, Task, checked_count
+from rmt_vn.rng import RNG
+from rmt_vn.tasks import Task
 
 __all__ = ["Measurement", "Training", "evaluate", "measure", "train"]
 
@@ -29,7 +32,7 @@ class Measurement:
     loss, accuracy : ndarray, shape (replicas,)
         Accuracy is NaN for the squared loss.
     vni, jacobian_vni : ndarray, shape (L − 1, replicas)
-        Of the hidden layers; see `mlp.layer_vni` and `mlp.jacobian_vni`, the latter over the first 16 samples.
+        Of the hidden layers; see `mlp.layer_vni` and `mlp.layer_jacobian_vni`, the latter over the first 16 samples.
     gradient_norms : ndarray, shape (L, replicas)
         Frobenius norms of the layers' gradients, biases included.
     """
@@ -156,7 +159,7 @@ def train(
         x[0][:, : network.widths[0]] = task.inputs[chosen].mT
         labels = task.labels[chosen]
         mlp.forward(network, weights, x, h)
-        loss[step], delta = mlp.LOSSES[task.loss](h[-1], labels)
+        loss[step], delta = LOSSES[task.loss](h[-1], labels)
         accuracy[step] = _accuracy(task, h[-1], labels)
         mlp.backward(network, weights, x, h, delta, weight_gradients)
         optimizers.update([parameters], [gradients], state, rates)
@@ -187,7 +190,7 @@ def evaluate(network: Network, parameters: np.ndarray, task: Task) -> tuple[np.n
     columns = []
     for one in parameters[:, None]:
         _, _, h = _forward(network, one, task)
-        loss, _ = mlp.LOSSES[task.loss](h[-1], task.labels[None])
+        loss, _ = LOSSES[task.loss](h[-1], task.labels[None])
         columns.append((loss, _accuracy(task, h[-1], task.labels[None])))
     loss, accuracy = map(np.concatenate, zip(*columns, strict=True))
     return loss, accuracy
@@ -202,7 +205,7 @@ def measure(network: Network, parameters: np.ndarray, task: Task, *, step: int =
     columns = []
     for one in parameters[:, None]:  # all samples of all replicas at once may be more than the memory
         weights, x, h = _forward(network, one, task)
-        loss, delta = mlp.LOSSES[task.loss](h[-1], task.labels[None])
+        loss, delta = LOSSES[task.loss](h[-1], task.labels[None])
         gradients = mlp.layers(network, np.empty_like(one))
         mlp.backward(network, weights, x, h, delta, gradients)
         few_x, few_h = ([array[..., :_JACOBIAN_INPUTS] for array in arrays] for arrays in (x, h))
@@ -211,7 +214,7 @@ def measure(network: Network, parameters: np.ndarray, task: Task, *, step: int =
                 loss,
                 _accuracy(task, h[-1], task.labels[None]),
                 mlp.layer_vni(network, x),
-                mlp.jacobian_vni(network, weights, few_x, few_h),
+                mlp.layer_jacobian_vni(network, weights, few_x, few_h),
                 mlp.layer_norms(gradients),
             )
         )

@@ -88,27 +88,36 @@ def test_matplotlib_lives_in_figures_alone():
 
 
 # What each room may import of the others: the arrows of the design, which point one way. A new room needs a row.
-FOUNDATIONS = {"activations", "network", "mean_field"}
+ARGUMENTS = {"checks", "rng"}
+FOUNDATIONS = {"activations", "network", "mean_field"} | ARGUMENTS
 MAY_IMPORT = {
+    "checks": set(),
+    "rng": set(),
+    "argument_parser": set(),
+    "whole_files": set(),
     "activations": set(),
-    "network": {"activations"},
+    "network": {"activations", "checks"},
     "mean_field": {"activations", "network"},
-    "ensembles": {"network"},
-    "measures": set(),
+    "ensembles": {"network"} | ARGUMENTS,
+    "measures": ARGUMENTS,
     "laws": FOUNDATIONS,
     # Not the laws: samples are there to judge them, and must not share their mistakes.
     "samplers": FOUNDATIONS | {"ensembles", "measures"},
-    "mlp": {"network", "activations", "ensembles", "measures"},
-    "prediction": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers"},
-    "adapters": {"network", "activations", "measures"},
-    "files": set(),
+    "mlp": {"network", "activations", "ensembles", "measures", "rng"},
+    "losses": set(),
     "optimizers": set(),
-    "tasks": set(),
-    "training": {"network", "mlp", "optimizers", "tasks"},
-    "experiments": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers", "tasks", "training"},
-    "figures": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments"},
+    "tasks": {"losses"} | ARGUMENTS,
+    "training": {"network", "mlp", "losses", "optimizers", "tasks"} | ARGUMENTS,
+    "prediction": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers"},
+    "adapters": {"network", "activations", "measures", "checks"},
+    "files": set(),
+    # The network alone: a point of a sweep may hold one. Sweeps are of any function.
+    "experiments": {"network", "checks", "whole_files"},
+    "figures": FOUNDATIONS
+    | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments", "whole_files"}
+    | {"argument_parser"},
     # Figures only where one is asked for.
-    "command": {"network", "activations", "files", "measures", "prediction", "figures", "reference"},
+    "command": {"network", "activations", "files", "measures", "prediction", "figures", "reference", "argument_parser"},
     "reference": set(),  # It asks for all by their names.
     "__main__": {"command"},
 }

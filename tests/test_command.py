@@ -94,7 +94,7 @@ def test_predict(output):
         "--sigma-w",
         "1.4",
     )
-    more = ("--sigma-b", "0.1", "--dropout", "0.9", "--input-variance", "2", "--seed", "3")
+    more = ("--sigma-b", "0.1", "--keep", "0.9", "--input-variance", "2", "--seed", "3")
     network = Network((12, 9, 9, 9, 9, 9, 4), "relu", "orthogonal", 1.4, 0.1, 0.9)
     expected = predict(network, input_variance=2.0, rng=3)
     record = strict_json(output(*arguments, *more, "--json"))
@@ -142,7 +142,7 @@ def test_measure(layers, output):
         measured = measures.vni(layers[each["layer"]])
         assert each["value"] == measured.value and each["interval"] == list(measured.interval)
     head, *rows = output("measure", "activations.npz").splitlines()
-    assert head.split()[:5] == ["layer", "nodes", "dead", "samples", "eff."]
+    assert head.split()[:5] == ["layer", "nodes", "constant", "samples", "eff."]
     assert [row.split()[:4] for row in rows] == [["first", "8", "0", "60"], ["second", "10", "0", "60"]]
     assert output("measure", "activations.npz", "--layers", "second").splitlines()[1] == rows[1]
     (images,) = strict_json(output("measure", "conv.npy", "--node-axis", "1", "--json"))["layers"]
@@ -222,7 +222,7 @@ def test_cite_says_what_the_citation_file_says(output):
         ("predict --widths 5,5 --sigma-w much", "--sigma-w: must be a number, got 'much'"),
         ("predict --widths 5,5 --sigma-w 0", "sigma_w must be a number > 0"),
         ("predict --widths 5,5 --sigma-w nan", "got nan"),
-        ("predict --widths 5,5 --dropout 0", "dropout must be a number in (0, 1]"),
+        ("predict --widths 5,5 --keep 0", "keep must be a number in (0, 1]"),
         ("predict --widths 5,5 --seed -1", "--seed must be an integer from 0, got -1"),
         ("predict --widths 5,5 --seed 1.5", "must be an integer, got '1.5'"),
         ("predict --widths 5,5 --input-variance -1", "input_variance must be a number from 0"),

@@ -154,7 +154,7 @@ def test_a_generator_moves_on_and_global_state_stays(name):
 
 @pytest.mark.parametrize("columns", [0, -1, 4, 10**6])
 def test_columns_are_from_one_to_the_rows(columns):
-    with pytest.raises(ValueError, match=f"columns must be an integer from 1 to the 3 rows, got {columns}"):
+    with pytest.raises((TypeError, ValueError), match=f"columns must be an integer from 1 to 3, got {columns}"):
         haar(3, columns)
 
 
@@ -168,5 +168,5 @@ def test_columns_are_an_integer(columns):
 
 @pytest.mark.parametrize("weights", ["Gaussian", "haar", None], ids=repr)
 def test_unknown_weights_are_an_error(weights):
-    with pytest.raises(ValueError, match=r"unknown weights .*known: gaussian, orthogonal"):
+    with pytest.raises(ValueError, match="weights must be one of gaussian, orthogonal"):
         weight_matrices(3, 3, weights)

@@ -136,7 +136,7 @@ def test_both_of_two_functions_that_call_each_other_count_whoever_was_asked_firs
 
 def test_functions_of_modules_that_are_reached_through_a_name(monkeypatch):
     from rmt_vn import measures
-    from rmt_vn.figures import scaling_collapse
+    from rmt_vn.figures.claims import scaling_collapse
 
     before = fingerprint(scaling_collapse.mean_square_correlation)
     monkeypatch.setattr(measures, "jacobian_vni", lambda rows: rows.sum())
@@ -144,7 +144,7 @@ def test_functions_of_modules_that_are_reached_through_a_name(monkeypatch):
 
 
 def test_drawing_does_not_count(monkeypatch):
-    from rmt_vn.figures import scaling_collapse
+    from rmt_vn.figures.claims import scaling_collapse
 
     before = fingerprint(scaling_collapse.mean_square_correlation)
     monkeypatch.setattr(scaling_collapse, "draw", lambda tables: None)

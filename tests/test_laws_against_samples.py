@@ -20,10 +20,10 @@ def assert_law(law, value, stderr):
         assert abs(value - factor * law) > K * stderr
 
 
-def traces(network, n_samples, seed, block=5000):
-    """Tr C² and (Tr C)², C = J Jᵀ, of n_samples networks: shape (2, n_samples)."""
+def traces(network, n_networks, seed, block=5000):
+    """Tr C² and (Tr C)², C = J Jᵀ, of n_networks networks: shape (2, n_networks)."""
     rng, blocks = np.random.default_rng(seed), []
-    for _ in range(n_samples // block):
+    for _ in range(n_networks // block):
         *_, last = samplers.walk_jacobian(network, block, rng=rng)
         jacobian = last.jacobian * np.exp(last.log_norm)[:, None, None]
         gram = jacobian @ np.swapaxes(jacobian, -2, -1)
@@ -33,21 +33,21 @@ def traces(network, n_samples, seed, block=5000):
 
 # L/N is kept below 1/4: the spread of (Tr C)² grows as e^{8L/N}, and means of long tails have no honest error.
 @pytest.mark.parametrize(
-    ("network", "n_samples"),
+    ("network", "n_networks"),
     [
         (Network.uniform(16, 3, activation="linear"), 20_000),
         (Network.uniform(16, 3, activation="relu"), 80_000),
         (Network.uniform(16, 3, activation="relu", weights="orthogonal"), 60_000),
         (Network((8, 20, 10, 14), activation="linear"), 20_000),
         (Network((8, 14, 20, 10), activation="linear", weights="orthogonal"), 20_000),
-        (Network.uniform(16, 3, activation="linear", weights="orthogonal", dropout=0.8, sigma_w=1.2), 20_000),
+        (Network.uniform(16, 3, activation="linear", weights="orthogonal", keep=0.8, sigma_w=1.2), 20_000),
     ],
     ids=["linear", "relu", "relu haar", "rectangular", "haar rectangular", "haar dropout"],
 )
-def test_annealed_traces(network, n_samples):
-    sampled = traces(network, n_samples, seed=1)
+def test_annealed_traces(network, n_networks):
+    sampled = traces(network, n_networks, seed=1)
     for moment, values in zip(np.exp(log_trace_moments(network)), sampled, strict=True):
-        assert_law(moment, values.mean(), values.std(ddof=1) / np.sqrt(n_samples))
+        assert_law(moment, values.mean(), values.std(ddof=1) / np.sqrt(n_networks))
 
 
 def test_annealed_ratio_is_not_the_mean_ratio():
@@ -63,27 +63,27 @@ EXACT = {
     "linear": Network.uniform(20, 10, activation="linear"),
     "linear rectangular": Network((10, 30, 6, 20, 8), activation="linear"),
     "linear haar rectangular": Network((6, 12, 8, 15, 9), activation="linear", weights="orthogonal"),
-    "linear dropout": Network((12, 16, 16, 16, 16), activation="linear", dropout=0.7),
-    "linear haar dropout": Network.uniform(16, 6, activation="linear", weights="orthogonal", dropout=0.7),
+    "linear dropout": Network((12, 16, 16, 16, 16), activation="linear", keep=0.7),
+    "linear haar dropout": Network.uniform(16, 6, activation="linear", weights="orthogonal", keep=0.7),
     "relu": Network.uniform(20, 10, activation="relu"),
     "relu haar": Network.uniform(20, 10, activation="relu", weights="orthogonal"),
-    "relu rectangular dropout": Network((9, 24, 12, 18, 10), activation="relu", dropout=0.8),
+    "relu rectangular dropout": Network((9, 24, 12, 18, 10), activation="relu", keep=0.8),
     "relu bias": Network((12, 16, 9, 16, 12), activation="relu", sigma_w=1.4, sigma_b=1.0),
     "relu haar bias": Network((12, 16, 9, 16, 12), activation="relu", weights="orthogonal", sigma_b=0.5),
 }
 
 
 @pytest.mark.parametrize("network", EXACT.values(), ids=EXACT)
-@pytest.mark.parametrize(("method", "n_samples"), [("jacobian", 8000), ("chain", 200_000)])
-def test_exact_law(network, method, n_samples):
-    sampled = samplers.sample_vni(network, n_samples, rng=3, method=method)
+@pytest.mark.parametrize(("method", "n_networks"), [("jacobian", 8000), ("chain", 200_000)])
+def test_exact_law(network, method, n_networks):
+    sampled = samplers.sample_vni(network, n_networks, rng=3, method=method)
     assert_law(laws.exact_vni(network), sampled.value, sampled.stderr)
 
 
 @pytest.mark.parametrize("name", ["linear", "relu", "relu haar"])
 def test_first_order_law_is_rejected_where_depth_is_half_the_width(name):
-    for method, n_samples in (("jacobian", 2000), ("chain", 20_000)):
-        sampled = samplers.sample_vni(EXACT[name], n_samples, rng=4, method=method)
+    for method, n_networks in (("jacobian", 2000), ("chain", 20_000)):
+        sampled = samplers.sample_vni(EXACT[name], n_networks, rng=4, method=method)
         assert abs(sampled.value - laws.first_order_vni(EXACT[name])) > 10 * sampled.stderr
 
 
@@ -132,15 +132,15 @@ def test_effective_depth_is_the_depth_of_wide_networks(kind):
     assert_law(law, np.mean(t), np.std(t, ddof=1) / np.sqrt(repeats))
 
 
-def ratio_to_the_universal_law(network, n_samples, rng, block=50):
+def ratio_to_the_universal_law(network, n_networks, rng, block=50):
     """Mean ρ² off the diagonal over the mean of R at each network's own depth, with its standard error."""
     width, squares, law = network.widths[-1], [], []
-    for _ in range(n_samples // block):
+    for _ in range(n_networks // block):
         *hidden, last = samplers.walk_jacobian(network, block, rng=rng)
         squares.append((jacobian_vni(last.rows) - 1 / width) / (1 - 1 / width))
         law.append(laws.universal_vni(realised_depth(network, [layer.slopes for layer in hidden])))
     squares, law = np.concatenate(squares), np.concatenate(law)
-    return squares.mean() / law.mean(), np.std(squares - law, ddof=1) / np.sqrt(n_samples) / law.mean()
+    return squares.mean() / law.mean(), np.std(squares - law, ddof=1) / np.sqrt(n_networks) / law.mean()
 
 
 @pytest.mark.parametrize("kind", UNIVERSAL.values(), ids=UNIVERSAL)
@@ -149,9 +149,9 @@ def test_universal_law(kind):
     # the ratio at N = 80 less the ratio at N = 40 leaves O(1/N²), 1.5e-3, beside a standard error of 4e-3 or less.
     # Twice as wide, a network costs some ten times as much, and its error is the same.
     rng = np.random.default_rng(7)
-    n_samples = 2000 if "weights" in kind else 5000
+    n_networks = 2000 if "weights" in kind else 5000
     (wide, wide_error), (narrow, narrow_error) = (
         ratio_to_the_universal_law(Network.uniform(n, depth, **kind), size, rng)
-        for n, depth, size in ((80, 9, n_samples), (40, 5, 2 * n_samples))
+        for n, depth, size in ((80, 9, n_networks), (40, 5, 2 * n_networks))
     )
     assert_law(1, 2 * wide - narrow, np.hypot(2 * wide_error, narrow_error))

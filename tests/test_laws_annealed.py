@@ -108,7 +108,7 @@ def test_rectangular_gaussian_products_by_zonal_polynomials():
 def test_one_layer_entry_by_entry(n_in, n_out, keep, weights):
     # Dropout on a linear layer: E d² = 1/p and E d⁴ = 1/p³.
     traces = entrywise_step(np.ones(n_in), n_out, 1 / keep, fourth_moment_of(weights, n_in, n_out))
-    network = Network((n_in, n_out), activation="linear", weights=weights, dropout=keep)
+    network = Network((n_in, n_out), activation="linear", weights=weights, keep=keep)
     assert trace_moments(network) == pytest.approx(np.array(traces) / keep**2, rel=1e-12)
 
 
@@ -185,8 +185,8 @@ def test_gradients_grow_as_chi_to_the_depth(weights):
         ({"activation": "linear", "sigma_w": 0.9}, 0.81),
         ({"activation": "relu", "sigma_w": 2**0.5}, 1.0),
         ({"activation": "relu", "sigma_w": 2.0, "weights": "orthogonal"}, 2.0),
-        ({"activation": "relu", "sigma_w": 1.0, "dropout": 0.8}, 1 / 1.6),
-        ({"activation": "linear", "sigma_w": 1.0, "dropout": 0.25}, 4.0),
+        ({"activation": "relu", "sigma_w": 1.0, "keep": 0.8}, 1 / 1.6),
+        ({"activation": "linear", "sigma_w": 1.0, "keep": 0.25}, 4.0),
     ],
 )
 def test_gradients_do_not_depend_on_the_widths(kind, chi):
@@ -278,7 +278,7 @@ def test_wide_inputs_by_hand():
         ({"activation": "relu"}, "odd activation.*relu"),
         ({"activation": "gelu"}, "odd activation.*gelu"),
         ({"activation": "tanh", "sigma_b": 0.1}, "sigma_b = 0.*0.1"),
-        ({"activation": "tanh", "dropout": 0.9}, "dropout.*0.9"),
+        ({"activation": "tanh", "keep": 0.9}, "dropout.*0.9"),
     ],
 )
 def test_wide_inputs_not_covered(kind, message):

@@ -34,15 +34,15 @@ def test_one_gaussian_layer(n):
     rest = (1 - rho) * (1 + rho)
     density = np.exp((n - 3) / 2 * (np.log1p(-rho) + np.log1p(rho)) - float(mp.log(mp.beta(0.5, (n - 1) / 2))))
     beyond = 2 * student.sf(rho * np.sqrt((n - 1) / rest))
-    assert laws.correlation_density(rho, network) == pytest.approx(density, rel=PROMISED)
-    assert laws.correlation_p_value(rho, network) == pytest.approx(beyond, rel=PROMISED)
-    assert laws.correlation_cdf(-rho, network) == pytest.approx(beyond / 2, rel=PROMISED)
+    assert laws.correlation_density(network, rho) == pytest.approx(density, rel=PROMISED)
+    assert laws.correlation_p_value(network, rho) == pytest.approx(beyond, rel=PROMISED)
+    assert laws.correlation_cdf(network, -rho) == pytest.approx(beyond / 2, rel=PROMISED)
     p = np.array([1e-12, 0.01, 0.2, 0.45])
     quantile = student.ppf(p)
-    assert laws.correlation_quantile(p, network) == pytest.approx(quantile / np.sqrt(n - 1 + quantile**2), rel=1e-9)
+    assert laws.correlation_quantile(network, p) == pytest.approx(quantile / np.sqrt(n - 1 + quantile**2), rel=1e-9)
     for half in (1, 2, 5):
         moment = mp.rf(0.5, half) / mp.rf(mp.mpf(n) / 2, half)
-        assert laws.correlation_moment(2 * half, network) == pytest.approx(float(moment), rel=PROMISED)
+        assert laws.correlation_moment(network, 2 * half) == pytest.approx(float(moment), rel=PROMISED)
 
 
 # --- the spectral integral at 25 digits -------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ def test_spectral_integral(name):
     for rho in (0.02, 0.3, 0.9):
         with mp.workdps(25):
             density, beyond = map(float, spectral(name, rho))
-        assert laws.correlation_density(rho, law) == pytest.approx(density, rel=PROMISED)
-        assert laws.correlation_p_value(rho, law) == pytest.approx(beyond, rel=PROMISED, abs=1e-14)
+        assert laws.correlation_density(law, rho) == pytest.approx(density, rel=PROMISED)
+        assert laws.correlation_p_value(law, rho) == pytest.approx(beyond, rel=PROMISED, abs=1e-14)
 
 
 def test_the_diffusion_far_out():
@@ -121,14 +121,14 @@ def test_the_diffusion_far_out():
         with mp.workdps(18):
             y = mp.atanh(mp.mpf(rho))
             at = density(y, t) * mp.cosh(y) ** 2
-        assert laws.correlation_density(rho, float(t)) == pytest.approx(float(at), rel=PROMISED)
+        assert laws.correlation_density(float(t), rho) == pytest.approx(float(at), rel=PROMISED)
     # ∫_y^∞ in units of t/y, by which the density falls to 1/e.
     x, weight = np.polynomial.legendre.leggauss(24)
     with mp.workdps(18):
         steps = [t / y * (15 + 15 * mp.mpf(float(u))) for u in x]
         beyond = 2 * 15 * t / y * mp.fdot(weight.tolist(), [density(y + step, t) for step in steps])
     assert 0 < beyond < 1e-45
-    assert laws.correlation_p_value(0.9, float(t)) == pytest.approx(float(beyond), rel=PROMISED)
+    assert laws.correlation_p_value(float(t), 0.9) == pytest.approx(float(beyond), rel=PROMISED)
 
 
 # --- moments ----------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ LAWS = {
     "relu": uniform(12, 5, "relu"),
     "haar relu": uniform(12, 5, "relu", weights="orthogonal"),
     "haar": linear(6, 12, 8, 15, 9, weights="orthogonal"),
-    "dropout": uniform(9, 6, dropout=0.7),
+    "dropout": uniform(9, 6, keep=0.7),
     "few nodes": linear(2, 2, 3),
     "shallow haar relu": Network((5, 4, 3), activation="relu", weights="orthogonal"),
 }
@@ -155,19 +155,19 @@ def test_mass_and_moments_of_the_density(law):
     x, weight = np.polynomial.legendre.leggauss(14)
     y = (ends[:-1, None] + ends[1:, None] + x * np.diff(ends)[:, None]) / 2
     rho = np.tanh(y)
-    mass = 2 * laws.correlation_density(rho, law) / np.cosh(y) ** 2 * weight * np.diff(ends)[:, None] / 2
-    start = laws.correlation_p_value(0.0, law) - laws.correlation_p_value(1e-300, law)
-    beyond = laws.correlation_p_value(np.tanh(12.0), law)
+    mass = 2 * laws.correlation_density(law, rho) / np.cosh(y) ** 2 * weight * np.diff(ends)[:, None] / 2
+    start = laws.correlation_p_value(law, 0.0) - laws.correlation_p_value(law, 1e-300)
+    beyond = laws.correlation_p_value(law, np.tanh(12.0))
     tolerance = 1e-10 if start < 1e-12 else 2e-8
     assert mass.sum() + start + beyond == pytest.approx(1, abs=tolerance)
     for order in (2, 4, 6):
         moment = np.sum(mass * rho**order) + beyond
-        assert laws.correlation_moment(order, law) == pytest.approx(moment, rel=1e-9, abs=1e-11)
+        assert laws.correlation_moment(law, order) == pytest.approx(moment, rel=1e-9, abs=1e-11)
 
 
 @pytest.mark.parametrize("t", [1e-9, 0.003, 0.1, 1.0, 7.0, 50.0, 400.0])
 def test_second_and_fourth_moment_of_the_universal_law(t):
-    assert laws.correlation_moment(2, t) == pytest.approx(laws.universal_vni(t), rel=PROMISED)
+    assert laws.correlation_moment(t, 2) == pytest.approx(laws.universal_vni(t), rel=PROMISED)
     # E ρ⁴ = (3R + R′ − 1)/2 = ∫ ν tanh(πν) ĥ [1 − (3/2 − c/4) e^{−ct/2}], c = ν² + ¼.
     with mp.workdps(30):
 
@@ -177,7 +177,7 @@ def test_second_and_fourth_moment_of_the_universal_law(t):
             return density * (1 - (1.5 - c / 4) * mp.exp(-c * t / 2))
 
         fourth = mp.quad(integrand, [0, 0.3, 1, 3, 8, 16, 45])
-    assert laws.correlation_moment(4, t) == pytest.approx(float(fourth), rel=PROMISED)
+    assert laws.correlation_moment(t, 4) == pytest.approx(float(fourth), rel=PROMISED)
 
 
 @pytest.mark.parametrize("network", [law for law in LAWS.values() if isinstance(law, Network)])
@@ -185,13 +185,13 @@ def test_second_moment_is_that_of_the_exact_vni(network):
     p, width = network.live_probability, network.widths[-1]
     k = np.arange(1, width + 1)
     alone = np.sum(stats.binom.pmf(k, width, p) / k) / (1 - (1 - p) ** width)
-    vni = alone + (1 - alone) * laws.correlation_moment(2, network)
+    vni = alone + (1 - alone) * laws.correlation_moment(network, 2)
     assert vni == pytest.approx(laws.exact_vni(network), rel=PROMISED)
 
 
 def test_odd_moments_and_the_zeroth():
     for law in LAWS.values():
-        assert [laws.correlation_moment(order, law) for order in (0, 1, 3)] == [1, 0, 0]
+        assert [laws.correlation_moment(law, order) for order in (0, 1, 3)] == [1, 0, 0]
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -200,8 +200,8 @@ def test_odd_moments_and_the_zeroth():
 def test_normal_at_small_depth():
     # √t p(√t z) = φ(z) (1 + t p_1(z)), p_1 of fourth degree: at z = 6, t = 1e-12 is 1e-9 of it.
     z, t = np.array([0.0, 0.1, 1.0, 3.0, 6.0]), 1e-12
-    assert laws.correlation_density(z * np.sqrt(t), t) * np.sqrt(t) == pytest.approx(stats.norm.pdf(z), rel=1e-9)
-    assert laws.correlation_p_value(z * np.sqrt(t), t) == pytest.approx(2 * stats.norm.sf(z), rel=1e-9)
+    assert laws.correlation_density(t, z * np.sqrt(t)) * np.sqrt(t) == pytest.approx(stats.norm.pdf(z), rel=1e-9)
+    assert laws.correlation_p_value(t, z * np.sqrt(t)) == pytest.approx(2 * stats.norm.sf(z), rel=1e-9)
 
 
 @pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
@@ -211,7 +211,7 @@ def test_wide_networks_have_the_universal_law(weights):
     for width in (2000, 4000):
         network = uniform(width, width // 2, "relu", weights=weights)
         t = laws.effective_depth(network)
-        errors.append(laws.correlation_p_value(rho, network) - laws.correlation_p_value(rho, t))
+        errors.append(laws.correlation_p_value(network, rho) - laws.correlation_p_value(t, rho))
     assert np.max(np.abs(errors)) < 5e-3
     assert errors[0] / errors[1] == pytest.approx([2, 2, 2], rel=0.02)
 
@@ -219,33 +219,33 @@ def test_wide_networks_have_the_universal_law(weights):
 def test_very_deep_networks_have_merged():
     rho = np.array([0.0, 0.5, 1 - 1e-12])
     for law in (600.0, 700.0, np.inf, uniform(3, 5000), linear(4, 1, 4)):
-        assert laws.correlation_p_value(rho, law) == pytest.approx([1, 1, 1], abs=1e-12)
-        assert laws.correlation_quantile([0.0, 0.3, 0.7, 1.0], law).tolist() == [-1, -1, 1, 1]
-        assert laws.correlation_moment(2, law) == pytest.approx(1, abs=1e-12)
-        assert np.max(laws.correlation_density(rho[:2], law)) < 1e-30
+        assert laws.correlation_p_value(law, rho) == pytest.approx([1, 1, 1], abs=1e-12)
+        assert laws.correlation_quantile(law, [0.0, 0.3, 0.7, 1.0]).tolist() == [-1, -1, 1, 1]
+        assert laws.correlation_moment(law, 2) == pytest.approx(1, abs=1e-12)
+        assert np.max(laws.correlation_density(law, rho[:2])) < 1e-30
 
 
 @pytest.mark.parametrize("law", [0, 0.0, linear(6, 6, 4, weights="orthogonal")])
 def test_no_step_leaves_rho_at_zero(law):
     rho = np.array([-1.0, -1e-9, 0.0, 1e-9, 1.0])
-    assert laws.correlation_cdf(rho, law).tolist() == [0, 0, 1, 1, 1]
-    assert laws.correlation_p_value(rho, law).tolist() == [0, 0, 1, 0, 0]
-    assert laws.correlation_density(rho, law).tolist() == [0, 0, 0, 0, 0]
-    assert laws.correlation_quantile([0.0, 0.5, 1.0], law).tolist() == [0, 0, 0]
-    assert laws.correlation_moment(2, law) == 0
+    assert laws.correlation_cdf(law, rho).tolist() == [0, 0, 1, 1, 1]
+    assert laws.correlation_p_value(law, rho).tolist() == [0, 0, 1, 0, 0]
+    assert laws.correlation_density(law, rho).tolist() == [0, 0, 0, 0, 0]
+    assert laws.correlation_quantile(law, [0.0, 0.5, 1.0]).tolist() == [0, 0, 0]
+    assert laws.correlation_moment(law, 2) == 0
 
 
 def test_atoms():
     # Two Haar layers of width 2 with a mask between: both of two nodes are alive (1/3), or one (2/3).
     law = Network((2, 2, 2), activation="relu", weights="orthogonal")
     rho = np.array([-1.5, -1.0, -0.5, -1e-9, 0.0, 0.5, 1.0, 1.5])
-    assert laws.correlation_cdf(rho, law) == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1], rel=1e-14)
-    assert laws.correlation_p_value(np.abs(rho[3:]), law) == pytest.approx([2 / 3, 1, 2 / 3, 2 / 3, 0], rel=1e-14)
-    assert laws.correlation_quantile([0.0, 0.3, 0.4, 0.6, 0.7, 1.0], law).tolist() == [-1, -1, 0, 0, 1, 1]
+    assert laws.correlation_cdf(law, rho) == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1], rel=1e-14)
+    assert laws.correlation_p_value(law, np.abs(rho[3:])) == pytest.approx([2 / 3, 1, 2 / 3, 2 / 3, 0], rel=1e-14)
+    assert laws.correlation_quantile(law, [0.0, 0.3, 0.4, 0.6, 0.7, 1.0]).tolist() == [-1, -1, 0, 0, 1, 1]
     # With four nodes, 4 of 15 sets have one node, and one has all; the rest is continuous.
     law = Network((5, 4, 3), activation="relu", weights="orthogonal")
-    assert laws.correlation_cdf(np.array([-1, -1e-300, 0]), law) == pytest.approx([2 / 15, 7 / 15, 8 / 15], rel=1e-10)
-    assert laws.correlation_quantile([0.1, 0.48, 0.52, 0.9], law).tolist() == [-1, 0, 0, 1]
+    assert laws.correlation_cdf(law, np.array([-1, -1e-300, 0])) == pytest.approx([2 / 15, 7 / 15, 8 / 15], rel=1e-10)
+    assert laws.correlation_quantile(law, [0.1, 0.48, 0.52, 0.9]).tolist() == [-1, 0, 0, 1]
 
 
 # --- one another ------------------------------------------------------------------------------------------------------
@@ -253,25 +253,25 @@ def test_atoms():
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 def test_quantile_is_the_inverse(law):
-    merged = laws.correlation_p_value(1.0, law)
+    merged = laws.correlation_p_value(law, 1.0)
     p = merged / 2 + (1 - merged) * np.array([1e-6, 0.01, 0.1, 0.3])
-    rho = laws.correlation_quantile(p, law)
+    rho = laws.correlation_quantile(law, p)
     # Where P is steep, ρ itself is rounded.
-    rounding = np.spacing(1.0) * laws.correlation_density(rho, law)
-    assert np.all(np.abs(laws.correlation_cdf(rho, law) - p) < 1e-10 * p + rounding)
-    assert laws.correlation_quantile(1 - p, law) == pytest.approx(-rho, rel=1e-6)
-    assert laws.correlation_quantile(0.5, law) == 0
+    rounding = np.spacing(1.0) * laws.correlation_density(law, rho)
+    assert np.all(np.abs(laws.correlation_cdf(law, rho) - p) < 1e-10 * p + rounding)
+    assert laws.correlation_quantile(law, 1 - p) == pytest.approx(-rho, rel=1e-6)
+    assert laws.correlation_quantile(law, 0.5) == 0
 
 
 def test_cdf_density_and_p_value_agree():
     rho = np.array([0.0, 0.2, 0.7, 0.95])
     for law in (0.3, uniform(12, 5, "relu")):
         step = 1e-4 * (1 - rho)
-        slope = (laws.correlation_cdf(rho + step, law) - laws.correlation_cdf(rho - step, law)) / (2 * step)
-        assert laws.correlation_density(rho, law) == pytest.approx(slope, rel=1e-6)
-        assert laws.correlation_density(-rho, law).tolist() == laws.correlation_density(rho, law).tolist()
-        between = laws.correlation_cdf(rho[1:], law) - laws.correlation_cdf(-rho[1:], law)
-        assert laws.correlation_p_value(rho[1:], law) == pytest.approx(1 - between, abs=1e-14)
+        slope = (laws.correlation_cdf(law, rho + step) - laws.correlation_cdf(law, rho - step)) / (2 * step)
+        assert laws.correlation_density(law, rho) == pytest.approx(slope, rel=1e-6)
+        assert laws.correlation_density(law, -rho).tolist() == laws.correlation_density(law, rho).tolist()
+        between = laws.correlation_cdf(law, rho[1:]) - laws.correlation_cdf(law, -rho[1:])
+        assert laws.correlation_p_value(law, rho[1:]) == pytest.approx(1 - between, abs=1e-14)
 
 
 # --- samples ----------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def surprise(samples, law, edges):
     """p-value of χ² of the counts between edges, where samples at an edge are left of it."""
     inside = np.searchsorted(np.sort(samples), edges, side="right")
     counts = np.diff([0, *inside, len(samples)])
-    expected = np.diff([0, *laws.correlation_cdf(edges, law), 1]) * len(samples)
+    expected = np.diff([0, *laws.correlation_cdf(law, edges), 1]) * len(samples)
     assert expected.min() > 10
     return stats.chi2.sf(np.sum((counts - expected) ** 2 / expected), len(counts) - 1)
 
@@ -313,7 +313,7 @@ def test_wide_tanh_networks_have_the_universal_law(weights):
     network = Network.uniform(200, 40, activation="tanh", weights=weights, sigma_w=1.5)
     t = laws.effective_depth(network)
     samples = sample_correlation(network, 3000, rng=12)
-    edges = laws.correlation_quantile(np.arange(1, 12) / 12, t)
+    edges = laws.correlation_quantile(t, np.arange(1, 12) / 12)
     assert surprise(samples, t, edges) > 1e-4
     # Control: t is known to a few 1/N, and no law a third off will do.
     for factor in (0.7, 1.4):
@@ -321,9 +321,9 @@ def test_wide_tanh_networks_have_the_universal_law(weights):
 
 
 def test_quantiles_of_uniform_numbers_are_samples():
-    rho = laws.correlation_quantile(np.random.default_rng(13).random(600), 0.5)
-    assert stats.kstest(rho, lambda r: laws.correlation_cdf(r, 0.5)).pvalue > 1e-4
-    assert stats.kstest(rho, lambda r: laws.correlation_cdf(r, 0.9)).pvalue < 1e-6
+    rho = laws.correlation_quantile(0.5, np.random.default_rng(13).random(600))
+    assert stats.kstest(rho, lambda r: laws.correlation_cdf(0.5, r)).pvalue > 1e-4
+    assert stats.kstest(rho, lambda r: laws.correlation_cdf(0.9, r)).pvalue < 1e-6
 
 
 # --- input ------------------------------------------------------------------------------------------------------------
@@ -334,26 +334,26 @@ POINTWISE = (laws.correlation_density, laws.correlation_cdf, laws.correlation_p_
 @pytest.mark.parametrize("law", POINTWISE)
 def test_shapes(law):
     for depth in (0.4, 0, np.inf, linear(5, 5)):
-        assert type(law(0.3, depth)) is float
-        assert law([], depth).shape == (0,)
+        assert type(law(depth, 0.3)) is float
+        assert law(depth, []).shape == (0,)
         grid = np.linspace(0.1, 0.9, 6).reshape(2, 3)
-        assert law(grid, depth).shape == (2, 3)
-        assert law(grid, depth)[1, 2] == pytest.approx(law(0.9, depth), rel=1e-12)
+        assert law(depth, grid).shape == (2, 3)
+        assert law(depth, grid)[1, 2] == pytest.approx(law(depth, 0.9), rel=1e-12)
 
 
 def test_outside_the_support():
     rho = np.array([-np.inf, -1.1, 1.1, np.inf])
     for law in (0.4, linear(2, 2), linear(4, 1, 4), 0.0):
-        assert laws.correlation_density(rho, law).tolist() == [0, 0, 0, 0]
-        assert laws.correlation_cdf(rho, law).tolist() == [0, 0, 1, 1]
-        assert laws.correlation_p_value(rho, law).tolist() == [0, 0, 0, 0]
+        assert laws.correlation_density(law, rho).tolist() == [0, 0, 0, 0]
+        assert laws.correlation_cdf(law, rho).tolist() == [0, 0, 1, 1]
+        assert laws.correlation_p_value(law, rho).tolist() == [0, 0, 0, 0]
 
 
 def test_at_the_ends():
-    assert laws.correlation_density([-1.0, 1.0], linear(3, 3)) == pytest.approx([0.5, 0.5], rel=1e-9)
-    assert np.all(laws.correlation_density([-1.0, 1.0], 0.3) < 1e-100)
-    assert laws.correlation_density(1.0, linear(2, 2)) > 1e7
-    assert laws.correlation_cdf([-1.0, 1.0], 0.3).tolist() == [0, 1]
+    assert laws.correlation_density(linear(3, 3), [-1.0, 1.0]) == pytest.approx([0.5, 0.5], rel=1e-9)
+    assert np.all(laws.correlation_density(0.3, [-1.0, 1.0]) < 1e-100)
+    assert laws.correlation_density(linear(2, 2), 1.0) > 1e7
+    assert laws.correlation_cdf(0.3, [-1.0, 1.0]).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("law", POINTWISE)
@@ -371,23 +371,23 @@ def test_at_the_ends():
 )
 def test_bad_depths(law, depth, error, told):
     with pytest.raises(error, match=told):
-        law(0.5, depth)
+        law(depth, 0.5)
     with pytest.raises(error, match=told):
-        laws.correlation_moment(2, depth)
+        laws.correlation_moment(depth, 2)
 
 
 def test_bad_points():
     for law in POINTWISE:
         with pytest.raises(ValueError, match="nan"):
-            law([0.1, np.nan], 1.0)
+            law(1.0, [0.1, np.nan])
     for p in (-0.1, 1.1):
         with pytest.raises(ValueError, match=str(p)):
-            laws.correlation_quantile([0.5, p], 1.0)
+            laws.correlation_quantile(1.0, [0.5, p])
     for order, error in ((-1, ValueError), (2.0, TypeError), (True, TypeError), ("2", TypeError)):
         with pytest.raises(error, match=str(order)):
-            laws.correlation_moment(order, 1.0)
+            laws.correlation_moment(1.0, order)
 
 
 def test_a_wider_layer_correlates_less():
-    p = [laws.correlation_p_value(0.4, linear(*widths)) for widths in ((9, 9, 9), (9, 30, 9), (30, 30, 9))]
+    p = [laws.correlation_p_value(linear(*widths), 0.4) for widths in ((9, 9, 9), (9, 30, 9), (30, 30, 9))]
     assert all(wider < narrower for narrower, wider in pairwise(p))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rmt_vn import Network, laws
-from rmt_vn.laws.spherical import log_gaussian_step
+from rmt_vn.laws.hyperbolic.transforms import log_gaussian_step
 
 DIGITS = 40
 PROMISED = 1e-10
@@ -141,7 +141,7 @@ def test_semi_orthogonal(widths):
 )
 def test_masks_by_binomial_sums(widths, p, weights):
     # ReLU keeps a hidden node with probability 1/2; ReLU with dropout 0.7 keeps 0.35.
-    network = Network(widths, activation="relu", weights=weights, dropout=None if p == 0.5 else 2 * p)
+    network = Network(widths, activation="relu", weights=weights, keep=2 * p)
     shapes = {}
     for shape in pairwise(widths[1:]):
         shapes[shape] = shapes.get(shape, 0) + 1
@@ -150,12 +150,12 @@ def test_masks_by_binomial_sums(widths, p, weights):
 
 @pytest.mark.parametrize("keep", [0.1, 0.9, 0.999])
 def test_dropout_of_a_linear_network(keep):
-    network = Network((8, 25, 25, 25), activation="linear", dropout=keep)
+    network = Network((8, 25, 25, 25), activation="linear", keep=keep)
     assert_agrees(network, [((8, 25), 1), ((25, 25), 2)], p=keep)
 
 
 def test_dropout_that_drops_nothing_changes_nothing():
-    with_dropout = Network((8, 25, 25), activation="relu", dropout=1.0)
+    with_dropout = Network((8, 25, 25), activation="relu", keep=1.0)
     assert laws.exact_vni(with_dropout) == laws.exact_vni(Network((8, 25, 25), activation="relu"))
 
 
@@ -245,7 +245,7 @@ KINDS = [
     {"activation": "linear"},
     {"activation": "relu"},
     {"activation": "relu", "weights": "orthogonal"},
-    {"activation": "linear", "weights": "orthogonal", "dropout": 0.8},
+    {"activation": "linear", "weights": "orthogonal", "keep": 0.8},
 ]
 
 

@@ -14,7 +14,7 @@ from scipy import stats
 from rmt_vn import Network, laws
 from rmt_vn.ensembles import weight_matrices
 from rmt_vn.laws.annealed import log_trace_moments
-from rmt_vn.laws.zonal import content_product, partitions_of, zonal_polynomial
+from rmt_vn.laws.trace_moments import content_product, partitions_of, zonal_polynomial
 from theory import wick, zonal
 
 # --- exact trace moments ----------------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def test_log_determinant_is_that_of_the_moments_of_the_determinant():
 
 @pytest.mark.parametrize("law", [laws.lyapunov_exponents, laws.mean_log_determinant])
 @pytest.mark.parametrize(
-    "kind", [{"activation": "tanh"}, {"activation": "relu"}, {"activation": "linear", "dropout": 0.5}]
+    "kind", [{"activation": "tanh"}, {"activation": "relu"}, {"activation": "linear", "keep": 0.5}]
 )
 def test_only_linear_networks_are_covered(law, kind):
     with pytest.raises(ValueError, match=f"'linear' without dropout.*{kind['activation']}"):
@@ -368,7 +368,7 @@ def test_only_linear_networks_are_covered(law, kind):
 
 
 def test_dropout_that_drops_nothing_is_covered():
-    with_dropout = Network.uniform(4, 3, activation="linear", dropout=1.0)
+    with_dropout = Network.uniform(4, 3, activation="linear", keep=1.0)
     assert laws.mean_log_determinant(with_dropout) == laws.mean_log_determinant(
         Network.uniform(4, 3, activation="linear")
     )

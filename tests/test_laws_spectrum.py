@@ -10,9 +10,9 @@ import pytest
 
 from rmt_vn import Network, laws
 from rmt_vn.activations import ACTIVATIONS, Activation
-from rmt_vn.laws import spectral_curve, subordination
-from rmt_vn.laws.s_transforms import spectrum_of
-from rmt_vn.laws.slope_law import slope_law
+from rmt_vn.laws.spectrum.free_probability import subordination, whole_spectrum
+from rmt_vn.laws.spectrum.free_probability.s_transforms import spectrum_of
+from rmt_vn.laws.spectrum.free_probability.squared_slopes import slope_law
 from rmt_vn.mean_field import fixed_point, length_map, slope_moment
 from rmt_vn.samplers.jacobian import walk_jacobian
 
@@ -259,8 +259,8 @@ def test_mass_and_moments(name, weights, depth):
         Network((30, 10, 25, 40, 20), activation="linear", weights="orthogonal"),
         Network((20, 60, 30), activation="tanh", weights="gaussian", sigma_w=1.4),
         Network((20, 60, 30), activation="erf", weights="orthogonal", sigma_w=1.4, sigma_b=0.1),
-        Network((10, 10, 10), activation="linear", weights="orthogonal", dropout=0.8),
-        Network((10, 12, 10), activation="tanh", weights="gaussian", sigma_w=1.2, dropout=0.7),
+        Network((10, 10, 10), activation="linear", weights="orthogonal", keep=0.8),
+        Network((10, 12, 10), activation="tanh", weights="gaussian", sigma_w=1.2, keep=0.7),
         Network((1, 1000, 1), activation="relu", weights="gaussian"),
         Network((10, 10, 10), activation="leaky_relu", weights="orthogonal"),
         Network((10, 10, 10), activation="sin", weights="gaussian", sigma_w=1.3, sigma_b=0.3),
@@ -387,7 +387,7 @@ def is_same(spectrum, a, b):
 
 @pytest.mark.parametrize("network", CURVES, ids=repr)
 def test_solutions_from_nearby_are_those_followed_from_afar(network):
-    curve = spectral_curve.curve_of(network, None)
+    curve = whole_spectrum.curve_of(network, None)
     log_x = along(curve, 301)
     quick = subordination.solve(curve.spectrum, log_x, curve.branch)
     slow = subordination.solve(curve.spectrum, log_x)
@@ -399,7 +399,7 @@ def test_solutions_from_nearby_are_those_followed_from_afar(network):
 
 @pytest.mark.parametrize("network", CURVES, ids=repr)
 def test_whatever_it_starts_from_no_other_solution_is_certain(network):
-    curve = spectral_curve.curve_of(network, None)
+    curve = whole_spectrum.curve_of(network, None)
     log_x = along(curve, 101)
     spectrum, right = curve.spectrum, subordination.solve(curve.spectrum, log_x)
     y = (log_x - spectrum.log_scale).astype(complex)
@@ -426,7 +426,7 @@ def test_whatever_it_starts_from_no_other_solution_is_certain(network):
 
 @pytest.mark.parametrize("network", [CURVES[0], CURVES[5]], ids=repr)
 def test_points_cost_a_few_evaluations_each(monkeypatch, network):
-    curve = spectral_curve.curve_of(network, None)
+    curve = whole_spectrum.curve_of(network, None)
     evaluated = []
     step = subordination.newton_step
     monkeypatch.setattr(
@@ -500,7 +500,7 @@ SAMPLED = [
     Network((200, 300), activation="relu", weights="orthogonal", sigma_w=2**0.5),
     Network((200, 300, 150), activation="tanh", sigma_w=1.5, sigma_b=0.2),
     Network((150, 200, 200, 200), activation="hard_tanh", weights="orthogonal", sigma_w=1.2, sigma_b=0.1),
-    Network((200, 200, 200), activation="erf", weights="orthogonal", sigma_w=1.4, dropout=0.8),
+    Network((200, 200, 200), activation="erf", weights="orthogonal", sigma_w=1.4, keep=0.8),
 ]
 
 
@@ -510,7 +510,7 @@ def test_samples(network):
     assert excess_counts(network, network) < 1
     deeper = Network(
         (*network.widths, network.widths[-1]), network.activation, network.weights, network.sigma_w, network.sigma_b,
-        network.dropout,
+        network.keep,
     )  # fmt: skip
     assert excess_counts(network, deeper) > 3
 
@@ -555,7 +555,7 @@ def test_bad_input():
 @pytest.fixture
 def fresh():
     yield
-    spectral_curve.curve_of.cache_clear()
+    whole_spectrum.curve_of.cache_clear()
 
 
 @pytest.mark.parametrize(("name", "weights"), list(product(["linear", "tanh"], WEIGHTS)))
@@ -563,7 +563,7 @@ def test_a_wrong_branch_is_told(monkeypatch, fresh, name, weights):
     network = Network((10, 20, 10), activation=name, weights=weights, sigma_w=1.4, sigma_b=0.1 if name == "tanh" else 0)
     low, high = laws.spectral_edges(network)
     x = low + (high - low) * np.linspace(0.1, 0.9, 9)
-    right = spectral_curve.solve
+    right = whole_spectrum.solve
 
     def conjugate(spectrum, log_x, near=None):
         sigma, tau = right(spectrum, log_x, near)
@@ -574,15 +574,15 @@ def test_a_wrong_branch_is_told(monkeypatch, fresh, name, weights):
         return right(spectrum, np.where(np.arange(len(log_x)) == 4, log_x + 1.0, log_x))
 
     for wrong in (conjugate, elsewhere):
-        monkeypatch.setattr(spectral_curve, "solve", wrong)
+        monkeypatch.setattr(whole_spectrum, "solve", wrong)
         with pytest.raises(ArithmeticError, match="branch"):
             laws.spectral_density(network, x)
     # And where the whole curve is found on it.
-    spectral_curve.curve_of.cache_clear()
-    monkeypatch.setattr(spectral_curve, "solve", lambda s, log_x, near=None: right(s, log_x + 0.3, near))
+    whole_spectrum.curve_of.cache_clear()
+    monkeypatch.setattr(whole_spectrum, "solve", lambda s, log_x, near=None: right(s, log_x + 0.3, near))
     with pytest.raises(ArithmeticError, match="moment"):
         laws.spectral_density(network, x)
-    monkeypatch.setattr(spectral_curve, "solve", right)
+    monkeypatch.setattr(whole_spectrum, "solve", right)
     for steps in ("_NEWTON_STEPS", "_FEW_STEPS"):
         monkeypatch.setattr(subordination, steps, 0)
     with pytest.raises(ArithmeticError):

@@ -220,7 +220,7 @@ def test_effective_depth_of_homogeneous_activations_needs_no_fixed_point(name, w
 
 @pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
 @pytest.mark.parametrize(
-    ("name", "keep"), [("tanh", None), ("hard_tanh", None), ("softplus", None), ("gelu", 0.7), ("relu", 0.7)]
+    ("name", "keep"), [("tanh", 1.0), ("hard_tanh", 1.0), ("softplus", 1.0), ("gelu", 0.7), ("relu", 0.7)]
 )
 def test_effective_depth_along_the_length_map(name, keep, weights):
     widths, variance = (7, 20, 12, 5, 30, 9), 2.3
@@ -229,7 +229,7 @@ def test_effective_depth_along_the_length_map(name, keep, weights):
         for _ in range(len(widths) - 2):
             ratios.append(slope_ratio(name, q, keep or 1.0))
             q = next_variance(name, q, 1.4, 0.3, keep or 1.0)
-    network = Network(widths, activation=name, weights=weights, sigma_w=1.4, sigma_b=0.3, dropout=keep)
+    network = Network(widths, activation=name, weights=weights, sigma_w=1.4, sigma_b=0.3, keep=keep)
     ours = laws.effective_depth(network, input_variance=variance)
     assert ours == pytest.approx(depth_by_hand(widths, ratios, weights), rel=1e-10)
 
@@ -283,7 +283,7 @@ def test_first_order_law_is_the_thesis_formula(name, weights):
         {"activation": "linear"},
         {"activation": "relu"},
         {"activation": "relu", "weights": "orthogonal"},
-        {"activation": "linear", "dropout": 0.8},
+        {"activation": "linear", "keep": 0.8},
     ],
 )
 @pytest.mark.parametrize("profile", [(1, 1, 1, 1, 1, 1), (1, 3, 2, 1, 4, 2)])

@@ -202,7 +202,7 @@ def test_rate_is_the_spread_of_slopes_plus_that_of_gaussian_weights(activation, 
 @pytest.mark.parametrize("name", ["linear", "relu", "tanh", "hard_tanh"])
 def test_dropout_scales_the_moments(name, keep):
     # D is φ′/p with probability p, else 0: E D^{2k} = p^{1−2k} μ_k at the same variance.
-    with_dropout = layer_moments(one_layer(name, dropout=keep), 0.7)
+    with_dropout = layer_moments(one_layer(name, keep=keep), 0.7)
     without = layer_moments(one_layer(name), 0.7)
     assert with_dropout == pytest.approx((without[0] / keep, without[1] / keep**3), rel=1e-14)
 
@@ -210,12 +210,12 @@ def test_dropout_scales_the_moments(name, keep):
 def test_dropout_raises_the_variance():
     # E (mask φ)² = E φ²/p: ReLU's q* is σ_b²/(1 − σ_w²/(2p)), and a rate per layer of 2/p − 1 + 1.
     keep = 0.8
-    field = fixed_point(one_layer("relu", 1.1, 0.6, dropout=keep))
+    field = fixed_point(one_layer("relu", 1.1, 0.6, keep=keep))
     assert field.q_star == pytest.approx(0.6**2 / (1 - 1.1**2 / (2 * keep)), rel=1e-12)
     assert field.chi == pytest.approx(1.1**2 / (2 * keep), rel=1e-14)
     assert field.rate == pytest.approx(2 / keep, rel=1e-14)
     with pytest.raises(ValueError, match=r"q\* does not exist"):
-        fixed_point(one_layer("relu", 1.3, 0.6, dropout=keep))
+        fixed_point(one_layer("relu", 1.3, 0.6, keep=keep))
 
 
 # --- the length map ---------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_length_map_follows_the_recursion(name):
 @settings(deadline=None, derandomize=True)
 @given(st.floats(0.5, 1.2), st.floats(0, 2), st.floats(0, 10), st.floats(0.3, 1))
 def test_linear_length_map_is_a_geometric_series(sigma_w, sigma_b, variance, keep):
-    network = Network.uniform(4, 6, activation="linear", sigma_w=sigma_w, sigma_b=sigma_b, dropout=keep)
+    network = Network.uniform(4, 6, activation="linear", sigma_w=sigma_w, sigma_b=sigma_b, keep=keep)
     a, b = sigma_w**2 / keep, sigma_b**2
     # The inputs themselves are never dropped: the first layer has no 1/p.
     expected = [a**layer * (sigma_w**2 * variance + b) + b * sum(a**j for j in range(layer)) for layer in range(6)]

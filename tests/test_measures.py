@@ -47,7 +47,7 @@ def test_vni_is_the_double_loop(shape):
     result = vni(x)
     assert result.plug_in == pytest.approx(naive_vni(x), rel=1e-12)
     assert plug_in_vni(x) == pytest.approx(naive_vni(x), rel=1e-12)
-    assert (result.n_samples, result.n_nodes, result.dead_nodes) == (*shape, 0)
+    assert (result.n_samples, result.n_nodes, result.constant_nodes) == (*shape, 0)
 
 
 def test_vni_of_more_nodes_than_many_samples():
@@ -136,7 +136,7 @@ def test_extreme_magnitudes(scale):
 def test_every_node_has_a_scale_of_its_own():
     x = gaussian((30, 3))
     result = vni(x * [1e300, 1.0, 1e-300])
-    assert result.dead_nodes == 0
+    assert result.constant_nodes == 0
     assert result.plug_in == pytest.approx(naive_vni(x), rel=1e-12)
     assert jacobian_vni(x.T * np.array([[1e300], [1.0], [1e-300]])) == pytest.approx(jacobian_vni(x.T), rel=1e-12)
 
@@ -166,7 +166,7 @@ def test_dead_nodes_are_left_out_and_counted(constant, n_samples):
     x = gaussian((n_samples, 5))
     with_dead = np.insert(x, [0, 3, 5], constant, axis=1)
     result = vni(with_dead)
-    assert (result.n_nodes, result.dead_nodes) == (8, 3)
+    assert (result.n_nodes, result.constant_nodes) == (8, 3)
     if abs(constant) < 1e9:
         assert result.plug_in == pytest.approx(vni(x).plug_in, rel=1e-9)
         np.testing.assert_allclose(correlation(with_dead), correlation(x), atol=1e-9)
@@ -176,15 +176,15 @@ def test_dead_nodes_are_an_error_for_who_says_so():
     x = np.insert(gaussian((9, 5)), [2, 5], 0.1, axis=1)
     for measure in (vni, correlation):
         with pytest.raises(ValueError, match="2 of 7 nodes are constant over the samples, the first at column 2"):
-            measure(x, dead="raise")
-        measure(x[:, :2], dead="raise")
+            measure(x, constant="raise")
+        measure(x[:, :2], constant="raise")
 
 
 def test_a_live_node_of_tiny_variation_is_alive():
     x = gaussian((9, 3))
     x[:, 1] = 1.0
     x[4, 1] = np.nextafter(1.0, 2.0)  # one unit in the last place
-    assert vni(x).dead_nodes == 0
+    assert vni(x).constant_nodes == 0
 
 
 @pytest.mark.parametrize("measure", [vni, correlation, participation_ratio])
@@ -193,11 +193,11 @@ def test_all_dead_is_an_error(measure):
         measure(np.full((6, 4), 0.1))
 
 
-@pytest.mark.parametrize("dead", ["keep", "", None, 3], ids=repr)
-def test_unknown_dead(dead):
-    with pytest.raises(ValueError, match="dead must be one of omit, raise") as error:
-        vni(gaussian((9, 3)), dead=dead)
-    assert repr(dead) in str(error.value)
+@pytest.mark.parametrize("constant", ["keep", "", None, 3], ids=repr)
+def test_unknown_word_for_constant_nodes(constant):
+    with pytest.raises(ValueError, match="constant must be one of omit, raise") as error:
+        vni(gaussian((9, 3)), constant=constant)
+    assert repr(constant) in str(error.value)
 
 
 # --- Jacobians --------------------------------------------------------------------------------------------------------

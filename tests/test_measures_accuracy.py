@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 from scipy.stats import kurtosis
 
 from rmt_vn.measures import VNIAccumulator, plug_in_vni, sketch_vni, vni
-from rmt_vn.measures.node_vni import error, pair_variance, reach
+from rmt_vn.measures.indicator.error import error, pair_variance, reach
 
 
 def streamed(x):
@@ -169,9 +169,9 @@ def test_nodes_that_are_not_centred():
     assert vni(ones, centre=False).plug_in == pytest.approx(1)
     x = np.array([[3.0, 4.0, 0.0], [4.0, -3.0, 0.0]] * 3)
     result = vni(x, centre=False)
-    assert (result.plug_in, result.dead_nodes) == (pytest.approx(1 / 2), 1)
+    assert (result.plug_in, result.constant_nodes) == (pytest.approx(1 / 2), 1)
     with pytest.raises(ValueError, match="1 of 3 nodes are zero over the samples, the first at column 2"):
-        vni(x, centre=False, dead="raise")
+        vni(x, centre=False, constant="raise")
 
 
 @pytest.mark.parametrize("n_samples", [5, 20, 300])

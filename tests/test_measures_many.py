@@ -7,15 +7,15 @@ import pytest
 from populations import mixing, sample, true_vni
 
 from rmt_vn.measures import VNIAccumulator, vni
-from rmt_vn.measures.arrays import live_nodes
-from rmt_vn.measures.bias import corrected, debiasing, rest
-from rmt_vn.measures.many_samples import from_correlation, from_overlaps, left_out, of_many, shares
+from rmt_vn.measures.indicator.bias import corrected, debiasing, rest
+from rmt_vn.measures.indicator.many_samples import from_correlation, from_overlaps, left_out, of_many, shares
+from rmt_vn.measures.nodes import varying_nodes
 
 
 def off_diagonal(x, centre=True):
     """The mean of r_ij² over i ≠ j, of nodes that live."""
     measured = vni(x, centre=centre)
-    n = measured.n_nodes - measured.dead_nodes
+    n = measured.n_nodes - measured.constant_nodes
     return (measured.plug_in - 1 / n) / (1 - 1 / n)
 
 
@@ -116,9 +116,9 @@ def test_the_bias_is_known_for_nodes_of_any_distribution(path):
     rng = np.random.default_rng(2)
     values, gaussian = [], []
     for _ in range(200):
-        nodes = live_nodes(sample(a, 300, "t5", rng))
+        nodes = varying_nodes(sample(a, 300, "t5", rng))
         found = path(nodes)
-        counts = {"n_nodes": 40, "n_samples": 300, "dead_nodes": 0}
+        counts = {"n_nodes": 40, "n_samples": 300, "constant_nodes": 0}
         values.append(of_many(**found, counts=counts).value)
         linear, excess = debiasing(found["square"], found["k"], 300)
         linear += 2 * (linear - np.mean(found["r"] ** 4) * 40 / 39) / 300
@@ -132,7 +132,7 @@ def test_the_bias_is_known_for_nodes_of_any_distribution(path):
 def test_both_sides_say_the_same():
     x = sample(mixing("three factors", 30), 400, "elliptical", np.random.default_rng(3))
     one, other = (
-        of_many(**path(live_nodes(x)), counts={"n_nodes": 30, "n_samples": 400, "dead_nodes": 0})
+        of_many(**path(varying_nodes(x)), counts={"n_nodes": 30, "n_samples": 400, "constant_nodes": 0})
         for path in (from_correlation, from_overlaps)
     )
     assert one.value == pytest.approx(other.value, rel=1e-9)
@@ -185,7 +185,7 @@ def test_nodes_that_are_never_alive_together(shape, centre):
     x = np.zeros(shape)
     x[np.arange(shape[0]), np.arange(shape[0]) % min(shape[1], 150)] = np.random.default_rng(7).uniform(1, 2, shape[0])
     result = vni(x, centre=centre)
-    n_live = shape[1] - result.dead_nodes
+    n_live = shape[1] - result.constant_nodes
     assert n_live == min(shape[1], 150)
     # Heights have the mean 3/2 and the mean square 7/3.
     rho = -centre * 2.25 / (n_live * 7 / 3 - 2.25)

@@ -161,7 +161,7 @@ def test_dead_nodes(batch):
     x = np.insert(hostile(300), [2, 6], 0.1, axis=1)
     layer = fed(np.split(x, 300 // batch))
     result = layer.vni()
-    assert (result.n_nodes, result.dead_nodes, result.n_samples) == (8, 2, 300)
+    assert (result.n_nodes, result.constant_nodes, result.n_samples) == (8, 2, 300)
     assert result.plug_in == pytest.approx(vni(x).plug_in, rel=1e-12)
     assert layer.correlation().shape == (6, 6)
     with pytest.raises(ValueError, match="all 3 nodes are constant over the samples"):

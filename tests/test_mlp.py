@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mp_oracle import MP_ACTIVATIONS
 
-from rmt_vn import Activation, Network, laws, measures, mlp
+from rmt_vn import Activation, Network, laws, losses, measures, mlp
 from rmt_vn.activations import ACTIVATIONS
+from rmt_vn.losses import LOSSES
 
 N_OUTPUTS = {"logistic": 1, "softmax": 3, "squared": 2}
 
@@ -30,7 +31,7 @@ def run(network, parameters, inputs, labels, loss):
     x, h = mlp.workspace(network, weights, inputs.shape[-1])
     x[0][:, : network.widths[0]] = inputs
     mlp.forward(network, weights, x, h)
-    value, delta = mlp.LOSSES[loss](h[-1], labels)
+    value, delta = LOSSES[loss](h[-1], labels)
     mlp.backward(network, weights, x, h, delta, mlp.layers(network, gradients))
     return value, gradients, x, h
 
@@ -94,7 +95,7 @@ def gradient_errors(network, parameters, inputs, labels, loss, rng):
 
 
 @pytest.mark.parametrize("biases", [True, False], ids=["biases", "no biases"])
-@pytest.mark.parametrize("loss", mlp.LOSSES)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_gradients(name, loss, biases):
     rng = np.random.default_rng(1)
@@ -106,7 +107,7 @@ def test_gradients(name, loss, biases):
 
 
 @pytest.mark.parametrize("biases", [True, False], ids=["biases", "no biases"])
-@pytest.mark.parametrize("loss", mlp.LOSSES)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_tiny_gradients(name, loss, biases):
     rng = np.random.default_rng(3)
@@ -139,7 +140,7 @@ def test_a_gradient_that_is_slightly_wrong_is_rejected():
     widths=st.lists(st.integers(1, 4), min_size=1, max_size=4),
     samples=st.integers(1, 3),
     name=st.sampled_from(sorted(ACTIVATIONS)),
-    loss=st.sampled_from(sorted(mlp.LOSSES)),
+    loss=st.sampled_from(sorted(LOSSES)),
     biases=st.booleans(),
 )
 def test_gradients_of_any_shape(widths, samples, name, loss, biases):
@@ -166,7 +167,7 @@ def test_the_slope_of_tanh_from_its_output_is_its_slope():
 
 
 @pytest.mark.parametrize("biases", [True, False], ids=["biases", "no biases"])
-@pytest.mark.parametrize("loss", mlp.LOSSES)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_gradients_are_those_of_torch(name, loss, biases):
     torch = pytest.importorskip("torch")
@@ -214,7 +215,7 @@ def test_gradients_are_those_of_torch(name, loss, biases):
     widths=st.lists(st.integers(1, 20), min_size=2, max_size=5),
     samples=st.integers(1, 70),
     name=st.sampled_from(sorted(ACTIVATIONS)),
-    loss=st.sampled_from(sorted(mlp.LOSSES)),
+    loss=st.sampled_from(sorted(LOSSES)),
     biases=st.booleans(),
     dtype=st.sampled_from([np.float32, np.float64]),
 )
@@ -273,8 +274,8 @@ def test_impossible_parameters():
         mlp.initial_parameters(network, rngs=[1], biases=False)
     with pytest.raises(ValueError, match="dtype must be float32 or float64, got int64"):
         mlp.initial_parameters(network, rngs=[1], dtype=np.int64)
-    with pytest.raises(ValueError, match=r"without dropout can be trained, got dropout = 0\.5"):
-        mlp.initial_parameters(Network((2, 3, 1), dropout=0.5), rngs=[1])
+    with pytest.raises(ValueError, match=r"without dropout can be trained, got keep = 0\.5"):
+        mlp.initial_parameters(Network((2, 3, 1), keep=0.5), rngs=[1])
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -284,7 +285,7 @@ def test_impossible_parameters():
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e4, 1e30])
 def test_losses_of_any_size_of_outputs(size, dtype):
     z = np.array([[[size, -size]]], dtype)
-    loss, gradient = mlp.logistic(z, np.array([[1, 1]]))
+    loss, gradient = losses.logistic(z, np.array([[1, 1]]))
     s = mp.mpf(float(z[0, 0, 0]))
     with mp.workdps(50):
         expected = (mp.log1p(mp.exp(-s)) + s + mp.log1p(mp.exp(-s))) / 2
@@ -292,10 +293,10 @@ def test_losses_of_any_size_of_outputs(size, dtype):
     rel = 4 * float(np.finfo(dtype).eps)
     assert loss[0] == pytest.approx(float(expected), rel=rel)
     np.testing.assert_allclose(gradient[0, 0], np.array(slopes, float), rtol=10 * rel, atol=np.finfo(dtype).tiny)
-    loss, gradient = mlp.softmax(np.array([[[size], [0], [-size]]], dtype), np.array([[2]]))
+    loss, gradient = losses.softmax(np.array([[[size], [0], [-size]]], dtype), np.array([[2]]))
     assert loss[0] == pytest.approx(float(2 * s + mp.log(1 + mp.exp(-s) + mp.exp(-2 * s))), rel=rel)
     assert abs(gradient.sum()) < rel
-    loss, gradient = mlp.squared(z, np.zeros((1, 2, 1)))
+    loss, gradient = losses.squared(z, np.zeros((1, 2, 1)))
     assert loss[0] == pytest.approx(float(s * s / 2), rel=rel)
     np.testing.assert_allclose(gradient, z / 2, rtol=rel)
 
@@ -303,13 +304,13 @@ def test_losses_of_any_size_of_outputs(size, dtype):
 def test_the_logistic_loss_is_the_softmax_of_two_classes():
     rng = np.random.default_rng(12)
     z, y = 3 * rng.standard_normal((4, 1, 9)), rng.choice([-1, 1], (4, 9))
-    loss, gradient = mlp.logistic(z, y)
-    both, slopes = mlp.softmax(np.concatenate([z, np.zeros_like(z)], axis=1), (1 - y) // 2)
+    loss, gradient = losses.logistic(z, y)
+    both, slopes = losses.softmax(np.concatenate([z, np.zeros_like(z)], axis=1), (1 - y) // 2)
     np.testing.assert_allclose(loss, both, rtol=1e-13)
     np.testing.assert_allclose(gradient, slopes[:, :1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("loss", mlp.LOSSES)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_what_is_not_finite_is_reported_without_a_warning(loss):
     rng = np.random.default_rng(13)
     network = Network((3, 4, 4, N_OUTPUTS[loss]), activation="linear")
@@ -322,7 +323,7 @@ def test_what_is_not_finite_is_reported_without_a_warning(loss):
     assert not np.isfinite(gradient[1]).all()
     np.testing.assert_array_equal(value[::2], expected[::2])
     np.testing.assert_array_equal(gradient[::2], expected_gradient[::2])
-    for vni in (mlp.layer_vni(network, x), mlp.jacobian_vni(network, mlp.layers(network, parameters), x, h)):
+    for vni in (mlp.layer_vni(network, x), mlp.layer_jacobian_vni(network, mlp.layers(network, parameters), x, h)):
         assert np.isfinite(vni[:, ::2]).all()
     assert np.isnan(mlp.layer_vni(network, x)[-1, 1])
 
@@ -357,7 +358,7 @@ def test_jacobian_vni_is_the_vni_over_a_small_ball_in_the_first_hidden_layer(nam
     rng = np.random.default_rng(15)
     inputs, labels = rng.standard_normal((1, 3, 2)), some_labels("logistic", 2, rng)
     _, _, x, h = run(network, parameters, inputs, labels, "logistic")
-    values = mlp.jacobian_vni(network, weights, x, h)
+    values = mlp.layer_jacobian_vni(network, weights, x, h)
     # Probes: a step along each axis of layer 1, forth and back, which is an isotropic cloud.
     above = Network(network.widths[1:], activation=name)
     expected = np.zeros((3, 3))
@@ -383,7 +384,7 @@ def test_jacobian_vni_begins_where_the_law_says():
     weights = mlp.layers(network, parameters)
     x, h = mlp.workspace(network, weights, 1)
     mlp.forward(network, weights, x, h)
-    values = mlp.jacobian_vni(network, weights, x, h)
+    values = mlp.layer_jacobian_vni(network, weights, x, h)
     law = [1 / 12] + [laws.exact_vni(Network.uniform(12, depth, activation="linear")) for depth in range(1, 9)]
     z = (values[1:].mean(axis=1) - law[1:]) / (values[1:].std(axis=1, ddof=1) / np.sqrt(3000))
     assert np.abs(z).max() < 4.5
@@ -402,7 +403,7 @@ def test_jacobians_that_leave_the_range_of_numbers():
         unit = Network(network.widths, activation="linear")
         scaled = mlp.layers(unit, parameters / sigma_w)
         np.testing.assert_allclose(
-            mlp.jacobian_vni(network, weights, x, h), mlp.jacobian_vni(unit, scaled, x, h), rtol=1e-6
+            mlp.layer_jacobian_vni(network, weights, x, h), mlp.layer_jacobian_vni(unit, scaled, x, h), rtol=1e-6
         )
 
 
@@ -414,7 +415,7 @@ def test_networks_of_few_layers_have_few_measures():
         inputs, labels = rng.standard_normal((1, 3, 6)), some_labels("logistic", 6, rng)
         _, gradient, x, h = run(network, parameters, inputs, labels, "logistic")
         assert mlp.layer_vni(network, x).shape == (hidden, 2)
-        assert mlp.jacobian_vni(network, mlp.layers(network, parameters), x, h).shape == (hidden, 2)
+        assert mlp.layer_jacobian_vni(network, mlp.layers(network, parameters), x, h).shape == (hidden, 2)
         assert mlp.layer_norms(mlp.layers(network, gradient)).shape == (hidden + 1, 2)
 
 

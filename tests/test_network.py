@@ -83,16 +83,15 @@ def test_sigma_b_is_not_negative(value, shown):
     _assert_refused("sigma_b", value, shown, "≥ 0")
 
 
-# None is how one says "no dropout".
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [bad for bad in NOT_FINITE_NUMBERS if bad[0] is not None] + [(0, "0"), (-0.1, "-0.1"), (1.01, "1.01"), (2, "2")],
+    [*NOT_FINITE_NUMBERS, (0, "0"), (-0.1, "-0.1"), (1.01, "1.01"), (2, "2")],
 )
-def test_dropout_is_the_probability_of_keeping(value, shown):
-    _assert_refused("dropout", value, shown, "(0, 1]")
+def test_keep_is_a_probability(value, shown):
+    _assert_refused("keep", value, shown, "(0, 1]")
 
 
-@pytest.mark.parametrize(("name", "valid"), [("sigma_w", "> 0"), ("sigma_b", "≥ 0"), ("dropout", "(0, 1]")])
+@pytest.mark.parametrize(("name", "valid"), [("sigma_w", "> 0"), ("sigma_b", "≥ 0"), ("keep", "(0, 1]")])
 def test_an_integer_that_no_float_can_hold_is_not_finite(name, valid):
     with pytest.raises(ValueError) as error:
         Network((3, 4), **{name: 10**400})
@@ -199,7 +198,7 @@ def test_any_field_tells_networks_apart():
         Network((3, 4), weights="orthogonal"),
         Network((3, 4), sigma_w=2),
         Network((3, 4), sigma_b=1),
-        Network((3, 4), dropout=0.5),
+        Network((3, 4), keep=0.5),
     ]
     assert len(set(networks)) == len(networks)
 
@@ -213,7 +212,7 @@ def test_activations_of_equal_parameters_are_equal():
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, Activation(np.arctan, np.cosh)], ids=str)
 @pytest.mark.parametrize("duplicate", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy], ids=["pickle", "copy"])
 def test_a_copy_is_the_same_network(activation, duplicate):
-    network = Network((3, 4, 5, 4), activation, "orthogonal", sigma_w=1.5, sigma_b=0.1, dropout=0.9)
+    network = Network((3, 4, 5, 4), activation, "orthogonal", sigma_w=1.5, sigma_b=0.1, keep=0.9)
     again = duplicate(network)
     assert again == network
     assert hash(again) == hash(network)

@@ -12,7 +12,7 @@ from rmt_vn.prediction import design, predict
 
 NETWORKS = [
     Network((30, *[20] * 5, 7), activation="tanh", sigma_w=1.3, sigma_b=0.2),
-    Network((30, *[20] * 5, 7), activation="tanh", weights="orthogonal", dropout=0.8),
+    Network((30, *[20] * 5, 7), activation="tanh", weights="orthogonal", keep=0.8),
     Network((5, 9, 4, 6), activation="relu", sigma_w=1.1),
     Network((5, 9, 4, 6), activation="linear", weights="orthogonal"),
 ]
@@ -28,7 +28,7 @@ def name_of(network):
 
 @pytest.mark.parametrize("network", NETWORKS, ids=name_of)
 def test_each_row_is_what_the_laws_say_of_the_network_that_ends_there(network):
-    predicted = predict(network, input_variance=0.7, n_samples=40)
+    predicted = predict(network, input_variance=0.7, n_networks=40)
     assert [row.layer for row in predicted.layers] == list(range(1, network.depth + 1))
     assert tuple(row.width for row in predicted.layers) == network.widths[1:]
     gradient = laws.gradient_growth(network, input_variance=0.7)
@@ -65,18 +65,18 @@ def shares(network, intervals, n_fresh):
     return np.mean((low <= sampled) & (sampled <= high), axis=1)
 
 
-def five_errors(n_samples, n_fresh):
+def five_errors(n_networks, n_fresh):
     """The share of fresh networks between the quantiles of n simulated ones has the mean 0.95.
 
     k = 5, for some fifty layers. The probability between the quantiles has the variance 0.95 × 0.05/(n + 2), the share
     given it that of a binomial.
     """
-    return 5 * math.sqrt(0.95 * 0.05 * (1 / (n_samples + 2) + 1 / n_fresh))
+    return 5 * math.sqrt(0.95 * 0.05 * (1 / (n_networks + 2) + 1 / n_fresh))
 
 
 @pytest.mark.parametrize("network", INTERVALS, ids=name_of)
 def test_intervals_hold_95_percent_of_networks(network):
-    predicted = predict(network, n_samples=1000, rng=3)
+    predicted = predict(network, n_networks=1000, rng=3)
     assert predicted.simulated == network
     intervals = [row.interval for row in predicted.layers]
     allowed = five_errors(1000, 1000)
@@ -99,7 +99,7 @@ def test_intervals_hold_95_percent_of_networks(network):
 )
 def test_twins_of_wide_networks_have_nearly_their_scatter(network, monkeypatch):
     monkeypatch.setattr(prediction, "_WORK", 2e8)
-    predicted = predict(network, n_samples=200)
+    predicted = predict(network, n_networks=200)
     twin = predicted.simulated
     assert max(twin.widths[1:]) <= 30 and twin.depth <= 15
     assert twin.widths[-1] == max(round(twin.widths[1] / 48 * network.widths[-1]), min(network.widths[-1], 16))
@@ -109,22 +109,22 @@ def test_twins_of_wide_networks_have_nearly_their_scatter(network, monkeypatch):
 
 
 def test_where_all_is_one_or_nothing_the_interval_is_a_point():
-    orthogonal = predict(Network.uniform(10, 3, activation="linear", weights="orthogonal"), n_samples=40)
+    orthogonal = predict(Network.uniform(10, 3, activation="linear", weights="orthogonal"), n_networks=40)
     assert all(row.interval == pytest.approx((0.1, 0.1)) and row.vni == pytest.approx(0.1) for row in orthogonal.layers)
-    lone = predict(Network((4, 3, 1)), n_samples=40).layers[-1]
+    lone = predict(Network((4, 3, 1)), n_networks=40).layers[-1]
     assert lone.vni == 1 and lone.interval == pytest.approx((1, 1), abs=1e-12) and max(lone.interval) <= 1
 
 
 def test_twins_of_networks_that_end_in_one_node(monkeypatch):
     monkeypatch.setattr(prediction, "_WORK", 1e7)
-    lone = predict(Network((40, *[40] * 5, 1)), n_samples=40)
+    lone = predict(Network((40, *[40] * 5, 1)), n_networks=40)
     assert lone.simulated.widths[1] < 40
     assert lone.layers[-1].interval == pytest.approx((1, 1), abs=1e-12)
 
 
 def test_the_same_question_has_the_same_answer():
     network = Network.uniform(12, 5)
-    once, again, other = (predict(network, n_samples=40, **seed) for seed in ({}, {}, {"rng": 1}))
+    once, again, other = (predict(network, n_networks=40, **seed) for seed in ({}, {}, {"rng": 1}))
     assert once == again
     assert once != other and once.layers[0].vni == other.layers[0].vni
 
@@ -145,7 +145,7 @@ def test_the_same_question_has_the_same_answer():
 )
 def test_verdicts(network, gradients, nodes, monkeypatch):
     monkeypatch.setattr(prediction, "_WORK", 1e8)
-    predicted = predict(network, n_samples=40)
+    predicted = predict(network, n_networks=40)
     assert (predicted.gradients, predicted.nodes) == (gradients, nodes)
     told = " ".join(predicted.verdict)
     assert f"Gradients {gradients}" in told and f"Nodes are {nodes}" in told
@@ -158,7 +158,7 @@ def test_verdicts(network, gradients, nodes, monkeypatch):
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 def test_the_depths_at_which_nodes_are_gone(activation):
     network = Network.uniform(40, 60, activation=activation)
-    predicted = predict(network, n_samples=40)
+    predicted = predict(network, n_networks=40)
     live = 40 * network.live_probability
     effective = np.array([1 / laws.exact_vni(cut(network, depth)) for depth in range(1, 61)])
 
@@ -170,7 +170,7 @@ def test_the_depths_at_which_nodes_are_gone(activation):
     mean_square = (1 / effective - 1 / live) / (1 - 1 / live)
     assert predicted.vanishing_from == first(mean_square > 0.1)
     assert f"fewer than two are left at layer {predicted.two_nodes_depth}" in predicted.verdict[1]
-    shallow = predict(Network.uniform(40, 1, activation="linear"), n_samples=40)
+    shallow = predict(Network.uniform(40, 1, activation="linear"), n_networks=40)
     assert (shallow.half_depth, shallow.two_nodes_depth, shallow.vanishing_from) == (None, None, None)
     assert "half are gone in no layer" in shallow.verdict[1]
 
@@ -190,14 +190,14 @@ def test_over_wide_inputs_it_says_that_s4_does_not_apply():
     ("arguments", "told"),
     [
         ({"inputs": "narrow"}, "inputs must be one of ball, wide, got 'narrow'"),
-        ({"n_samples": 39}, "n_samples must be an integer ≥ 40"),
-        ({"n_samples": 100.0}, "got 100.0"),
+        ({"n_networks": 39}, "n_networks must be an integer ≥ 40"),
+        ({"n_networks": 100.0}, "got 100.0"),
         ({"input_variance": -1.0}, "input_variance must be a number from 0"),
         ({"input_variance": math.nan}, "got nan"),
     ],
 )
 def test_wrong_arguments(arguments, told):
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises((TypeError, ValueError), match=told):
         predict(Network.uniform(5, 2), **arguments)
 
 
@@ -210,7 +210,7 @@ def test_wrong_arguments(arguments, told):
         (50, 0.32, {"activation": "linear"}),
         (30, 0.2, {"activation": "relu", "sigma_w": 2**0.5}),
         (100, 0.1, {}),
-        (100, 0.1, {"activation": "hard_tanh", "sigma_w": 1.5, "sigma_b": 0.1, "dropout": 0.9}),
+        (100, 0.1, {"activation": "hard_tanh", "sigma_w": 1.5, "sigma_b": 0.1, "keep": 0.9}),
     ],
 )
 def test_designs_are_the_narrowest_that_keep_within_the_target(depth, vni, parameters):

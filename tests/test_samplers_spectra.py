@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rmt_vn import Network, laws, samplers
-from rmt_vn.samplers import log_singular_values, sample_lyapunov, sample_singular_values
+from rmt_vn.samplers import log_singular_values, sample_log_singular_values, sample_lyapunov
 
 # Each comparison is of many numbers at once: k = 5 is a false alarm in two million, and the seeds are fixed.
 STANDARD_ERRORS = 5
@@ -145,9 +145,9 @@ KINDS = {
     "linear": Network.uniform(5, 3, activation="linear"),
     "linear rectangular": Network((4, 9, 3, 6), activation="linear", sigma_w=1.3),
     "linear bottleneck": Network((6, 2, 6, 4), activation="linear"),
-    "linear dropout": Network.uniform(5, 3, activation="linear", dropout=0.6),
+    "linear dropout": Network.uniform(5, 3, activation="linear", keep=0.6),
     "relu": Network.uniform(6, 3, activation="relu"),
-    "relu bias dropout": Network((6, 9, 8, 5), activation="relu", sigma_b=1.0, dropout=0.8),
+    "relu bias dropout": Network((6, 9, 8, 5), activation="relu", sigma_b=1.0, keep=0.8),
     "relu haar": Network.uniform(6, 3, activation="relu", weights="orthogonal"),
     "tanh": Network.uniform(5, 3, activation="tanh", sigma_w=2.0),
     "tanh haar up and down": Network((3, 6, 2, 5), activation="tanh", weights="orthogonal", sigma_w=2.0),
@@ -156,15 +156,15 @@ KINDS = {
 BY_BARTLETT = ("linear", "linear rectangular", "linear bottleneck", "linear dropout", "relu", "relu bias dropout")
 
 
-def spectra(network, method, seed, n_samples=2000):
+def spectra(network, method, seed, n_networks=2000):
     """exp(−|ln s − 1|/2) and ranks: bounded, so that means are normal, and good for zeros too."""
     if method == "product":
-        *_, last = samplers.walk_jacobian(network, n_samples, rng=seed)
+        *_, last = samplers.walk_jacobian(network, n_networks, rng=seed)
         with np.errstate(divide="ignore"):
             logs = np.log(np.linalg.svd(last.jacobian, compute_uv=False)) + last.log_norm[:, None]
         logs[logs < -25] = -np.inf  # rank lost, but for rounding
     else:
-        logs = sample_singular_values(network, n_samples, rng=seed, method=method)
+        logs = sample_log_singular_values(network, n_networks, rng=seed, method=method)
     assert np.all(np.diff(np.maximum(logs, -1e9)) <= 0)
     values = np.exp(logs)
     return np.concatenate([np.sqrt(values), values / (1 + values), values == 0], axis=1)
@@ -183,8 +183,8 @@ def test_triangles_alone_have_the_singular_values_of_the_full_product(name):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_matrix_by_matrix_has_the_singular_values_of_the_full_product(name):
-    ours = spectra(KINDS[name], "matrices", 1, n_samples=600)
-    assert deviation(ours, spectra(KINDS[name], "product", 2, n_samples=600)) < STANDARD_ERRORS
+    ours = spectra(KINDS[name], "matrices", 1, n_networks=600)
+    assert deviation(ours, spectra(KINDS[name], "product", 2, n_networks=600)) < STANDARD_ERRORS
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_matrix_by_matrix_has_the_singular_values_of_the_full_product(name):
         ("linear", Network.uniform(5, 4, activation="linear")),
         ("linear", Network((5, 5, 5, 6), activation="linear")),
         ("linear bottleneck", Network((6, 2, 5, 4), activation="linear", sigma_w=(5 / 6) ** 0.5)),
-        ("relu", Network.uniform(6, 3, activation="linear", dropout=0.6, sigma_w=0.6)),
+        ("relu", Network.uniform(6, 3, activation="linear", keep=0.6, sigma_w=0.6)),
         ("linear", Network.uniform(5, 3, activation="linear", sigma_w=1.03)),
     ],
     ids=["a layer more", "a node more", "a hidden node less", "other masks", "sigma_w"],
@@ -205,7 +205,7 @@ def test_the_same_comparison_tells_networks_apart(name, other):
 def test_deep_products_by_both_methods():
     """Beyond one block of rows and one group of factors: means of ln s_k over networks."""
     network = Network.uniform(40, 40, activation="linear")
-    fast, plain = (sample_singular_values(network, 30, rng=1, method=m) for m in ("bartlett", "matrices"))
+    fast, plain = (sample_log_singular_values(network, 30, rng=1, method=m) for m in ("bartlett", "matrices"))
     assert deviation(fast, plain) < STANDARD_ERRORS
     assert deviation(fast, 1.05 * plain) > STANDARD_ERRORS
     # A product of many factors, each one drawn: also the exact mean of their sum.
@@ -216,14 +216,14 @@ def test_deep_products_by_both_methods():
 
 def test_haar_weights_alone_stretch_all_directions_alike():
     network = Network.uniform(12, 80, activation="linear", weights="orthogonal", sigma_w=1.7)
-    logs = sample_singular_values(network, 2, rng=1)
+    logs = sample_log_singular_values(network, 2, rng=1)
     assert logs == pytest.approx(np.full((2, 12), 80 * np.log(1.7)), abs=1e-12)
     assert sample_lyapunov(network, 2, rng=1).value == pytest.approx(np.full(12, np.log(1.7)), abs=1e-14)
 
 
 def test_relu_networks_lose_rank_as_often_as_coins_say():
     network = Network.uniform(3, 4, activation="relu")
-    rank = np.isfinite(sample_singular_values(network, 2000, rng=1)).sum(axis=1)
+    rank = np.isfinite(sample_log_singular_values(network, 2000, rng=1)).sum(axis=1)
     # Each of four layers has 3, 2 or 1 live nodes with probabilities 1, 3, 3 of 7; rank is the least of them.
     expected = 1 - (4 / 7) ** 4, (4 / 7) ** 4 - (1 / 7) ** 4, (1 / 7) ** 4
     counts = np.bincount(rank, minlength=4)[1:]
@@ -237,11 +237,11 @@ def exponents_off(sampled, law):
     return np.max(np.abs(sampled.value - law) / sampled.stderr)
 
 
-@pytest.mark.parametrize(("method", "n_samples"), [("bartlett", 1000), ("matrices", 50)])
+@pytest.mark.parametrize(("method", "n_networks"), [("bartlett", 1000), ("matrices", 50)])
 @pytest.mark.parametrize("n", [2, 4, 16])
-def test_lyapunov_exponents_are_those_of_the_law(n, method, n_samples):
+def test_lyapunov_exponents_are_those_of_the_law(n, method, n_networks):
     network = Network.uniform(n, 100, activation="linear")
-    sampled = sample_lyapunov(network, n_samples, rng=n, method=method)
+    sampled = sample_lyapunov(network, n_networks, rng=n, method=method)
     law = laws.lyapunov_exponents(network)
     assert exponents_off(sampled, law) < 4
     # Controls: 3% off, and with one degree of freedom less; 10% for the fewer samples of the slower method.
@@ -277,7 +277,7 @@ def test_exponents_add_up_to_the_determinant():
     network = Network.uniform(10, 60, activation="tanh", sigma_w=1.5)
     sampled = sample_lyapunov(network, 3, rng=1)
     # The same networks, since both methods draw them in the same order.
-    logs = sample_singular_values(network, 3, rng=1)
+    logs = sample_log_singular_values(network, 3, rng=1)
     assert 60 * sampled.value.sum() == pytest.approx(logs.sum(axis=1).mean(), rel=1e-11)
     assert np.all(60 * sampled.value[0] < logs[:, 0].mean() + 1e-9)
 
@@ -294,9 +294,9 @@ def test_standard_errors_are_honest(name):
 # --- what both have in common -----------------------------------------------------------------------------------------
 
 
-def both(network, n_samples, **options):
-    yield sample_singular_values(network, n_samples, **options)
-    yield sample_lyapunov(network, n_samples, **options).value
+def both(network, n_networks, **options):
+    yield sample_log_singular_values(network, n_networks, **options)
+    yield sample_lyapunov(network, n_networks, **options).value
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh"])
@@ -308,16 +308,16 @@ def test_same_seed_same_numbers(name):
 
 def test_what_a_sample_says_of_itself():
     sampled = sample_lyapunov(KINDS["relu"], 5, rng=1)
-    assert (sampled.n_samples, sampled.network, sampled.method) == (5, KINDS["relu"], "bartlett")
+    assert (sampled.n_networks, sampled.network, sampled.method) == (5, KINDS["relu"], "bartlett")
     assert sample_lyapunov(KINDS["relu haar"], 5, rng=1).method == "matrices"
 
 
-@pytest.mark.parametrize("sample", [sample_singular_values, sample_lyapunov])
+@pytest.mark.parametrize("sample", [sample_log_singular_values, sample_lyapunov])
 def test_impossible_arguments(sample):
     for wrong in (0, -3, 2.5, True, "10"):
-        with pytest.raises(ValueError, match=f"n_samples must be an integer ≥ .*got {wrong!r}"):
+        with pytest.raises((TypeError, ValueError), match=f"n_networks must be an integer ≥ .*got {wrong!r}"):
             sample(KINDS["relu"], wrong, rng=1)
-    with pytest.raises(ValueError, match="unknown method 'fast'; known: auto, matrices, bartlett"):
+    with pytest.raises(ValueError, match="method must be one of auto, matrices, bartlett, got 'fast'"):
         sample(KINDS["relu"], 10, method="fast")
     for name in ("tanh", "relu haar"):
         with pytest.raises(ValueError, match="method 'bartlett' is for Gaussian weights and activation 'linear' or"):

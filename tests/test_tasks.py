@@ -11,12 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmt_vn import mlp, tasks
+from rmt_vn import tasks
 from rmt_vn.tasks import Task
-
-
-def test_tasks_and_the_perceptron_know_the_same_losses():
-    assert set(tasks.LOSSES) == set(mlp.LOSSES)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 5])
@@ -103,9 +99,9 @@ def test_same_seed_same_task(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: tasks.parity(0), "bits must be an integer ≥ 1, got 0"),
+        (lambda: tasks.parity(0), "bits must be an integer from 1 to 20, got 0"),
         (lambda: tasks.parity(21), "bits must be an integer from 1 to 20, got 21"),
-        (lambda: tasks.parity(2.0), r"bits must be an integer ≥ 1, got 2\.0"),
+        (lambda: tasks.parity(2.0), r"bits must be an integer from 1 to 20, got 2\.0"),
         (lambda: tasks.continuous_xor(0), "n_samples must be an integer ≥ 1, got 0"),
         (lambda: tasks.continuous_xor(True), "n_samples must be an integer ≥ 1, got True"),
         (lambda: tasks.continuous_xor(5, noise=-0.1), r"noise must be a finite number ≥ 0, got -0\.1"),
@@ -117,7 +113,7 @@ def test_same_seed_same_task(name):
     ],
 )
 def test_impossible_numbers(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         make()
 
 
@@ -133,7 +129,7 @@ X = np.ones((4, 2))
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((X, np.ones(4), "hinge"), "unknown loss 'hinge'; known: logistic, softmax, squared"),
+        ((X, np.ones(4), "hinge"), "loss must be one of logistic, softmax, squared, got 'hinge'"),
         ((X, np.ones(3), "logistic"), r"labels of the logistic loss must have shape \(4,\), got \(3,\)"),
         ((X, np.ones((4, 1)), "logistic"), r"must have shape \(4,\), got \(4, 1\)"),
         ((X, np.array([0, 1, 1, 0]), "logistic"), "labels must be −1 or 1, got 0"),
@@ -150,7 +146,7 @@ X = np.ones((4, 2))
     ],
 )
 def test_parts_that_do_not_fit(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         Task(*arguments)
 
 

@@ -147,14 +147,14 @@ def test_recursion_is_the_sum_over_indices(family, n_in, n_out):
         Network((9, 5, 6), activation="hard_tanh", weights="gaussian", sigma_w=1.1, sigma_b=0.2),
         Network((9, 5, 6), activation="erf", weights="orthogonal", sigma_w=1.4, sigma_b=0.3),
         Network((8, 6, 4), activation="sin", weights="orthogonal", sigma_w=1.2, sigma_b=0.1),
-        Network((6, 5, 4), activation="relu", weights="orthogonal", dropout=0.75),
+        Network((6, 5, 4), activation="relu", weights="orthogonal", keep=0.75),
         Network((1, 1, 1), activation="linear", weights="orthogonal"),
         Network((2, 1, 1, 3), activation="relu", weights="orthogonal"),
     ],
     ids=repr,
 )
 def test_annealed_law(network):
-    keep = exact(network.dropout or 1)
+    keep = exact(network.keep)
     ratio = slope_ratio(network) / keep
     pair = moments.annealed_pair([sp.Integer(width) for width in network.widths], ratio, network.weights)
     assert laws.annealed_participation(network) == pytest.approx(float(pair[0] / pair[1]), rel=1e-12)

@@ -10,7 +10,7 @@ from derivations import ANALYSIS, derivation_of, said_of
 from scipy import stats
 
 from rmt_vn import Network, laws
-from rmt_vn.laws.spherical import log_gaussian_step, mehler_fock_density
+from rmt_vn.laws.hyperbolic.transforms import log_gaussian_step, mehler_fock_density
 from rmt_vn.samplers import sample_correlation
 from theory import conditional, correlation, diffusion, exact, wide_inputs
 
@@ -211,12 +211,12 @@ def test_law_of_a_correlation_meets_its_derivation(law, transform):
     y, rho = mp.mpf("0.7"), np.tanh(0.7)
     density = float(correlation.density(y, transform) * mp.cosh(y) ** 2)
     within = float(correlation.probability_within(y, transform))
-    assert laws.correlation_density(rho, law) == pytest.approx(density, rel=PROMISED)
-    assert laws.correlation_p_value(rho, law) == pytest.approx(1 - within, rel=PROMISED)
-    assert laws.correlation_cdf(rho, law) == pytest.approx((1 + within) / 2, rel=PROMISED)
-    assert laws.correlation_quantile((1 + within) / 2, law) == pytest.approx(rho, rel=PROMISED)
+    assert laws.correlation_density(law, rho) == pytest.approx(density, rel=PROMISED)
+    assert laws.correlation_p_value(law, rho) == pytest.approx(1 - within, rel=PROMISED)
+    assert laws.correlation_cdf(law, rho) == pytest.approx((1 + within) / 2, rel=PROMISED)
+    assert laws.correlation_quantile(law, (1 + within) / 2) == pytest.approx(rho, rel=PROMISED)
     fourth = 1 - exact.sech_integral(lambda v: (1.5 - (v**2 + 0.25) / 4) * transform(v))
-    assert laws.correlation_moment(4, law) == pytest.approx(float(fourth), rel=PROMISED)
+    assert laws.correlation_moment(law, 4) == pytest.approx(float(fourth), rel=PROMISED)
 
 
 def test_samples_have_the_exact_law():

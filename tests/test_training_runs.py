@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import binomtest
 
 from rmt_vn.experiments import Engine, run
-from rmt_vn.experiments.proportions import half_point, trend_in_proportions, wilson_interval
-from rmt_vn.experiments.training_runs import (
+from rmt_vn.figures.claims.walking_dead import early_warning, two_way
+from rmt_vn.figures.failure_statistics import half_point, trend_in_proportions, wilson_interval
+from rmt_vn.figures.xor_runs import (
     FAILED_BELOW,
     adam_points,
     failed,
@@ -16,7 +17,6 @@ from rmt_vn.experiments.training_runs import (
     xor_layers,
     xor_network,
 )
-from rmt_vn.figures.walking_dead import early_warning, two_way
 
 POINT = {"network": xor_network(8, 6, "gaussian"), "optimizer": "adam", "learning_rate": 3e-3, "measure_at": (0, 40)}
 

@@ -77,7 +77,7 @@ def network_of(model: torch.nn.Module, activation: Activation | str | None = Non
         weights="orthogonal" if all(map(_is_orthogonal, weights)) else "gaussian",
         sigma_w=float(np.sqrt(np.mean(np.concatenate([(w**2 * w.shape[1]).ravel() for w in weights])))),
         sigma_b=float(np.sqrt(np.mean(np.concatenate(biases) ** 2))),
-        dropout=_kept(between),
+        keep=_kept(between),
     )
 
 
@@ -108,9 +108,9 @@ def _activation(module: Any) -> Activation:
     return activations.get(_ACTIVATIONS[kind])
 
 
-def _kept(between: list[Any]) -> float | None:
+def _kept(between: list[Any]) -> float:
     """Probability with which the dropout modules that are at work keep a node."""
     found = {1 - module.p for module in between if type(module).__name__ == "Dropout" and module.training}
     if len(found) > 1:
         raise ValueError(f"the layers have different dropout; they keep nodes with probabilities {sorted(found)}")
-    return found.pop() if found else None
+    return found.pop() if found else 1.0

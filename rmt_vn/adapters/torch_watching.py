@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from rmt_vn.adapters.torch_tensors import imported_torch, numbers
+from rmt_vn.checks import checked_count
 from rmt_vn.measures import NodeVNI, VNIAccumulator, as_samples
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ def watch(
     torch = imported_torch()
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    if isinstance(every, bool) or not hasattr(every, "__index__") or operator.index(every) < 1:
-        raise ValueError(f"every must be an integer ≥ 1, got {every!r}")
+    every = checked_count("every", every)
     channels = {getattr(torch.nn, f"Conv{kind}{d}d"): -(d + 1) for kind in ("", "Transpose") for d in (1, 2, 3)}
 
     def axis(module: torch.nn.Module) -> int:
@@ -80,7 +80,7 @@ def watch(
         return next((axis for kind, axis in channels.items() if isinstance(module, kind)), -1)
 
     chosen = _selected(model, select)
-    return Watch(model, {name: (module, axis(module)) for name, module in chosen.items()}, operator.index(every))
+    return Watch(model, {name: (module, axis(module)) for name, module in chosen.items()}, every)
 
 
 class Watch(Mapping[str, NodeVNI]):

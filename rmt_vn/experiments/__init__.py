@@ -1,6 +1,6 @@
 """Parameters to results: sweeps over processes or a cluster, resumable, with the same numbers however run."""
 
 from rmt_vn.experiments.engine import Engine, run, stop_workers
-from rmt_vn.experiments.sweeps import Estimate, along_depth, monte_carlo, tidy
+from rmt_vn.experiments.sweeps import Estimate, monte_carlo, tidy
 
-__all__ = ["Engine", "Estimate", "along_depth", "monte_carlo", "run", "stop_workers", "tidy"]
+__all__ = ["Engine", "Estimate", "monte_carlo", "run", "stop_workers", "tidy"]

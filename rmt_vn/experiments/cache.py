@@ -6,12 +6,12 @@ on in silence when the disk is full.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
+
+from rmt_vn.whole_files import move_into, staging_folder
 
 Result = dict[str, np.ndarray]
 
@@ -29,19 +29,15 @@ def keep(folder: Path, key: str, result: Result) -> None:
     if not isinstance(result, dict) or any(np.asarray(value).dtype.hasobject for value in result.values()):
         raise TypeError(f"a result must be a dict of arrays of numbers or strings, got {result!r:.200}")
     path = _path(folder, key)
-    partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
-            partial = Path(file.name)
+        with staging_folder(path.parent) as staging:
+            staged = Path(staging) / path.name
             # The key goes with the numbers, so that a file under another's name is not taken for it.
-            np.savez(file, **{f"result.{name}": value for name, value in result.items()}, key=np.array(key))
-        os.replace(partial, path)
+            np.savez(staged, **{f"result.{name}": value for name, value in result.items()}, key=np.array(key))
+            move_into(path.parent, [staged])
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}; results cannot be kept in this folder", str(folder)) from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
 
 
 def recall(folder: Path, key: str) -> Result | None:

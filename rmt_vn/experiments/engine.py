@@ -23,6 +23,7 @@ from joblib.externals.loky import get_reusable_executor
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from rmt_vn.checks import checked_count
 from rmt_vn.experiments.cache import Result, is_kept, keep, recall
 from rmt_vn.experiments.fingerprint import Memo, fingerprint
 
@@ -57,8 +58,8 @@ class Engine:
     client: Any = None
 
     def __post_init__(self) -> None:
-        if self.jobs is not None and (isinstance(self.jobs, bool) or not isinstance(self.jobs, int) or self.jobs < 1):
-            raise ValueError(f"jobs must be an integer ≥ 1, got {self.jobs!r}")
+        if self.jobs is not None:
+            checked_count("jobs", self.jobs)
 
 
 def run(

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from rmt_vn.checks import checked_count
 from rmt_vn.experiments.cache import Result
 from rmt_vn.experiments.engine import Engine, run
 from rmt_vn.network import Network
-from rmt_vn.samplers import JacobianLayer, walk_jacobian
 
 Point = dict[str, Any]
+
+# Seeds are made of these words. They are part of every number that was ever drawn, and so keep the spelling of the
+# first committed figures, whatever parameters are called today.
+_SEED_NAMES = {"n_networks": "n_samples"}
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,12 @@ def monte_carlo(
     --------
     >>> from rmt_vn import Network
     >>> from rmt_vn.samplers.chain import chain_vni
-    >>> points = [{"network": Network.uniform(20, depth, activation="linear"), "n_samples": 500} for depth in (5, 10)]
+    >>> points = [{"network": Network.uniform(20, depth, activation="linear"), "n_networks": 500} for depth in (5, 10)]
     >>> estimates = monte_carlo(chain_vni, points, replicates=2, seed=0, engine=Engine(jobs=1))
     >>> [estimate.count for estimate in estimates]
     [1000, 1000]
     """
-    if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
-        raise ValueError(f"replicates must be an integer ≥ 1, got {replicates!r}")
+    replicates = checked_count("replicates", replicates)
     chunks = _Chunks(sample, points, replicates, seed)
     pooled: list[Result] = []
     for index, moments in enumerate(run(_moments, chunks, engine=engine or Engine(), label=label)):
@@ -120,26 +123,6 @@ def tidy(estimates: Sequence[Estimate]) -> dict[str, np.ndarray]:
     return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
 
-def along_depth(
-    network: Network,
-    depths: Sequence[int],
-    n_samples: int,
-    *,
-    measure: Callable[[JacobianLayer], np.ndarray],
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """measure(layer) at some depths of the same random networks, to be used as a `sample` of `monte_carlo`.
-
-    Returns
-    -------
-    ndarray, shape (n_samples, len(depths), …)
-        In the order of increasing depth.
-    """
-    layers = enumerate(walk_jacobian(network, n_samples, rng=rng), start=1)
-    wanted = set(depths)
-    return np.stack([measure(layer) for depth, layer in layers if depth in wanted], axis=1)
-
-
 class _Chunks(Sequence):
     """The arguments of `_moments` for every replicate of every point, made when asked for: there may be millions."""
 
@@ -160,10 +143,22 @@ class _Chunks(Sequence):
 
 def name_of(point: Point) -> tuple[int, ...]:
     """Eight numbers below 2³² that belong to these parameters alone, for the `spawn_key` of a seed."""
-    text = repr(sorted(point.items()))
+    named = sorted(((_SEED_NAMES.get(name, name), value) for name, value in point.items()), key=lambda each: each[0])
+    text = f"[{', '.join(f'({name!r}, {_seed_text(value)})' for name, value in named)}]"
     if " at 0x" in text:
         raise ValueError(f"the repr of a point must be the same in every process, got {text}")
     return tuple(np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype="<u4").tolist())
+
+
+def _seed_text(value: Any) -> str:
+    """The value in words that tell it from all others."""
+    if not isinstance(value, Network):
+        return repr(value)
+    keep = None if value.keep == 1 else value.keep
+    return (
+        f"Network(widths={value.widths}, activation={value.activation!r}, weights={value.weights!r}, "
+        f"sigma_w={value.sigma_w}, sigma_b={value.sigma_b}, dropout={keep})"
+    )
 
 
 def _moments(sample: Callable[..., np.ndarray], point: Point, seed: np.random.SeedSequence) -> Result:

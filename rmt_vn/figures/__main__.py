@@ -9,32 +9,17 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 from platformdirs import user_cache_path
 
 from rmt_vn import figures
+from rmt_vn.argument_parser import OneLineParser, whole_number
 from rmt_vn.experiments import Engine, stop_workers
 
 FORMATS = ("png", "pdf", "svg")
 DEFAULT_CACHE = user_cache_path("rmt_vn", appauthor=False)
 DEFAULT_OUT = {"quick": Path("figures/quick"), "paper": Path("figures")}
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors in one line, exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-
-def _whole_number(least: int):
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be an integer ≥ {least}, got {text!r}")
-        return int(text)
-
-    return parse
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -45,7 +30,7 @@ def _formats(text: str) -> tuple[str, ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="python -m rmt_vn.figures",
         description="Regenerate the figures: for each, the pictures, the data behind them (CSV, or NPZ for arrays) and "
         "a manifest (claim, evidence, parameters, seed, version); index.html shows all that lie in the folder. The "
@@ -69,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder to write to (default: figures/quick/, or figures/ for paper)"
     )
-    parser.add_argument("--seed", type=_whole_number(0), default=0, metavar="N", help="base seed (default: 0)")
+    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="base seed (default: 0)")
     parser.add_argument(
-        "--jobs", type=_whole_number(1), metavar="N", help="number of processes (default: one for each core)"
+        "--jobs", type=whole_number(1), metavar="N", help="number of processes (default: one for each core)"
     )
     kept = parser.add_mutually_exclusive_group()
     kept.add_argument(

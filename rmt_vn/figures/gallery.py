@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shlex
-import tempfile
 import warnings
 from html import escape
 from pathlib import Path
 
 from rmt_vn import figures
 from rmt_vn.figures.evidence import from_json
+from rmt_vn.whole_files import move_into, staging_folder
 
 _MANIFEST = {
     "figure": str,
@@ -163,12 +162,11 @@ def write(out: Path) -> Path:
         sections.append(section)
         contents.append(_entry(manifest))
     page = _PAGE.format(style=_STYLE, contents="\n".join(contents), sections="\n".join(sections))
-    with tempfile.TemporaryDirectory(prefix=".index-", dir=out) as folder:
+    with staging_folder(out) as folder:
         staged = Path(folder) / "index.html"
         # A manifest may hold half of a surrogate pair, which no encoding has.
         staged.write_bytes(page.encode("utf-8", errors="replace"))
-        os.replace(staged, out / "index.html")
-    return out / "index.html"
+        return move_into(out, [staged])[0]
 
 
 def _read(path: Path) -> dict:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from matplotlib.figure import Figure
 
 from rmt_vn.figures.style import COLOURS, RC, new_figure
 from rmt_vn.measures import NodeVNI
+from rmt_vn.whole_files import move_into, staging_folder
 
 _MOST_NAMES = 12
 
@@ -65,9 +64,9 @@ def draw_layers(layers: Mapping[str, NodeVNI], file: Path) -> None:
 def _write_whole(figure: Figure, file: Path) -> None:
     """Beside its place, and moved there: what was there stays if this fails."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".rmt-vn-", dir=file.parent) as folder:
+        with staging_folder(file.parent) as folder:
             staged = Path(folder) / file.name
             figure.savefig(staged)
-            os.replace(staged, file)
+            move_into(file.parent, [staged])
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(file)) from None

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +20,7 @@ from rmt_vn.experiments.fingerprint import fingerprint
 from rmt_vn.figures import gallery, style
 from rmt_vn.figures.evidence import Evidence, to_json
 from rmt_vn.figures.tables import Table, write_table
+from rmt_vn.whole_files import move_into, staging_folder
 
 # What each format would say of the time of drawing: equal data must give equal bytes.
 _UNDATED = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
@@ -81,7 +80,7 @@ def make(
     known["fingerprint"] = fingerprint([known, tables, formats, module.draw, style.RC, write_table])
     out.mkdir(parents=True, exist_ok=True)
     if not (files := _up_to_date(out / f"{name}.json", known["fingerprint"])):
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out) as folder:
+        with staging_folder(out) as folder:
             staging = Path(folder)
             files = _written(staging, name, tables, formats)
             known |= {
@@ -93,8 +92,7 @@ def make(
             files.append(staging / f"{name}.json")
             text = json.dumps(known, indent=2, ensure_ascii=False, allow_nan=False)
             files[-1].write_text(text + "\n", encoding="utf-8")
-            for file in files:
-                os.replace(file, out / file.name)
+            move_into(out, files)
     gallery.write(out)
     return [out / file.name for file in files], evidence
 

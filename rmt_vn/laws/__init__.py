@@ -36,7 +36,6 @@ S1 to S5 are about the *Jacobian* VNI: nodes measured over inputs in a small bal
 """
 
 from rmt_vn.laws.annealed import annealed_participation, log_trace_moments
-from rmt_vn.laws.complex_ginibre import complex_ginibre_density
 from rmt_vn.laws.correlation import (
     correlation_cdf,
     correlation_density,
@@ -45,18 +44,20 @@ from rmt_vn.laws.correlation import (
     correlation_quantile,
 )
 from rmt_vn.laws.exact import exact_vni, exact_vni_complement
-from rmt_vn.laws.finite_free import expected_characteristic_polynomial
 from rmt_vn.laws.first_order import first_order_vni
-from rmt_vn.laws.fuss_catalan import fuss_catalan_density
 from rmt_vn.laws.gradients import gradient_growth
-from rmt_vn.laws.lyapunov import lyapunov_exponents, mean_log_determinant
-from rmt_vn.laws.spectrum import (
+from rmt_vn.laws.spectrum.characteristic_polynomial import expected_characteristic_polynomial
+from rmt_vn.laws.spectrum.complex_ginibre import complex_ginibre_density
+from rmt_vn.laws.spectrum.fuss_catalan import fuss_catalan_density
+from rmt_vn.laws.spectrum.lyapunov import lyapunov_exponents, mean_log_determinant
+from rmt_vn.laws.spectrum.wide_layers import (
     spectral_atoms,
     spectral_density,
     spectral_distribution,
     spectral_edges,
     spectral_moments,
 )
+from rmt_vn.laws.trace_moments import trace_moment
 from rmt_vn.laws.universal import (
     approximate_vni,
     effective_depth,
@@ -65,7 +66,6 @@ from rmt_vn.laws.universal import (
     universal_vni_complement,
 )
 from rmt_vn.laws.wide_inputs import wide_input_vni
-from rmt_vn.laws.zonal import trace_moment
 
 __all__ = [
     "annealed_participation",

@@ -1,7 +1,7 @@
 """The law of ρ itself, behind S3 and S4: is a correlation more than depth alone would give?
 
-Two nodes walk at random on the hyperbolic plane (see `rmt_vn.laws.spherical`), and ρ = tanh y with y the distance from
-a geodesic through the start. With M(ν) the spherical transform of the walk, a(x) = (1/2π) ∫ M(ν) e^{iνx} dν belongs to
+Two nodes walk at random on the hyperbolic plane (`rmt_vn.laws.hyperbolic`), and ρ = tanh y with y the distance from a
+geodesic through the start. With M(ν) the spherical transform of the walk, a(x) = (1/2π) ∫ M(ν) e^{iνx} dν belongs to
 its projection along horocycles, and y has the density
 
     p(y) = (2√2/π) cosh y ∫_{|y|}^∞ −a′(x) K(κ) (cosh x + cosh y)^{−1/2} dx,
@@ -14,7 +14,6 @@ relative accuracy.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from numbers import Real
 
@@ -22,7 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ellipkm1, elliprj
 
-from rmt_vn.laws.horocycles import FARTHEST, LAST, Walk, diffusion, network_walk
+from rmt_vn.checks import checked_count
+from rmt_vn.laws.hyperbolic.walk import FARTHEST, LAST, Walk, diffusion, network_walk
 from rmt_vn.network import Network
 
 # The integrals over x: x = y + w e^{v − e^{−v}}, by the trapezoid rule in v.
@@ -31,16 +31,16 @@ _FARTHEST_X = 600.0  # from y; t/2 and 9 √t more at the largest t
 _ROWS = 256
 
 
-def correlation_density(rho: ArrayLike, depth: float | Network) -> float | np.ndarray:
+def correlation_density(network_or_t: Network | float, rho: ArrayLike) -> float | np.ndarray:
     """Probability density of the correlation ρ of two nodes of the last layer.
 
     Parameters
     ----------
+    network_or_t : Network or float
+        A linear or ReLU network, dropout and biases included, for the exact law at its widths (S3): that of two
+        pre-activations of a network that is alive. Or an effective depth t ≥ 0, for the limit of wide networks (S4).
     rho : float or array_like
         Outside [−1, 1] the density is zero; at ±1, where it may be infinite, it is that of the last ρ before.
-    depth : float or Network
-        An effective depth t ≥ 0 for the limit of wide networks (S4), or a linear or ReLU network, dropout and biases
-        included, for the exact law at its widths (S3): that of two pre-activations of a network that is alive.
 
     Returns
     -------
@@ -58,17 +58,17 @@ def correlation_density(rho: ArrayLike, depth: float | Network) -> float | np.nd
     Examples
     --------
     >>> from rmt_vn import Network
-    >>> round(correlation_density(0.2, Network((3, 3), activation="linear")), 6)  # uniform on [−1, 1]
+    >>> round(correlation_density(Network((3, 3), activation="linear"), 0.2), 6)  # uniform on [−1, 1]
     0.5
     """
-    rho, walk = _checked_correlations(rho), _walk(depth)
+    rho, walk = _checked_correlations(rho), _walk(network_or_t)
     inside = np.abs(rho) <= 1
     near = np.minimum(np.abs(rho), LAST)
     density = _integral(walk, np.arctanh(near), _log_density_kernel) / ((1 - near) * (1 + near))
     return _like(rho, np.where(inside, density, 0.0))
 
 
-def correlation_cdf(rho: ArrayLike, depth: float | Network) -> float | np.ndarray:
+def correlation_cdf(network_or_t: Network | float, rho: ArrayLike) -> float | np.ndarray:
     """P(ρ' ≤ ρ), for the correlation ρ' of two nodes of the last layer; atoms included.
 
     Parameters and errors as `correlation_density`. Accurate relative to itself in the lower tail, as
@@ -76,15 +76,15 @@ def correlation_cdf(rho: ArrayLike, depth: float | Network) -> float | np.ndarra
 
     Examples
     --------
-    >>> correlation_cdf([-0.5, 0.0, 0.5], 0.1).round(4)
+    >>> correlation_cdf(0.1, [-0.5, 0.0, 0.5]).round(4)
     array([0.0449, 0.5   , 0.9551])
     """
-    rho, walk = _checked_correlations(rho), _walk(depth)
+    rho, walk = _checked_correlations(rho), _walk(network_or_t)
     half = _beyond(walk, np.abs(rho)) / 2
     return _like(rho, np.where(rho < 0, half + np.where(rho == -1, walk.merged / 2, 0.0), 1 - half))
 
 
-def correlation_p_value(rho: ArrayLike, depth: float | Network) -> float | np.ndarray:
+def correlation_p_value(network_or_t: Network | float, rho: ArrayLike) -> float | np.ndarray:
     """P(|ρ'| ≥ |ρ|): how often depth alone makes two nodes as correlated as that, either way.
 
     Parameters and errors as `correlation_density`. Accurate relative to itself, to 1e-10, down to the smallest normal
@@ -96,25 +96,25 @@ def correlation_p_value(rho: ArrayLike, depth: float | Network) -> float | np.nd
     special.
 
     >>> from rmt_vn import Network
-    >>> [f"{correlation_p_value(0.7, Network.uniform(100, depth, activation='relu')):.2g}" for depth in (5, 50)]
+    >>> [f"{correlation_p_value(Network.uniform(100, depth, activation='relu'), 0.7):.2g}" for depth in (5, 50)]
     ['0.0056', '0.49']
     """
-    rho, walk = _checked_correlations(rho), _walk(depth)
+    rho, walk = _checked_correlations(rho), _walk(network_or_t)
     at = np.where(np.abs(rho) == 1, walk.merged, np.where(rho == 0, walk.start, 0.0))
     return _like(rho, _beyond(walk, np.abs(rho)) + at)
 
 
-def correlation_quantile(p: ArrayLike, depth: float | Network) -> float | np.ndarray:
+def correlation_quantile(network_or_t: Network | float, p: ArrayLike) -> float | np.ndarray:
     """The ρ below which a correlation is with probability p: the inverse of `correlation_cdf`.
 
     Of uniform p, it makes samples of ρ, about a thousand a second.
 
     Parameters
     ----------
+    network_or_t : Network or float
+        As in `correlation_density`, with the same errors.
     p : float or array_like
         Between 0 and 1.
-    depth : float or Network
-        As in `correlation_density`, with the same errors.
 
     Returns
     -------
@@ -128,27 +128,27 @@ def correlation_quantile(p: ArrayLike, depth: float | Network) -> float | np.nda
 
     Examples
     --------
-    >>> correlation_quantile([0.025, 0.5, 0.975], 0.1).round(4)
+    >>> correlation_quantile(0.1, [0.025, 0.5, 0.975]).round(4)
     array([-0.5611,  0.    ,  0.5611])
     """
-    p, walk = np.asarray(p, dtype=float), _walk(depth)
+    p, walk = np.asarray(p, dtype=float), _walk(network_or_t)
     if not np.all((p >= 0) & (p <= 1)):
         raise ValueError(f"probability p must be from 0 to 1, got {p[~((p >= 0) & (p <= 1))].flat[0]}")
     distance = _distance_beyond(walk, 2 * np.minimum(p, 1 - p).ravel()).reshape(p.shape)
     return _like(p, np.copysign(np.tanh(distance), p - 0.5) + 0.0)
 
 
-def correlation_moment(order: int, depth: float | Network) -> float:
+def correlation_moment(network_or_t: Network | float, order: int) -> float:
     """E ρ^order, for the correlation ρ of two nodes of the last layer.
 
     E ρ² is R(t) under S4, and 1 − S under S3. E ρ⁴ = (3R + R′ − 1)/2 under S4. Odd moments are zero.
 
     Parameters
     ----------
+    network_or_t : Network or float
+        As in `correlation_density`, with the same errors.
     order : int
         At least 0.
-    depth : float or Network
-        As in `correlation_density`, with the same errors.
 
     Returns
     -------
@@ -163,14 +163,11 @@ def correlation_moment(order: int, depth: float | Network) -> float:
     Examples
     --------
     >>> from rmt_vn import Network
-    >>> round(correlation_moment(4, Network((6, 6), activation="linear")), 6)  # 3/(6 · 8)
+    >>> round(correlation_moment(Network((6, 6), activation="linear"), 4), 6)  # 3/(6 · 8)
     0.0625
     """
-    if isinstance(order, bool) or not hasattr(order, "__index__"):
-        raise TypeError(f"order must be an integer ≥ 0, got {order!r}")
-    if (order := operator.index(order)) < 0:
-        raise ValueError(f"order must be an integer ≥ 0, got {order}")
-    walk = _walk(depth)
+    order = checked_count("order", order, least=0)
+    walk = _walk(network_or_t)
     if order == 0 or order % 2:
         return float(order == 0)
     if walk.spread is None:
@@ -278,21 +275,22 @@ def _scaled_sinh(x: np.ndarray) -> np.ndarray:
 # --- input and output -------------------------------------------------------------------------------------------------
 
 
-def _walk(depth: float | Network) -> Walk:
-    if isinstance(depth, Network):
-        if depth.live_probability is None:
+def _walk(network_or_t: Network | float) -> Walk:
+    if isinstance(network_or_t, Network):
+        network = network_or_t
+        if network.live_probability is None:
             raise ValueError(
-                f"the exact law of ρ is for 'linear' and 'relu' only, got {depth.activation!r}; "
+                f"the exact law of ρ is for 'linear' and 'relu' only, got {network.activation!r}; "
                 "for other activations give laws.effective_depth(network)"
             )
-        if depth.widths[-1] < 2:
-            raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {depth.widths[-1]}")
-        return network_walk(depth)
-    if isinstance(depth, bool) or not isinstance(depth, Real):
-        raise TypeError(f"depth must be an effective depth t ≥ 0 or a Network, got {depth!r}")
-    if not depth >= 0:
-        raise ValueError(f"effective depth t must be ≥ 0, got {depth}")
-    return diffusion(float(depth))
+        if network.widths[-1] < 2:
+            raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network.widths[-1]}")
+        return network_walk(network)
+    if isinstance(network_or_t, bool) or not isinstance(network_or_t, Real):
+        raise TypeError(f"network_or_t must be a Network or an effective depth t ≥ 0, got {network_or_t!r}")
+    if not network_or_t >= 0:
+        raise ValueError(f"effective depth t must be ≥ 0, got {network_or_t}")
+    return diffusion(float(network_or_t))
 
 
 def _checked_correlations(rho: ArrayLike) -> np.ndarray:

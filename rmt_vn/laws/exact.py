@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rmt_vn.laws.spherical import log_gaussian_step, mean_sech_distance, mean_square_correlation
+from rmt_vn.laws.hyperbolic.masks import live_count_distribution
+from rmt_vn.laws.hyperbolic.transforms import log_gaussian_step, mean_sech_distance, mean_square_correlation
 from rmt_vn.network import Network
 
 _BLOCK = 2048
@@ -16,9 +17,9 @@ def exact_vni(network: Network) -> float:
     """The exact mean VNI of the Jacobian (S3): a theorem at any widths and depth, with no fitted number in it.
 
     E VNI = 1/n_L + (1 − 1/n_L)(1 − S), where S is the inversion of a product of one factor per weight matrix (see
-    `rmt_vn.laws.spherical`). For ReLU, and under dropout, the VNI is that of the live nodes of a network that is alive:
-    every hidden fan-in n becomes k ~ Bin(n, p), given k ≥ 1, and 1/n_L becomes E[1/k | k ≥ 1]. Biases are allowed: they
-    leave the signs of h independent fair coins.
+    `rmt_vn.laws.hyperbolic.transforms`). For ReLU, and under dropout, the VNI is that of the live nodes of a network
+    with at least one in each layer: every hidden fan-in n becomes k ~ Bin(n, p), given k ≥ 1, and 1/n_L becomes
+    E[1/k | k ≥ 1]. Biases are allowed: they leave the signs of h independent fair coins.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def _self_and_others(network: Network) -> tuple[float, float]:
     width = network.widths[-1]
     if probability == 1:
         return 1 / width, (width - 1) / width
-    k, weight = live_counts(width, probability)
+    k, weight = live_count_distribution(width, probability)
     return float(weight @ (1 / k)), float(weight @ ((k - 1) / k))
 
 
@@ -94,7 +95,7 @@ def _log_step(shape: tuple[int, ...], probability: float, weights: str, nu: np.n
 def _log_masked_step(n: int, probability: float, nu: np.ndarray) -> np.ndarray:
     """ln E[m_k(ν) | k ≥ 1], k ~ Bin(n, p)."""
     mean, deficit = np.zeros(nu.shape), np.zeros(nu.shape)
-    for k, weight in _blocks(*live_counts(n, probability)):
+    for k, weight in _blocks(*live_count_distribution(n, probability)):
         log_m = log_gaussian_step(k[:, None], nu)
         mean += weight @ np.exp(log_m)
         deficit -= weight @ np.expm1(log_m)
@@ -105,20 +106,3 @@ def _log_masked_step(n: int, probability: float, nu: np.ndarray) -> np.ndarray:
 def _blocks(k: np.ndarray, weight: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in range(0, len(k), _BLOCK):
         yield k[start : start + _BLOCK], weight[start : start + _BLOCK]
-
-
-def live_counts(n: int, probability: float) -> tuple[np.ndarray, np.ndarray]:
-    """The values k ≥ 1 and probabilities of Bin(n, p) given k ≥ 1, but for tails below 1e-22.
-
-    By ratios of neighbours out from the mode: each probability is as accurate as the arithmetic.
-    """
-    mean = n * probability
-    spread = 11 * np.sqrt(mean * (1 - probability)) + 60
-    low, high = max(1, int(mean - spread)), min(n, int(mean + spread))
-    k = np.arange(low, high + 1)
-    mode = min(max(round(mean), low), high) - low
-    ratio = (n - k[:-1]) / (k[:-1] + 1) * (probability / (1 - probability))
-    weight = np.ones(len(k))
-    weight[mode + 1 :] = np.cumprod(ratio[mode:])
-    weight[:mode] = np.cumprod(1 / ratio[:mode][::-1])[::-1]
-    return k, weight / weight.sum()

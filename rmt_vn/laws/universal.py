@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.laws.spherical import mean_sech_distance, mean_square_correlation
+from rmt_vn.laws.hyperbolic.transforms import mean_sech_distance, mean_square_correlation
 from rmt_vn.mean_field import fixed_point, layer_moments, variances_along_depth
 from rmt_vn.network import Network
 

@@ -62,8 +62,8 @@ def _check_covered(network: Network) -> None:
         raise ValueError(f"S7 needs an odd activation (tanh, erf, hard_tanh, sin, linear), got {network.activation!r}")
     if network.sigma_b > 0:
         raise ValueError(f"S7 needs sigma_b = 0 (a bias makes φ(h + b) not odd), got {network.sigma_b}")
-    if network.dropout not in (None, 1.0):
-        raise ValueError(f"S7 does not cover dropout; it needs None or 1, got {network.dropout}")
+    if network.keep < 1:
+        raise ValueError(f"S7 does not cover dropout; it needs keep = 1, got {network.keep}")
     if min(network.widths[:-1]) < 2:
         raise ValueError("S7 is a closure for wide layers; all widths but the last must be ≥ 2, got 1")
 

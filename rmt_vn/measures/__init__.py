@@ -14,16 +14,16 @@
 
 Activations are arrays (samples, nodes); of more axes the last one is nodes unless `node_axis` says otherwise, and all
 others are samples. Nodes are centred over the samples unless `centre` says otherwise. Nodes that are constant over the
-samples are dead: they have no correlations, are counted, and are left out unless `dead="raise"`.
+samples are constant: they have no correlations, are counted, and are left out unless `constant="raise"`.
 """
 
 from rmt_vn.measures.arrays import as_samples, finite_array
-from rmt_vn.measures.indicator import NodeVNI, plug_in_vni, vni
+from rmt_vn.measures.duplicates import correlation, near_duplicates
+from rmt_vn.measures.effective_dimension import effective_rank, participation_ratio, stable_rank
+from rmt_vn.measures.indicator.estimate import NodeVNI, plug_in_vni, vni
+from rmt_vn.measures.indicator.sketch import sketch_vni
+from rmt_vn.measures.indicator.streaming import VNIAccumulator
 from rmt_vn.measures.jacobian import jacobian_correlation, jacobian_participation_ratio, jacobian_vni
-from rmt_vn.measures.redundancy import correlation, near_duplicates
-from rmt_vn.measures.sketch import sketch_vni
-from rmt_vn.measures.spectrum import effective_rank, participation_ratio, stable_rank
-from rmt_vn.measures.streaming import VNIAccumulator
 
 __all__ = [
     "NodeVNI",

@@ -14,9 +14,9 @@ Lyapunov exponents       matrix                     linear and ReLU networks wit
 """
 
 from rmt_vn.samplers.activations import sample_activations, walk_activations
-from rmt_vn.samplers.jacobian import JacobianLayer, walk_jacobian
+from rmt_vn.samplers.jacobian import JacobianLayer, sample_along_depth, walk_jacobian
 from rmt_vn.samplers.lyapunov import SampledLyapunov, sample_lyapunov
-from rmt_vn.samplers.singular_values import log_singular_values, sample_singular_values
+from rmt_vn.samplers.singular_values import log_singular_values, sample_log_singular_values
 from rmt_vn.samplers.vni import SampledVNI, sample_correlation, sample_vni
 
 __all__ = [
@@ -25,9 +25,10 @@ __all__ = [
     "SampledVNI",
     "log_singular_values",
     "sample_activations",
+    "sample_along_depth",
     "sample_correlation",
+    "sample_log_singular_values",
     "sample_lyapunov",
-    "sample_singular_values",
     "sample_vni",
     "walk_activations",
     "walk_jacobian",

@@ -8,9 +8,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.ensembles import RNG, biases, haar, weight_matrices
+from rmt_vn.checks import checked_choice
+from rmt_vn.ensembles import biases, haar, weight_matrices
 from rmt_vn.measures import finite_array
 from rmt_vn.network import Network
+from rmt_vn.rng import RNG
 from rmt_vn.samplers.forward import dropout_mask, last_of
 
 
@@ -49,8 +51,7 @@ def walk_activations(
     """x_1, …, x_L of `sample_activations`, layer by layer: same parameters, same numbers."""
     x = _checked_inputs(network, inputs)
     rng = np.random.default_rng(rng)
-    if method not in ("auto", "weights", "gram"):
-        raise ValueError(f"unknown method {method!r}; known: auto, weights, gram")
+    checked_choice("method", method, ("auto", "weights", "gram"))
     if method == "auto":
         method = "gram" if 2 * len(x) < max(network.widths) else "weights"
     pre_activations = _from_weights if method == "weights" else _from_gram

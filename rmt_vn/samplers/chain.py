@@ -10,37 +10,37 @@ from rmt_vn.network import Network
 _MERGED = 1e150
 
 
-def chain_vni(network: Network, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def chain_vni(network: Network, n_networks: int, rng: np.random.Generator) -> np.ndarray:
     """VNI of independent walks, each averaged over its last angle: E[ρ² | r] = 1 − 1/cosh r."""
-    excess = _walk_chain(network, n_samples, rng)
-    live = live_counts(network.widths[-1], network.live_probability, n_samples, rng)
+    excess = _walk_chain(network, n_networks, rng)
+    live = sample_live_counts(network.widths[-1], network.live_probability, n_networks, rng)
     return 1 / live + (1 - 1 / live) * (1 - 1 / (1 + excess))
 
 
-def chain_correlation(network: Network, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def chain_correlation(network: Network, n_networks: int, rng: np.random.Generator) -> np.ndarray:
     """ρ = tanh y, where sinh y = sinh r cos θ: y is the distance to a geodesic through the start of the walk."""
-    excess = np.minimum(_walk_chain(network, n_samples, rng), _MERGED)
-    x = np.sqrt(excess * (excess + 2)) * np.cos(2 * np.pi * rng.random(n_samples))
+    excess = np.minimum(_walk_chain(network, n_networks, rng), _MERGED)
+    x = np.sqrt(excess * (excess + 2)) * np.cos(2 * np.pi * rng.random(n_networks))
     return x / np.sqrt(1 + x * x)
 
 
-def _walk_chain(network: Network, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def _walk_chain(network: Network, n_networks: int, rng: np.random.Generator) -> np.ndarray:
     """cosh r − 1 after all layers: r is the hyperbolic distance walked by the shape of two nodes' Gram matrix.
 
     A layer is a step of random length s in a random direction θ, and cosh r′ = cosh r cosh s + sinh r sinh s cos θ. The
     walk does not mind the order of its steps, so layers of one shape go together. Infinite once the nodes have merged.
     """
     probability = network.live_probability
-    excess = np.zeros(n_samples)
+    excess = np.zeros(n_networks)
     steps = [(network.widths[:2], 1, 1.0)]
     steps += [(shape, count, probability) for shape, count in network.hidden_shapes.items()]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for shape, count, alive in steps:
             for _ in range(count):
-                step = _chain_step(shape, alive, network.weights, n_samples, rng)
+                step = _chain_step(shape, alive, network.weights, n_networks, rng)
                 if step is None:
                     break
-                cosine = np.cos(2 * np.pi * rng.random(n_samples))
+                cosine = np.cos(2 * np.pi * rng.random(n_networks))
                 cosine *= np.sqrt(excess * (excess + 2)) * np.sqrt(step * (step + 2))
                 excess = np.maximum(excess + step + excess * step + cosine, 0.0)
                 excess[~(excess < _MERGED)] = np.inf
@@ -48,21 +48,21 @@ def _walk_chain(network: Network, n_samples: int, rng: np.random.Generator) -> n
 
 
 def _chain_step(
-    shape: tuple[int, ...], alive: float, weights: str, n_samples: int, rng: np.random.Generator
+    shape: tuple[int, ...], alive: float, weights: str, n_networks: int, rng: np.random.Generator
 ) -> np.ndarray | None:
     """cosh s − 1 for the 2×2 Gram factor T Tᵀ of one layer, cosh s = Tr TTᵀ/(2 det T); None for no step at all."""
     n_in, n_out = shape
-    k = live_counts(n_in, alive, n_samples, rng)
+    k = sample_live_counts(n_in, alive, n_networks, rng)
     if weights == "gaussian":
         # The sphericity statistic of a 2×2 Wishart matrix with k degrees of freedom: (1/cosh s)^{k−1} is uniform
         # (Muirhead 1982, section 8.3).
-        return np.expm1(rng.standard_exponential(n_samples) / (k - 1))
+        return np.expm1(rng.standard_exponential(n_networks) / (k - 1))
     n = max(n_in, n_out)
     if n_in == n and alive == 1:
         return None
     # A 2 × k corner of an n × n Haar matrix: T Tᵀ is matrix beta, A(A + B)⁻¹ in distribution for Wishart A and B.
-    a11, a12, a22 = _bartlett_gram(k, n_samples, rng)
-    b11, b12, b22 = _bartlett_gram(n - k, n_samples, rng)
+    a11, a12, a22 = _bartlett_gram(k, n_networks, rng)
+    b11, b12, b22 = _bartlett_gram(n - k, n_networks, rng)
     s11, s12, s22 = a11 + b11, a12 + b12, a22 + b22
     det_a, det_s = a11 * a22 - a12**2, s11 * s22 - s12**2
     step = (s22 * a11 - 2 * s12 * a12 + s11 * a22) / (2 * np.sqrt(det_a * det_s)) - 1
@@ -70,20 +70,20 @@ def _chain_step(
 
 
 def _bartlett_gram(
-    degrees: np.ndarray, n_samples: int, rng: np.random.Generator
+    degrees: np.ndarray, n_networks: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Entries of a 2×2 Wishart matrix T Tᵀ (Bartlett): T_11² ~ χ²_k, T_22² ~ χ²_{k−1}, T_21 ~ N(0, 1), T_12 = 0."""
-    t11 = np.sqrt(2 * rng.standard_gamma(degrees / 2, n_samples))
-    t21 = rng.standard_normal(n_samples) * (degrees > 0)
-    t22_squared = 2 * rng.standard_gamma(np.maximum(degrees - 1, 0) / 2, n_samples)
+    t11 = np.sqrt(2 * rng.standard_gamma(degrees / 2, n_networks))
+    t21 = rng.standard_normal(n_networks) * (degrees > 0)
+    t22_squared = 2 * rng.standard_gamma(np.maximum(degrees - 1, 0) / 2, n_networks)
     return t11**2, t11 * t21, t21**2 + t22_squared
 
 
-def live_counts(n: int, alive: float, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def sample_live_counts(n: int, alive: float, n_networks: int, rng: np.random.Generator) -> np.ndarray:
     """k ~ Bin(n, alive) given k ≥ 1."""
     if alive == 1:
-        return np.full(n_samples, float(n))
-    k = rng.binomial(n, alive, n_samples)
+        return np.full(n_networks, float(n))
+    k = rng.binomial(n, alive, n_networks)
     (empty,) = np.nonzero(k == 0)
     if len(empty):
         # Given k ≥ 1: the first live node is truncated-geometric, the nodes behind it are free.

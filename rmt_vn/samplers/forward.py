@@ -11,7 +11,7 @@ from rmt_vn.ensembles import biases
 from rmt_vn.mean_field import checked_variance, fixed_point
 from rmt_vn.network import Network
 
-# Draws weights for a batch of signals (samples, n_in); returns them with W x, (samples, n_out).
+# Draws weights for a batch of signals (networks, n_in); returns them with W x, (networks, n_out).
 Propagate = Callable[[Network, int, int, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 _MOST_REDRAWS = 1000
@@ -19,16 +19,16 @@ _MOST_REDRAWS = 1000
 
 @dataclass
 class Signal:
-    """The forward pass of a batch of networks: activations x e^{log_scale}, each of shape (samples, nodes)."""
+    """The forward pass of a batch of networks: activations x e^{log_scale}, each of shape (networks, nodes)."""
 
     x: np.ndarray
     log_scale: np.ndarray
 
 
 def random_signal(
-    network: Network, n_samples: int, rng: np.random.Generator, input_variance: float | None
+    network: Network, n_networks: int, rng: np.random.Generator, input_variance: float | None
 ) -> np.ndarray:
-    """Inputs uniform on the sphere ‖x_0‖² = n_0 v, shape (samples, n_0)."""
+    """Inputs uniform on the sphere ‖x_0‖² = n_0 v, shape (networks, n_0)."""
     if input_variance is None:
         if network.activation.is_homogeneous:
             input_variance = 1.0
@@ -37,7 +37,7 @@ def random_signal(
             at_q_star = (fixed_point(network).q_star - network.sigma_b**2) / network.sigma_w**2
             input_variance = max(at_q_star, 1e-24)
     input_variance = checked_variance("input_variance", input_variance)
-    direction = rng.standard_normal((n_samples, network.widths[0]))
+    direction = rng.standard_normal((n_networks, network.widths[0]))
     length = np.linalg.norm(direction, axis=-1, keepdims=True)
     return direction * (np.sqrt(network.widths[0] * input_variance) / length)
 
@@ -84,14 +84,14 @@ def alive_layer(
 
 def dropout_mask(network: Network, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Entries 1/p with probability p, else 0; ones without dropout."""
-    if network.dropout is None:
+    if network.keep == 1:
         return np.ones(shape)
-    return (rng.random(shape) < network.dropout) / network.dropout
+    return (rng.random(shape) < network.keep) / network.keep
 
 
-def block_sizes(n_samples: int, size: int) -> list[int]:
+def block_sizes(n_networks: int, size: int) -> list[int]:
     size = max(1, size)
-    full, rest = divmod(n_samples, size)
+    full, rest = divmod(n_networks, size)
     return [size] * full + [rest] * (rest > 0)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from rmt_vn.ensembles import RNG, weight_matrices
+from rmt_vn.ensembles import weight_matrices
 from rmt_vn.network import Network
+from rmt_vn.rng import RNG
 from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
 
 
@@ -19,11 +20,11 @@ class JacobianLayer:
 
     Attributes
     ----------
-    rows : ndarray, shape (samples, n_l, n_0)
+    rows : ndarray, shape (networks, n_l, n_0)
         W_l J_{l−1}, scaled so that J_{l−1} has unit Frobenius norm: the rows that two nodes' correlation is about.
-    slopes : ndarray, shape (samples, n_l)
+    slopes : ndarray, shape (networks, n_l)
         The diagonal of D_l: φ′(h_l), times 0 or 1/p under dropout.
-    log_norm : ndarray, shape (samples,)
+    log_norm : ndarray, shape (networks,)
         ln of the scale taken out.
     """
 
@@ -33,14 +34,14 @@ class JacobianLayer:
 
     @property
     def jacobian(self) -> np.ndarray:
-        """J_l e^{−log_norm}, shape (samples, n_l, n_0)."""
+        """J_l e^{−log_norm}, shape (networks, n_l, n_0)."""
         return self.slopes[..., None] * self.rows
 
 
 def walk_jacobian(
-    network: Network, n_samples: int, *, rng: RNG = None, input_variance: float | None = None
+    network: Network, n_networks: int, *, rng: RNG = None, input_variance: float | None = None
 ) -> Iterator[JacobianLayer]:
-    """Multiply the matrices of n_samples random networks, layer by layer, from the inputs on.
+    """Multiply the matrices of n_networks random networks, layer by layer, from the inputs on.
 
     D_l comes from a forward pass at a random input, where φ is not linear. A layer in which no node is alive (ReLU,
     dropout) is drawn again: what is sampled is networks that are alive. Products are rescaled at each layer and carry
@@ -48,8 +49,8 @@ def walk_jacobian(
 
     Parameters
     ----------
-    network, n_samples, rng, input_variance
-        As in `sample_vni`. Memory grows as n_samples × width².
+    network, n_networks, rng, input_variance
+        As in `sample_vni`. Memory grows as n_networks × width².
 
     Yields
     ------
@@ -58,9 +59,9 @@ def walk_jacobian(
     """
     rng = np.random.default_rng(rng)
     n_0 = network.widths[0]
-    signal = Signal(random_signal(network, n_samples, rng, input_variance), np.zeros(n_samples))
-    jacobian = np.broadcast_to(np.eye(n_0) / np.sqrt(n_0), (n_samples, n_0, n_0))
-    log_norm = np.full(n_samples, np.log(n_0) / 2)
+    signal = Signal(random_signal(network, n_networks, rng, input_variance), np.zeros(n_networks))
+    jacobian = np.broadcast_to(np.eye(n_0) / np.sqrt(n_0), (n_networks, n_0, n_0))
+    log_norm = np.full(n_networks, np.log(n_0) / 2)
     for shape in pairwise(network.widths):
         w, slopes, signal = alive_layer(network, shape, signal, rng, through_matrices)
         layer = JacobianLayer(w @ jacobian, slopes, log_norm)
@@ -69,6 +70,26 @@ def walk_jacobian(
         norm = np.linalg.norm(jacobian, axis=(-2, -1))
         jacobian /= norm[:, None, None]
         log_norm = log_norm + np.log(norm)
+
+
+def sample_along_depth(
+    network: Network,
+    depths: Sequence[int],
+    n_networks: int,
+    *,
+    measure: Callable[[JacobianLayer], np.ndarray],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """measure(layer) at some depths of the same random networks, to be used as a `sample` of `monte_carlo`.
+
+    Returns
+    -------
+    ndarray, shape (n_networks, len(depths), …)
+        In the order of increasing depth.
+    """
+    layers = enumerate(walk_jacobian(network, n_networks, rng=rng), start=1)
+    wanted = set(depths)
+    return np.stack([measure(layer) for depth, layer in layers if depth in wanted], axis=1)
 
 
 def through_matrices(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rmt_vn.ensembles import RNG
+from rmt_vn.checks import checked_count
 from rmt_vn.network import Network
+from rmt_vn.rng import RNG
 from rmt_vn.samplers.singular_values import chosen_method, live_widths, log_gain, random_matrices, triangular_factors
-from rmt_vn.samplers.vni import checked_count
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,21 @@ class SampledLyapunov:
     value, stderr : ndarray, shape (min(widths),)
         Means over the networks of (1/L) Σ_l ln R_kk, k = 1, 2, …, and their standard errors. Where a network has lost
         rank before (dead nodes), −inf ± NaN.
-    n_samples : int
+    n_networks : int
     network : Network
     method : {"matrices", "bartlett"}
     """
 
     value: np.ndarray
     stderr: np.ndarray
-    n_samples: int
+    n_networks: int
     network: Network
     method: str
 
 
 def sample_lyapunov(
     network: Network,
-    n_samples: int,
+    n_networks: int,
     *,
     rng: RNG = None,
     method: str = "auto",
@@ -49,7 +49,7 @@ def sample_lyapunov(
     Parameters
     ----------
     network : Network
-    n_samples : int
+    n_networks : int
         Number of random networks, at least 2: their layers depend on each other, where φ is not linear.
     rng : seed or Generator
     method : {"auto", "matrices", "bartlett"}
@@ -62,7 +62,7 @@ def sample_lyapunov(
     Raises
     ------
     ValueError
-        If n_samples is no count, input_variance no variance, or "bartlett" is asked of another network.
+        If n_networks is no count, input_variance no variance, or "bartlett" is asked of another network.
 
     Examples
     --------
@@ -71,27 +71,27 @@ def sample_lyapunov(
     >>> bool(np.all(np.abs(sampled.value - [-0.288608, -0.981755]) < 4 * sampled.stderr))
     True
     """
-    n_samples = checked_count("n_samples", n_samples, least=2)
+    n_networks = checked_count("n_networks", n_networks, least=2)
     rng = np.random.default_rng(rng)
     method = chosen_method(network, method, input_variance)
-    rates = lyapunov_rates(network, n_samples, rng=rng, method=method, input_variance=input_variance)
+    rates = lyapunov_rates(network, n_networks, rng=rng, method=method, input_variance=input_variance)
     with np.errstate(invalid="ignore"):  # ∞ − ∞
-        stderr = rates.std(axis=0, ddof=1) / np.sqrt(n_samples)
-    return SampledLyapunov(rates.mean(axis=0), stderr, n_samples, network, method)
+        stderr = rates.std(axis=0, ddof=1) / np.sqrt(n_networks)
+    return SampledLyapunov(rates.mean(axis=0), stderr, n_networks, network, method)
 
 
 def lyapunov_rates(
-    network: Network, n_samples: int, *, rng: np.random.Generator, method: str, input_variance: float | None = None
+    network: Network, n_networks: int, *, rng: np.random.Generator, method: str, input_variance: float | None = None
 ) -> np.ndarray:
-    """(1/L) ln R_kk of each of n_samples networks, shape (n_samples, min(widths))."""
+    """(1/L) ln R_kk of each of n_networks networks, shape (n_networks, min(widths))."""
     size = min(network.widths)
     if method == "matrices":
         draws = (
             sum(_log_diagonal(r, size) for r in triangular_factors(matrices))
-            for matrices in random_matrices(network, n_samples, rng, input_variance)
+            for matrices in random_matrices(network, n_networks, rng, input_variance)
         )
     else:
-        draws = (_log_chi(widths, size, rng) + log_gain(network) for widths in live_widths(network, n_samples, rng))
+        draws = (_log_chi(widths, size, rng) + log_gain(network) for widths in live_widths(network, n_networks, rng))
     return np.stack(list(draws)) / network.depth
 
 

@@ -14,7 +14,7 @@ from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
 
 def sample_rows(
     network: Network,
-    n_samples: int,
+    n_networks: int,
     count: int,
     rng: np.random.Generator,
     input_variance: float | None,
@@ -29,11 +29,11 @@ def sample_rows(
 
     Returns
     -------
-    rows : ndarray, shape (n_samples, min(count, n_L), n_0)
+    rows : ndarray, shape (n_networks, min(count, n_L), n_0)
         Up to a common factor. With `live`, those of live nodes come first and the rest are zero; else of any nodes.
-    slopes : ndarray, shape (n_samples, n_L)
+    slopes : ndarray, shape (n_networks, n_L)
     """
-    signal = Signal(random_signal(network, n_samples, rng, input_variance), np.zeros(n_samples))
+    signal = Signal(random_signal(network, n_networks, rng, input_variance), np.zeros(n_networks))
     shapes = list(pairwise(network.widths))
     directions, images, slopes = [], [], []
     for shape in shapes:
@@ -84,7 +84,7 @@ def _rows_through(
     image: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """a W for rows a (samples, rows, n_out), given W x̂ = image."""
+    """a W for rows a (networks, rows, n_out), given W x̂ = image."""
     n_in, n_out = shape
     n = n_in if network.weights == "gaussian" else max(n_in, n_out)
     along = rows @ image[:, :n_out, None]
@@ -113,7 +113,7 @@ def _padded(vectors: np.ndarray, n: int) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Directions of vectors (samples, nodes), scaled first so that no square under- or overflows.
+    """Directions of vectors (networks, nodes), scaled first so that no square under- or overflows.
 
     A signal that has underflowed to zero has none; any will do, for h = 0 whatever W is.
     """

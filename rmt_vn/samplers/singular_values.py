@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
-from rmt_vn.ensembles import RNG
+from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import checked_variance
 from rmt_vn.measures import finite_array
 from rmt_vn.network import Network
-from rmt_vn.samplers.chain import live_counts
+from rmt_vn.rng import RNG
+from rmt_vn.samplers.chain import sample_live_counts
 from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
 from rmt_vn.samplers.jacobian import through_matrices
-from rmt_vn.samplers.vni import checked_count
 
 # Bits. Rows whose sizes differ by a factor 2^60 change each other's singular values by 2^-120: windows of the spectrum
 # that are so much wider than what is read off them decide it alone, and keep all squares within the range of doubles.
@@ -75,9 +75,9 @@ def log_singular_values(matrices: Iterable[ArrayLike]) -> np.ndarray:
     return _padded(logs + sum(powers) * np.log(2), min(shapes[0][1], shapes[-1][0]))
 
 
-def sample_singular_values(
+def sample_log_singular_values(
     network: Network,
-    n_samples: int,
+    n_networks: int,
     *,
     rng: RNG = None,
     method: str = "auto",
@@ -88,7 +88,7 @@ def sample_singular_values(
     Parameters
     ----------
     network : Network
-    n_samples : int
+    n_networks : int
         Number of random networks, at least 1.
     rng : seed or Generator
     method : {"auto", "matrices", "bartlett"}
@@ -102,28 +102,28 @@ def sample_singular_values(
 
     Returns
     -------
-    ndarray, shape (n_samples, min(n_0, n_L))
+    ndarray, shape (n_networks, min(n_0, n_L))
         ln s_1 ≥ ln s_2 ≥ … of each J, as accurate as those of `log_singular_values`; −inf where rank is lost.
 
     Raises
     ------
     ValueError
-        If n_samples is no count, input_variance no variance, or "bartlett" is asked of another network.
+        If n_networks is no count, input_variance no variance, or "bartlett" is asked of another network.
 
     Examples
     --------
     >>> from rmt_vn import Network
-    >>> logs = sample_singular_values(Network.uniform(20, 200, activation="linear"), 1, rng=1)[0]
+    >>> logs = sample_log_singular_values(Network.uniform(20, 200, activation="linear"), 1, rng=1)[0]
     >>> orders_of_magnitude = (logs[0] - logs[-1]) / np.log(10)
     >>> bool(150 < orders_of_magnitude < 230)
     True
     """
-    n_samples = checked_count("n_samples", n_samples, least=1)
+    n_networks = checked_count("n_networks", n_networks, least=1)
     rng = np.random.default_rng(rng)
     if chosen_method(network, method, input_variance) == "matrices":
-        draws = (log_singular_values(each) for each in random_matrices(network, n_samples, rng, input_variance))
+        draws = (log_singular_values(each) for each in random_matrices(network, n_networks, rng, input_variance))
     else:
-        widths = live_widths(network, n_samples, rng)
+        widths = live_widths(network, n_networks, rng)
         draws = (_log_spectrum(_bartlett_factors(each, rng)) + log_gain(network) for each in widths)
     size = min(network.widths[0], network.widths[-1])
     return np.stack([_padded(values, size) for values in draws])
@@ -133,8 +133,7 @@ def chosen_method(network: Network, method: str, input_variance: float | None) -
     """The method itself, and for "auto" the faster of those that apply; an error if the arguments are impossible."""
     if input_variance is not None:
         checked_variance("input_variance", input_variance)
-    if method not in ("auto", "matrices", "bartlett"):
-        raise ValueError(f"unknown method {method!r}; known: auto, matrices, bartlett")
+    checked_choice("method", method, ("auto", "matrices", "bartlett"))
     applies = network.weights == "gaussian" and network.live_probability is not None
     if method == "bartlett" and not applies:
         raise ValueError(
@@ -145,9 +144,9 @@ def chosen_method(network: Network, method: str, input_variance: float | None) -
 
 
 def random_matrices(
-    network: Network, n_samples: int, rng: np.random.Generator, input_variance: float | None
+    network: Network, n_networks: int, rng: np.random.Generator, input_variance: float | None
 ) -> Iterator[Iterator[np.ndarray]]:
-    """For each of n_samples random networks, alive ones: D_1 W_1, …, D_L W_L, drawn one by one."""
+    """For each of n_networks random networks, alive ones: D_1 W_1, …, D_L W_L, drawn one by one."""
 
     def layers(x: np.ndarray) -> Iterator[np.ndarray]:
         signal = Signal(x[None], np.zeros(1))
@@ -155,19 +154,19 @@ def random_matrices(
             w, slopes, signal = alive_layer(network, shape, signal, rng, through_matrices)
             yield slopes[0][:, None] * w[0]
 
-    return map(layers, random_signal(network, n_samples, rng, input_variance))
+    return map(layers, random_signal(network, n_networks, rng, input_variance))
 
 
-def live_widths(network: Network, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """n_0 and the numbers of live nodes of each layer, shape (n_samples, L + 1): linear and ReLU networks."""
-    hidden = [live_counts(width, network.live_probability, n_samples, rng) for width in network.widths[1:]]
-    return np.stack([np.full(n_samples, network.widths[0]), *hidden], axis=-1).astype(int)
+def live_widths(network: Network, n_networks: int, rng: np.random.Generator) -> np.ndarray:
+    """n_0 and the numbers of live nodes of each layer, shape (n_networks, L + 1): linear and ReLU networks."""
+    hidden = [sample_live_counts(width, network.live_probability, n_networks, rng) for width in network.widths[1:]]
+    return np.stack([np.full(n_networks, network.widths[0]), *hidden], axis=-1).astype(int)
 
 
 def log_gain(network: Network) -> float:
     """ln of the scale of J where D_l is a mask: Π σ_w/√n_{l−1}, and 1/p a layer under dropout."""
     fan_in = np.log(np.array(network.widths[:-1], dtype=float)).sum() / 2
-    return network.depth * (np.log(network.sigma_w) - np.log(network.dropout or 1.0)) - fan_in
+    return network.depth * (np.log(network.sigma_w) - np.log(network.keep)) - fan_in
 
 
 def triangular_factors(matrices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rmt_vn.ensembles import RNG
+from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import checked_variance
 from rmt_vn.measures import jacobian_correlation, jacobian_vni
 from rmt_vn.network import Network
+from rmt_vn.rng import RNG
 from rmt_vn.samplers.chain import chain_correlation, chain_vni
 from rmt_vn.samplers.forward import block_sizes, last_of
 from rmt_vn.samplers.jacobian import walk_jacobian
@@ -30,21 +31,21 @@ class SampledVNI:
     ----------
     value, stderr : float
         Mean over the samples, and its standard error.
-    n_samples : int
+    n_networks : int
     network : Network
     method : {"jacobian", "chain"}
     """
 
     value: float
     stderr: float
-    n_samples: int
+    n_networks: int
     network: Network
     method: str
 
 
 def sample_vni(
     network: Network,
-    n_samples: int,
+    n_networks: int,
     *,
     rng: RNG = None,
     method: str = "auto",
@@ -55,7 +56,7 @@ def sample_vni(
     Parameters
     ----------
     network : Network
-    n_samples : int
+    n_networks : int
         Number of random networks (of independent walks, for the chain), at least 2.
     rng : seed or Generator
     method : {"auto", "jacobian", "chain"}
@@ -73,7 +74,7 @@ def sample_vni(
     >>> abs(sampled.value - 0.478616) < 4 * sampled.stderr
     True
     """
-    n_samples = checked_count("n_samples", n_samples, least=2)
+    n_networks = checked_count("n_networks", n_networks, least=2)
     if input_variance is not None:
         checked_variance("input_variance", input_variance)
     rng = np.random.default_rng(rng)
@@ -81,67 +82,60 @@ def sample_vni(
     if method == "jacobian":
         blocks = (
             jacobian_vni(last_of(walk_jacobian(network, size, rng=rng, input_variance=input_variance)).jacobian)
-            for size in block_sizes(n_samples, _BLOCK_FLOATS // max(network.widths) ** 2)
+            for size in block_sizes(n_networks, _BLOCK_FLOATS // max(network.widths) ** 2)
         )
     elif network.live_probability is not None:
-        blocks = (chain_vni(network, size, rng) for size in block_sizes(n_samples, _CHAIN_BLOCK))
+        blocks = (chain_vni(network, size, rng) for size in block_sizes(n_networks, _CHAIN_BLOCK))
     else:
         blocks = (
             rows_vni(*sample_rows(network, size, _ROWS, rng, input_variance, live=True))
-            for size in block_sizes(n_samples, _BLOCK_FLOATS // (_ROWS * sum(network.widths)))
+            for size in block_sizes(n_networks, _BLOCK_FLOATS // (_ROWS * sum(network.widths)))
         )
     values = np.concatenate(list(blocks))
-    stderr = float(values.std(ddof=1) / np.sqrt(n_samples))
-    return SampledVNI(float(values.mean()), stderr, n_samples, network, method)
+    stderr = float(values.std(ddof=1) / np.sqrt(n_networks))
+    return SampledVNI(float(values.mean()), stderr, n_networks, network, method)
 
 
 def sample_correlation(
     network: Network,
-    n_samples: int,
+    n_networks: int,
     *,
     rng: RNG = None,
     method: str = "auto",
     input_variance: float | None = None,
 ) -> np.ndarray:
-    """Correlations ρ of the pre-activations of two nodes of the last layer, a pair from each of n_samples networks.
+    """Correlations ρ of the pre-activations of two nodes of the last layer, a pair from each of n_networks networks.
 
     Parameters as `sample_vni`; the last layer must have at least two nodes.
 
     Returns
     -------
-    ndarray, shape (n_samples,)
+    ndarray, shape (n_networks,)
     """
-    n_samples = checked_count("n_samples", n_samples, least=1)
+    n_networks = checked_count("n_networks", n_networks, least=1)
     if input_variance is not None:
         checked_variance("input_variance", input_variance)
     if network.widths[-1] < 2:
         raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network.widths[-1]}")
     rng = np.random.default_rng(rng)
     if _chosen_method(method) == "chain" and network.live_probability is not None:
-        walks = (chain_correlation(network, size, rng) for size in block_sizes(n_samples, _CHAIN_BLOCK))
+        walks = (chain_correlation(network, size, rng) for size in block_sizes(n_networks, _CHAIN_BLOCK))
         return np.concatenate(list(walks))
     if method == "jacobian":
         pairs = (
             last_of(walk_jacobian(network, size, rng=rng, input_variance=input_variance)).rows[:, :2]
-            for size in block_sizes(n_samples, _BLOCK_FLOATS // max(network.widths) ** 2)
+            for size in block_sizes(n_networks, _BLOCK_FLOATS // max(network.widths) ** 2)
         )
     else:
         pairs = (
             sample_rows(network, size, 2, rng, input_variance, live=False)[0]
-            for size in block_sizes(n_samples, _BLOCK_FLOATS // sum(network.widths))
+            for size in block_sizes(n_networks, _BLOCK_FLOATS // sum(network.widths))
         )
     correlations = np.concatenate([jacobian_correlation(rows)[:, 0, 1] for rows in pairs])
     # The sign of a row of W_L is a fair coin, but for the condition that layer L is alive, which is about D_L.
-    return correlations * rng.choice([-1.0, 1.0], n_samples)
+    return correlations * rng.choice([-1.0, 1.0], n_networks)
 
 
 def _chosen_method(method: str) -> str:
-    if method not in ("auto", "jacobian", "chain"):
-        raise ValueError(f"unknown method {method!r}; known: auto, jacobian, chain")
+    checked_choice("method", method, ("auto", "jacobian", "chain"))
     return "chain" if method == "auto" else method
-
-
-def checked_count(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-        raise ValueError(f"{name} must be an integer ≥ {least}, got {value!r}")
-    return int(value)

@@ -70,7 +70,7 @@ class Lane:
 
 def samples_needed(sampled: SampledVNI) -> int:
     """Samples of the same kind that reach a standard error of TARGET."""
-    return ceil((sampled.stderr / TARGET) ** 2 * sampled.n_samples)
+    return ceil((sampled.stderr / TARGET) ** 2 * sampled.n_networks)
 
 
 def assert_same_mean(samples, expected, *, expected_stderr=0.0) -> None:

@@ -96,9 +96,9 @@ def torch_tanh_vni(width, depth):
     return float(((rows @ rows.T) ** 2).sum()) / width**2
 
 
-def sampled_tanh_vni(width, depth, n_samples, method, rng):
+def sampled_tanh_vni(width, depth, n_networks, method, rng):
     network = Network.uniform(width, depth, activation="tanh", sigma_w=TANH_SIGMA)
-    return samplers.sample_vni(network, n_samples, rng=rng, method=method, input_variance=1.0)
+    return samplers.sample_vni(network, n_networks, rng=rng, method=method, input_variance=1.0)
 
 
 def test_tanh_vni_is_the_same_by_all_methods():

@@ -12,8 +12,8 @@ from test_benchmarks_samplers import if_torch, torch
 from test_laws_spectrum import fuss_catalan_by_mpmath, top_edge
 
 from rmt_vn import Network, laws, samplers
-from rmt_vn.laws.s_transforms import spectrum_of
-from rmt_vn.laws.spectral_curve import curve_of
+from rmt_vn.laws.spectrum.free_probability.s_transforms import spectrum_of
+from rmt_vn.laws.spectrum.free_probability.whole_spectrum import curve_of
 
 try:
     from freealg.distributions import FussCatalan
@@ -46,7 +46,7 @@ def random_numbers_and_operations(width, depth, rng):
 
 
 def sampled(width, depth, rng):
-    return samplers.sample_singular_values(Network.uniform(width, depth, activation="linear"), 1, rng=rng)[0]
+    return samplers.sample_log_singular_values(Network.uniform(width, depth, activation="linear"), 1, rng=rng)[0]
 
 
 def test_short_products_are_the_same_by_all_methods():
@@ -64,7 +64,7 @@ def test_short_products_are_the_same_by_all_methods():
 def test_singular_values_of_deep_products(race, row):
     width = depth = 256
     rng = np.random.default_rng(2)
-    ours = Lane("`sample_singular_values`, all", lambda: sampled(width, depth, rng))
+    ours = Lane("`sample_log_singular_values`, all", lambda: sampled(width, depth, rng))
     plain = Lane("numpy product and SVD", lambda: numpy_product(width, depth, rng))
     in_torch = Lane("torch product and `svdvals`, float64", if_torch(lambda: torch_product(width, depth)))
     matrices = rng.standard_normal((depth, width, width))

@@ -1,0 +1,158 @@
+"""Real handwritten digits: VNI through the layers, before and after training, and what is learned."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rmt_vn.experiments import Engine, run
+from rmt_vn.experiments.cache import Result
+from rmt_vn.experiments.sweeps import name_of
+from rmt_vn.figures.evidence import Evidence
+from rmt_vn.figures.style import COLOURS, MARKERS, kind, marks, new_figure
+from rmt_vn.figures.tables import table
+from rmt_vn.figures.xor_runs import mean_over_replicas
+from rmt_vn.network import WEIGHTS, Network
+from rmt_vn.tasks import Task, digits
+from rmt_vn.training import train
+
+CLAIM = (
+    "On real digits too nodes vanish with depth, sooner with Gaussian than with Haar weights; training brings both "
+    "towards the few directions that ten classes need"
+)
+
+PRESETS = {
+    "quick": {"width": 32, "depths": [4, 24], "learning_rate": 1e-3, "steps": 300, "replicas": 4},
+    "paper": {"width": 32, "depths": [4, 16, 64], "learning_rate": 3e-4, "steps": 3000, "replicas": 10},
+}
+
+_TRAINING_DIGITS = 1297  # of 1797; the others are for judging
+
+
+def compute(
+    *, seed: int, engine: Engine, width: int, depths: list[int], learning_rate: float, steps: int, replicas: int
+) -> dict:
+    networks = [
+        Network((64, *[width] * (depth - 1), 10), activation="tanh", weights=weights)
+        for weights in WEIGHTS
+        for depth in depths
+    ]
+    common = {"learning_rate": learning_rate, "steps": steps, "replicas": replicas, "seed": seed}
+    results = run(digits_run, [{"network": network, **common} for network in networks], engine=engine, label="digits")
+    layers, accuracies = [], []
+    for network, result in zip(networks, results, strict=True):
+        setting = (network.weights, network.depth)
+        for when, name in enumerate(("start", "end")):
+            vni, error = mean_over_replicas(result["vni"][when])
+            layers += [
+                (*setting, name, layer, *each) for layer, each in enumerate(zip(vni, error, strict=True), start=1)
+            ]
+        accuracies.append((*setting, replicas, *(float(each) for each in mean_over_replicas(result["accuracy"]))))
+    return {
+        "layers": table(("weights", "depth", "when", "layer", "vni", "stderr"), layers),
+        "accuracy": table(("weights", "depth", "runs", "accuracy", "stderr"), accuracies),
+    }
+
+
+def digits_run(network: Network, learning_rate: float, steps: int, replicas: int, seed: int) -> Result:
+    """Train replicas on 1297 digits; over the 500 others, VNI of each layer at the start and the end, and accuracy.
+
+    Returns
+    -------
+    dict of ndarray
+        `vni`, shape (2, hidden layers, replicas); `accuracy`, shape (replicas,).
+    """
+    of = np.random.SeedSequence(seed, spawn_key=name_of({"network": network}))
+    everything = digits()
+    order = np.random.default_rng(seed).permutation(len(everything.inputs))
+    known, new = (
+        Task(everything.inputs[part], everything.labels[part], everything.loss, everything.n_outputs)
+        for part in np.split(order, [_TRAINING_DIGITS])
+    )
+    training = train(
+        network,
+        known,
+        steps=steps,
+        batch=64,
+        learning_rate=learning_rate,
+        replicas=replicas,
+        rng=of,
+        measure_at=(0, steps),
+        probe=new,
+    )
+    start, end = training.measurements
+    return {"vni": np.stack([start.vni, end.vni]), "accuracy": end.accuracy}
+
+
+def evidence(tables: dict) -> list[Evidence]:
+    layers, accuracy = tables["layers"], tables["accuracy"]
+    deep = layers["depth"] == layers["depth"].max()
+    gaussian, haar = (layers["weights"] == weights for weights in WEIGHTS)
+    start, end = (layers["when"] == when for when in ("start", "end"))
+    last = layers["layer"] == layers["depth"] - 1
+    first = layers["layer"] == 1
+    vni = layers["vni"]
+    return [
+        Evidence(
+            "VNI of the last hidden layer of the deepest Gaussian networks at the start, of the first layer",
+            float((vni[deep & gaussian & start & last] / vni[deep & gaussian & start & first])[0]),
+            low=1.5,
+        ),
+        Evidence(
+            "VNI of the last hidden layer of the deepest networks at the start, Gaussian over Haar",
+            float((vni[deep & gaussian & start & last] / vni[deep & haar & start & last])[0]),
+            low=1.2,
+        ),
+        Evidence(
+            "VNI of the last hidden layer of the deepest Gaussian networks at the end, of that at the start",
+            float((vni[deep & gaussian & end & last] / vni[deep & gaussian & start & last])[0]),
+            high=0.9,
+        ),
+        Evidence(
+            "VNI of the last hidden layer of the deepest Haar networks at the end, of that at the start",
+            float((vni[deep & haar & end & last] / vni[deep & haar & start & last])[0]),
+            low=1.3,
+        ),
+        Evidence(
+            "least mean accuracy of the shallowest networks on new digits",
+            accuracy["accuracy"][accuracy["depth"] == accuracy["depth"].min()].min(),
+            low=0.8,
+        ),
+    ]
+
+
+def draw(tables: dict) -> Figure:
+    layers, accuracy = tables["layers"], tables["accuracy"]
+    figure = new_figure(height=2.7)
+    panels = figure.subplots(1, 2, sharey=True)
+    depths = np.unique(layers["depth"]).tolist()
+    for axes, weights, title in zip(panels, WEIGHTS, ("Gaussian", "Haar"), strict=True):
+        for index, depth in enumerate(depths):
+            for when in ("start", "end"):
+                at = (layers["weights"] == weights) & (layers["depth"] == depth) & (layers["when"] == when)
+                axes.errorbar(
+                    layers["layer"][at] / (depth - 1),
+                    layers["vni"][at],
+                    yerr=2 * layers["stderr"][at],
+                    color=COLOURS[index],
+                    marker=MARKERS[index],
+                    markevery=max(1, depth // 8),
+                    errorevery=max(1, depth // 8),
+                    markerfacecolor="white" if when == "start" else COLOURS[index],
+                    linestyle=":" if when == "start" else "-",
+                    linewidth=0.8,
+                    elinewidth=0.8,
+                    markeredgewidth=0.8,
+                )
+        right = accuracy["weights"] == weights
+        told = ", ".join(f"{100 * each:.0f}%" for each in accuracy["accuracy"][right])
+        axes.set_title(f"{title}: {told}", fontsize=7)
+        axes.set(xlabel="layer / hidden layers", ylim=(0, 1.02), xlim=(0, 1.05))
+    panels[0].set_ylabel("VNI over digits")
+    handles = [
+        *marks(f"$L = {depth}$" for depth in depths),
+        kind("start", filled=False, linestyle=":"),
+        kind("end"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.0)
+    return figure

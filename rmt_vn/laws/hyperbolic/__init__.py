@@ -1,0 +1,10 @@
+"""The random walk on the hyperbolic plane, on which S3, S4 and the law of ρ stand.
+
+Two rows of the Jacobian form a 2×2 Gram matrix, a point of the hyperbolic plane; each layer moves it at random.
+
+=============  =======================================================================================================
+`transforms`   the spherical transform of one step (one layer), and its inversion: the mean VNI
+`walk`         the walk projected along horocycles: what the law of ρ is integrated from
+`masks`        how many nodes are live in a ReLU layer, or under dropout: the fan-in of the next step
+=============  =======================================================================================================
+"""

@@ -1,0 +1,13 @@
+"""The vanishing node indicator of activations: its value, the bias of its plug-in estimate, its error.
+
+==================  ==================================================================================================
+`estimate`          `vni`, which users call, and `plug_in_vni`, the thesis's estimate
+`result`            `NodeVNI`: value, error and interval of one layer
+`few_samples`       up to 256 samples: the jackknife
+`many_samples`      more than 256 samples: what the jackknife would take off is computed
+`bias`              what a finite sample adds to ρ²
+`error`             the standard error, and how far the interval reaches
+`streaming`         the same from batches
+`sketch`            the same for layers so wide that neither nodes² nor samples² numbers fit
+==================  ==================================================================================================
+"""

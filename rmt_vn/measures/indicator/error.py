@@ -1,0 +1,65 @@
+"""The standard error of an estimated VNI, and how far its interval reaches."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+from scipy.special import stdtrit
+
+
+def error(deviations: np.ndarray, pairs: float) -> tuple[float, float]:
+    """Standard error, and degrees of freedom for Student's t.
+
+    The mean square J of the deviations is the variance, but that it has the variance p of pairs of samples twice: p is
+    taken off to the extent that it makes up J, and the variance is V = J − T, T = 2p²/J, down to p.
+    """
+    groups = len(deviations)
+    variance = np.mean(deviations**2)
+    if not variance > 0:
+        return 0.0, inf
+    if variance <= 2 * pairs:
+        # Nothing but pairs: there are so many that their variance is known.
+        return float(np.sqrt(pairs)), inf
+    # A variance of G values scatters as one of f degrees of freedom, 2/f = excess/G + 2/(G − 1). The excess kurtosis is
+    # Fisher's estimate, since the plain one of a few values is too low by far where tails are heavy; thrice it, since
+    # even that is too low more often than not, and a low variance goes with a low VNI.
+    plain = np.mean(deviations**4) / variance**2 - 3
+    excess = (groups - 1) * ((groups + 1) * plain + 6) / ((groups - 2) * (groups - 3))
+    freedom = 2 / (3 * max(excess, 0.0) / groups + 2 / (groups - 1))
+    # dV/V = (J + T)/(J − T) dJ/J.
+    taken = 2 * pairs**2 / variance
+    freedom *= ((variance - taken) / (variance + taken)) ** 2
+    return float(np.sqrt(variance - taken)), max(freedom, 1.0)
+
+
+def reach(stderr: float, freedom: float, known: float = 0.0) -> float:
+    """How far 95% are from the estimate: by Student's t, and by z for known parts of the variance (Banerjee 1960)."""
+    known = min(known, stderr**2)
+    return float(np.sqrt(stdtrit(inf, 0.975) ** 2 * known + stdtrit(freedom, 0.975) ** 2 * (stderr**2 - known)))
+
+
+def pair_variance(overlaps: np.ndarray, n_samples: int, n_varying: int, overlap: float, centred: bool) -> float:
+    """The part of the variance of the VNI that is of pairs of samples: 2 Var h/(P(P − 1)), h = (z_p·z_q)².
+
+    At least as much as if nodes were Gaussian, where Var h = 2 VNI² and the estimate from a few samples is too low:
+    exact for independent nodes, whose r² has the variance 2 (d − 1)/(d² (d + 2)) at d = P − 1.
+
+    h is freed from what one sample alone contributes. Where nodes are copies of each other, and the overlap is one,
+    the scatter of their common scale is no error.
+    """
+    m = len(overlaps)
+    # Deviations from means add up to zero, so that overlaps of two are less than zero on average, by a share of those
+    # of samples with themselves. In wide layers that would be most of h.
+    own = overlaps.diagonal()
+    mean = (overlaps.sum() - own.sum()) / (m - 1) / own.sum()
+    h = (overlaps - (own[:, None] + own) * (mean / 2)) ** 2
+    np.fill_diagonal(h, 0)
+    of_one = h.sum(axis=1) / (m - 2)
+    h -= of_one[:, None] + of_one - h.sum() / ((m - 1) * (m - 2))
+    np.fill_diagonal(h, 0)
+    found = 2 * np.vdot(h, h) / (m * (m - 3)) / (n_samples * (n_samples - 1))
+    off, d = 1 - 1 / n_varying, n_samples - centred
+    overlap = min(max(overlap, 0.0), 1.0)
+    gaussian = 4 * off * (1 / n_varying + off * overlap) ** 2 / ((d - 1) * (d + 2))
+    return float(max(found, gaussian) * (1 - overlap) ** 2)

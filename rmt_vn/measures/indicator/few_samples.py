@@ -1,0 +1,77 @@
+"""The VNI of few samples: the jackknife, from overlaps, samples × samples."""
+
+from __future__ import annotations
+
+from math import nan
+
+import numpy as np
+
+from rmt_vn.measures.indicator.bias import debiasing, rest
+from rmt_vn.measures.indicator.error import error, pair_variance, reach
+from rmt_vn.measures.indicator.result import NodeVNI, summarized
+from rmt_vn.measures.nodes import Nodes
+from rmt_vn.measures.paging import pieces
+
+# Fewer samples than this have a plug-in VNI, but none without bias: the correction divides by (P − 3)(P − 4).
+LEAST_SAMPLES = 5
+# Up to so many the jackknife is worth its price; beyond, what it takes off is computed.
+FEW_SAMPLES = 256
+# Groups of samples that the jackknife leaves out in turn.
+_GROUPS = 20
+
+
+def of_few(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
+    """w and its jackknife, from overlaps of samples: Σ_ij r_ij² = Σ_pq (a_p·a_q)²."""
+    n_samples, n_varying = nodes.shape
+    edges = np.linspace(0, n_samples, min(n_samples, _GROUPS) + 1).round().astype(int)
+    sizes = np.diff(edges)
+    groups = [np.arange(0), *np.split(np.arange(n_samples), edges[1:-1])]
+    kept = [np.delete(np.arange(n_samples), group) for group in groups]
+    sums = [_Overlaps(len(rows)) for rows in kept]
+    for columns in pieces(0, n_varying, n_samples):
+        x = nodes.piece(columns=columns).astype(np.float64)
+        for rows, each in zip(kept, sums, strict=True):
+            each.add(x[rows], nodes.centred)
+    square, joint = np.array([each.off_diagonal() for each in sums]).T
+    off = 1 - 1 / n_varying
+    plug_in = float(1 / n_varying + off * square[0])
+    if n_samples < LEAST_SAMPLES:
+        return NodeVNI(nan, nan, (nan, nan), nan, plug_in, **counts)
+    linear, excess = debiasing(square, joint, np.array([len(rows) for rows in kept]), centred=nodes.centred)
+    whole, *without = linear - rest(linear[0], excess[0]) * excess
+    # The jackknife for groups that need not be of one size: Busing, Meijer & van der Leeden (1999).
+    repeats = n_samples / sizes
+    overlap = len(sizes) * whole - np.sum((1 - 1 / repeats) * without)
+    deviations = (repeats * whole - (repeats - 1) * np.array(without) - overlap) / np.sqrt(repeats - 1)
+    pairs = pair_variance(sums[0].overlaps * (n_samples / n_varying), n_samples, n_varying, overlap, nodes.centred)
+    stderr, freedom = error(off * deviations, pairs)
+    within = reach(stderr, freedom, pairs)
+    return summarized(1 / n_varying + off * overlap, stderr, within, plug_in=plug_in, **counts)
+
+
+class _Overlaps:
+    """Sums over nodes that come piece by piece: what v and k are made of."""
+
+    def __init__(self, n_samples: int) -> None:
+        self.overlaps, self.norms = np.zeros((n_samples, n_samples)), np.zeros(n_samples)
+        self.fourth, self.count = 0.0, 0
+
+    def add(self, x: np.ndarray, centred: bool) -> None:
+        # A node may live by the samples of one group alone.
+        x = x[:, np.ptp(x, axis=0) > 0] if centred else x[:, x.any(axis=0)]
+        if centred:
+            x = x - x.mean(axis=0)
+        a = x / np.linalg.norm(x, axis=0)
+        self.overlaps += a @ a.T
+        squares = a * a
+        self.norms += squares.sum(axis=1)
+        self.fourth += np.vdot(squares, squares)
+        self.count += a.shape[1]
+
+    def off_diagonal(self) -> tuple[float, float]:
+        """v and k, means over i ≠ j; NaN where there is no pair."""
+        pairs = self.count * (self.count - 1)
+        if not pairs:
+            return nan, nan
+        square = np.vdot(self.overlaps, self.overlaps) - self.count
+        return square / pairs, len(self.norms) * (np.vdot(self.norms, self.norms) - self.fourth) / pairs

@@ -1,0 +1,169 @@
+"""The VNI of many samples: from correlations, nodes × nodes, or from overlaps, samples × samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rmt_vn.measures.indicator.bias import by_squares, corrected, debiasing, distinct, of_others, rest
+from rmt_vn.measures.indicator.error import error, pair_variance, reach
+from rmt_vn.measures.indicator.result import NodeVNI, summarized
+from rmt_vn.measures.nodes import Nodes, some_nodes, some_samples
+from rmt_vn.measures.paging import BLOCK, pieces
+from rmt_vn.measures.products import add_gram, correlated, mirror
+
+
+def of_many(
+    square: float,
+    k: float | None,
+    z: np.ndarray,
+    r: np.ndarray,
+    overlaps: np.ndarray,
+    counts: dict[str, int],
+    *,
+    share: np.ndarray | None = None,
+    centred: bool = True,
+) -> NodeVNI:
+    """The VNI where what the jackknife would take off is computed.
+
+    Parameters
+    ----------
+    square, k, z, r
+        As of `corrected`. Without k some samples tell it, which adds to the error.
+    overlaps : ndarray, shape (some samples, some samples)
+        z_p·z_q of all nodes, by their number.
+    share : ndarray, shape (some samples,)
+        As `shares`, of all nodes, where z has not all of them.
+    """
+    p, n = counts["n_samples"], counts["n_nodes"] - counts["constant_nodes"]
+    off = 1 - 1 / n
+    by_some = k is None
+    if by_some:
+        k = distinct(z * z, z * z).mean() / (len(r) * (len(r) - 1))
+    overlap, bent, apart = corrected(square, k, z, r, p, centred=centred)
+    deviations = left_out(z, r, apart, k, p - centred)
+    if share is not None:
+        deviations += share - shares(z, r, apart, p)
+    pairs = pair_variance(overlaps, p, n, overlap, centred)
+    stderr, freedom = error(off * (deviations - deviations.mean()) / np.sqrt(p), pairs)
+    within = reach(stderr, freedom, pairs)
+    if by_some:
+        # Of all samples it would be known.
+        unknown = off * (bent - bent.mean()) * np.sqrt(1 / len(bent) - 1 / p)
+        more, freedom = error(unknown, 0.0)
+        stderr, within = float(np.hypot(stderr, more)), float(np.hypot(within, reach(more, freedom)))
+    return summarized(1 / n + off * overlap, stderr, within, plug_in=float(1 / n + off * square), **counts)
+
+
+def left_out(z: np.ndarray, r: np.ndarray, apart: float, k: float, freedom: int) -> np.ndarray:
+    """How much of v depends on each sample: (P − 1)(v − v without it), exactly, but for the mean.
+
+    Without sample z, with t = 1/(P − 1), r_ij is (r_ij − t z_i z_j) √(g_i g_j), g_i = 1/(1 − t z_i²).
+
+    What samples have in v with themselves is no correlation, and the estimate is free of it. It is taken off, as far
+    as nodes are `apart`: where they are correlated anyhow, their scales take it along.
+
+    Parameters
+    ----------
+    z, r
+        As of `corrected`.
+    apart, k : float
+        (1 − s)² and k of the notes of `vni`.
+    freedom : int
+        P − 1, or P where nodes are not centred.
+    """
+    n, t = len(r), 1 / freedom
+    pairs = n * (n - 1)
+    u = z * z
+    of_node = np.einsum("ij,ij->i", r, r)
+    # A node that lives by this sample alone is constant without it.
+    alive = t * u < 1 - 1e-9
+    g = np.where(alive, 1 / np.where(alive, 1 - t * u, 1.0), 0.0)
+    lost = np.sum((1 - g) * (2 * of_node + by_squares(g - 1, r)), axis=1)
+    lost += 2 * t * np.sum((g * z) @ r * (g * z), axis=1) - t**2 * distinct(g * u, g * u)
+    count = alive.sum(axis=1)
+    left = np.maximum(count * (count - 1), 1)
+    dependence = freedom * (of_node.sum() * (1 / pairs - 1 / left) + lost / left)
+    # Σ over i ≠ j of (1 − g_i g_j) u_i u_j of other samples, which the scales lose, and of the sample's own t u_i u_j.
+    own = distinct(u, u)
+    total = own.sum() - np.sum((g @ u.T) ** 2, axis=1) + g * g @ np.sum(u * u, axis=0)
+    themselves = of_others(total, own - distinct(g * u, g * u), u, k) + t * own
+    return dependence - apart * themselves / pairs
+
+
+def shares(z: np.ndarray, r: np.ndarray, apart: float, n_samples: int) -> np.ndarray:
+    """`left_out` in first order: Σ 2 r_ij (z_i z_j − r_ij z_i²) over i ≠ j, by pairs."""
+    n = len(r)
+    u = z * z
+    quadratic = np.sum(z @ r * z, axis=1) - u @ np.einsum("ij,ij->i", r, r)
+    themselves = distinct(u, u) - u @ np.mean(u * (u.sum(axis=1, keepdims=True) - u), axis=0)
+    return 2 * (quadratic - apart / n_samples * themselves) / (n * (n - 1))
+
+
+def from_correlation(nodes: Nodes) -> dict[str, object]:
+    """The arguments of `of_many` by way of R, nodes × nodes."""
+    n_samples, n_varying = nodes.shape
+    r, mean, size = correlated(nodes)
+    np.fill_diagonal(r, 0)
+    pairs = n_varying * (n_varying - 1)
+    z = nodes.piece(some_samples(n_samples, n_varying)).astype(np.float64)
+    z -= mean
+    z /= size / n_samples**0.5
+    # k of all samples, not of some: between those two its error would count.
+    mean, weight = mean.astype(nodes.dtype), (n_samples / size**2).astype(nodes.dtype)
+    k = 0.0
+    for rows in pieces(0, n_samples, n_varying, BLOCK):
+        x = nodes.piece(rows)
+        x -= mean
+        np.square(x, out=x)
+        norms = (x @ weight).astype(np.float64)
+        np.square(x, out=x)
+        k += np.sum(norms**2 - (x @ weight**2)) / (n_samples * pairs)
+    return {"square": np.vdot(r, r) / pairs, "k": k, "z": z, "r": r, "overlaps": z @ z.T / n_varying}
+
+
+def from_overlaps(nodes: Nodes) -> dict[str, object]:
+    """The same by way of overlaps, samples × samples; some nodes tell what samples left out leave."""
+    n_samples, n_varying = nodes.shape
+    overlaps, norms, fourth = np.zeros((n_samples, n_samples)), np.zeros(n_samples), np.zeros(n_samples)
+    columns = list(pieces(0, n_varying, n_samples))
+    for each in columns:
+        z = _standard(nodes, each)
+        add_gram(overlaps, z)
+        squares = np.square(z, out=z)
+        norms += squares.sum(axis=1)
+        fourth += np.einsum("pi,pi->p", squares, squares)
+    mirror(overlaps)
+    pairs = n_varying * (n_varying - 1)
+    k = np.mean(norms**2 - fourth) / pairs
+    square = (np.vdot(overlaps, overlaps) / n_samples**2 - n_varying) / pairs
+    itself = rest(*debiasing(square, k, n_samples, centred=nodes.centred)) / n_samples
+    quadratic = np.einsum("pq,pq->p", overlaps, overlaps) / n_samples
+    weighted = np.zeros(n_samples)
+    for each in columns:
+        z = _standard(nodes, each)
+        of_node = _quadratic(overlaps, z) / n_samples**2
+        squares = np.square(z, out=z)
+        of_node -= itself * (norms.astype(z.dtype) @ squares - np.einsum("pi,pi->i", squares, squares)) / n_samples
+        weighted += squares @ of_node.astype(z.dtype)
+    share = 2 * (quadratic - itself * (norms**2 - fourth) - weighted) / pairs
+    some = _standard(nodes, some_nodes(n_varying)).astype(np.float64)
+    r = some.T @ some / n_samples
+    np.fill_diagonal(r, 0)
+    chosen = some_samples(n_samples, len(r))
+    overlaps = overlaps[np.ix_(chosen, chosen)] / n_varying
+    return {"square": square, "k": k, "z": some[chosen], "r": r, "overlaps": overlaps, "share": share[chosen]}
+
+
+def _quadratic(overlaps: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Σ_pq z_pi (z_p·z_q) z_qi, node by node."""
+    rows = pieces(0, *overlaps.shape)
+    return sum(np.einsum("pi,pi->i", overlaps[each].astype(z.dtype) @ z, z[each]) for each in rows)
+
+
+def _standard(nodes: Nodes, columns: slice | np.ndarray) -> np.ndarray:
+    """All samples of some nodes, with mean zero and variance one."""
+    x = nodes.piece(columns=columns)
+    if nodes.centred:
+        x -= x.mean(axis=0, dtype=np.float64).astype(x.dtype)
+    x /= np.sqrt(np.mean(x * x, axis=0, dtype=np.float64)).astype(x.dtype)
+    return x

@@ -1,0 +1,103 @@
+"""The VNI of layers so wide that neither nodes² nor samples² numbers fit."""
+
+from __future__ import annotations
+
+from math import nan
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rmt_vn.measures.arrays import as_samples
+from rmt_vn.measures.indicator.bias import corrected, debiasing, rest
+from rmt_vn.measures.indicator.error import reach
+from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, LEAST_SAMPLES
+from rmt_vn.measures.indicator.result import NodeVNI, summarized
+from rmt_vn.measures.nodes import some_nodes, some_samples, varying_nodes
+from rmt_vn.measures.paging import pieces
+
+
+def sketch_vni(
+    activations: ArrayLike,
+    *,
+    probes: int = 64,
+    node_axis: int = -1,
+    constant: str = "omit",
+    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
+) -> NodeVNI:
+    """VNI of very wide layers, from a few random combinations of their nodes (Hutchinson 1990).
+
+    Tr R² = E ‖R g‖² for random signs g. Each probe g costs 4 × samples × nodes operations and holds nodes + samples
+    numbers, where `vni` takes nodes² or samples² of them.
+
+    Parameters
+    ----------
+    activations, node_axis, constant
+        As for `vni`.
+    probes : int
+        Two or more. The standard error of the sketch is at most √(2/probes) of the plug-in VNI (18% for 64), where one
+        direction is all, and about √(2/(probes × effective nodes)) of it where many are alive.
+    rng : seed or Generator
+
+    Returns
+    -------
+    NodeVNI
+        `stderr` and `interval` are of the sketch alone, as if the plug-in VNI and its bias were all there is to know:
+        they do not know how far other samples would be from these. `value` has its bias removed as `vni` does it for
+        many samples.
+
+    Raises
+    ------
+    ValueError
+        As `vni`, or for fewer than two probes.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal((500, 8))
+    >>> sketched = sketch_vni(np.tile(x, 100), rng=1)
+    >>> abs(sketched.value - 1 / 8) < 4 * sketched.stderr
+    True
+    """
+    if probes < 2:
+        raise ValueError(f"probes must be at least 2, got {probes}")
+    nodes = varying_nodes(as_samples(activations, node_axis), constant=constant)
+    n_samples, n_varying = nodes.shape
+    counts = {"n_nodes": nodes.array.shape[1], "n_samples": n_samples, "constant_nodes": nodes.constant}
+    if n_varying == 1:
+        return NodeVNI(1.0, 0.0, (1.0, 1.0), 1.0, 1.0, **counts)
+    rows = list(pieces(0, n_samples, n_varying))
+    total = sum(nodes.piece(each).sum(axis=0, dtype=np.float64) for each in rows)
+    mean = total / n_samples
+    power = sum(np.sum((nodes.piece(each) - mean) ** 2, axis=0, dtype=np.float64) for each in rows)
+    signs = np.random.default_rng(rng).choice([-1.0, 1.0], size=(n_varying, probes))
+    answers = np.zeros((n_varying, probes))
+    some = some_nodes(n_varying)
+    r = 0.0
+    joint = fourth = 0.0
+    for each in rows:
+        a = (nodes.piece(each) - mean) / np.sqrt(power)
+        answers += a.T @ (a @ signs)
+        r = r + a[:, some].T @ a[:, some]
+        squares = a * a
+        joint += np.sum(squares.sum(axis=1) ** 2)
+        fourth += np.vdot(squares, squares)
+    estimates = np.sum(answers**2, axis=0) / n_varying**2
+    plug_in = float(estimates.mean())
+    if n_samples < LEAST_SAMPLES:
+        return NodeVNI(nan, nan, (nan, nan), nan, plug_in, **counts)
+    off = 1 - 1 / n_varying
+    square = (plug_in - 1 / n_varying) / off
+    k = n_samples * (joint - fourth) / (n_varying * (n_varying - 1))
+    np.fill_diagonal(r, 0)
+    if n_samples > FEW_SAMPLES:
+        z = nodes.piece(some_samples(n_samples, len(some)), some) - mean[some]
+        z /= np.sqrt(power[some] / n_samples)
+        overlap = corrected(square, k, z, r, n_samples)[0]
+    else:
+        linear, excess = debiasing(square, k, n_samples)
+        few = len(r)
+        # Gaussian nodes lose 2 ρ²(1 − ρ²)/P of ρ² in l.
+        linear += 2 * (linear - np.sum(r**4) / (few * (few - 1))) / n_samples
+        overlap = linear - rest(linear, excess) * excess
+    stderr = estimates.std(ddof=1) / np.sqrt(probes)
+    within = reach(stderr, probes - 1)
+    return summarized(1 / n_varying + off * overlap, stderr, within, plug_in=plug_in, **counts)

@@ -1,0 +1,243 @@
+"""The measures of activations that come batch by batch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg.lapack import dsfrk, dtfttr
+
+from rmt_vn.measures.arrays import as_samples, not_finite
+from rmt_vn.measures.duplicates import checked_threshold, linked_groups
+from rmt_vn.measures.effective_dimension import rank_of, stable_rank_of
+from rmt_vn.measures.indicator.estimate import vni
+from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
+from rmt_vn.measures.indicator.many_samples import of_many
+from rmt_vn.measures.indicator.result import NodeVNI
+from rmt_vn.measures.paging import BLOCK, doubles, pieces
+
+
+class VNIAccumulator:
+    """Means and covariance of nodes from batches of samples, and the measures of `rmt_vn.measures` at any time.
+
+    Holds nodes × (nodes + 1)/2 numbers in float64, half of a symmetric matrix, 256 samples, and 2 nodes + 256 numbers
+    more, however many samples come: fewer than nodes² from 518 nodes on, and below at most 34,000 more than that. An
+    update takes some MB besides for a moment, however large the batch, which may be a mapped file; a measure takes a
+    few times nodes² numbers.
+
+    Means are carried with twice the digits, so that means a million times the spread cost none. Sizes of batches make
+    no difference but for rounding, nor does whether samples went through one accumulator or through several that were
+    merged.
+
+    Measures of the sample (`NodeVNI.plug_in`, ranks, correlations) are those of the functions, in whatever order
+    samples came. So is the whole of `vni` up to 256 samples, which are kept, of the samples in the order in which they
+    came, by which the jackknife takes them. Of more, 256 are kept, drawn by a hash of their values, and k and b of the
+    notes of `vni` are theirs, which adds to the error: for k of all samples, about means and scales that are known at
+    the end only, one would have to carry E x_i² x_j², E x_i² x_j and E x_i x_j, 2 nodes² numbers.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal((1000, 4))
+    >>> layer = VNIAccumulator()
+    >>> for batch in np.split(x, 10):
+    ...     layer.update(batch)
+    >>> layer.n_samples, round(layer.vni().effective_nodes, 1)
+    (1000, 4.0)
+    """
+
+    def __init__(self) -> None:
+        self.n_samples = 0
+        self._high = self._low = np.zeros(0)
+        self._scatter = np.zeros(0)  # LAPACK's rectangular full packed format
+        self._marks, self._kept = np.zeros(0, np.uint64), np.zeros((0, 0))
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes, or 0 before the first batch."""
+        return len(self._high)
+
+    def update(self, batch: ArrayLike, *, node_axis: int = -1) -> None:
+        """Add a batch of samples, shape (samples, nodes) or more axes.
+
+        Raises
+        ------
+        TypeError
+            If the values are not real numbers.
+        ValueError
+            If values are NaN or infinite or have squares that are, or the number of nodes is another than before. The
+            accumulator is then as it was.
+        """
+        array = as_samples(batch, node_axis)
+        if not len(array):
+            return
+        n_nodes = array.shape[1]
+        self._check_nodes(n_nodes)
+        rows = list(pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            # From a sample before the mean: what all samples have in common costs no digits, a constant gives zero.
+            start = (self._high, self._low) if self.n_samples else (doubles(array, slice(0, 1))[0], np.zeros(n_nodes))
+            self._check_squares(array, rows, *start)
+        if not self.n_samples:
+            self._high, self._low = start
+            self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
+        for each in rows:
+            x = doubles(array, each)
+            self._keep(_marks(x), x)
+            x -= self._high
+            x -= self._low
+            step = x.mean(axis=0)
+            x -= step
+            self._add_squares(x)
+            self._move(len(x), step)
+
+    def merge(self, other: VNIAccumulator) -> None:
+        """Add all samples that another accumulator has seen; it stays as it was. Errors as `update`."""
+        if not other.n_samples:
+            return
+        self._check_nodes(other.n_nodes)
+        if not self.n_samples:
+            self.n_samples, self._high, self._low = other.n_samples, other._high, other._low
+            self._scatter = other._scatter.copy()
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                step = (other._high - self._high) + (other._low - self._low)
+                _check_finite(self._power() + other._power() + other.n_samples * step**2)
+            self._scatter += other._scatter
+            self._move(other.n_samples, step)
+        self._keep(other._marks, other._kept)
+
+    def mean(self) -> np.ndarray:
+        """Means of the nodes, shape (nodes,)."""
+        self._check_samples(1)
+        return self._high + self._low
+
+    def covariance(self) -> np.ndarray:
+        """Covariance of the nodes, with divisor samples − 1, shape (nodes, nodes)."""
+        self._check_samples(2)
+        return _unpacked(self._scatter, self.n_nodes) / (self.n_samples - 1)
+
+    def correlation(self) -> np.ndarray:
+        """ρ_ij of the varying nodes, as `rmt_vn.measures.correlation`."""
+        scatter = self._varying()[1]
+        inverse = 1 / np.sqrt(scatter.diagonal())
+        return scatter * inverse * inverse[:, None]
+
+    def vni(self) -> NodeVNI:
+        """VNI, its bias removed, with a confidence interval. Errors as `rmt_vn.measures.vni`."""
+        varying, scatter = self._varying()
+        if self.n_samples <= FEW_SAMPLES:
+            return vni(self._kept)
+        p, n = self.n_samples, len(varying)
+        counts = {"n_nodes": self.n_nodes, "n_samples": p, "constant_nodes": self.n_nodes - n}
+        if n == 1:
+            return NodeVNI(1.0, 0.0, (1.0, 1.0), 1.0, 1.0, **counts)
+        z = ((self._kept - self._high) - self._low)[:, varying] / np.sqrt(scatter.diagonal() / p)
+        r = self.correlation()
+        np.fill_diagonal(r, 0)
+        return of_many(np.vdot(r, r) / (n * (n - 1)), None, z, r, z @ z.T / n, counts)
+
+    def participation_ratio(self) -> float:
+        """(Tr C)²/Tr C² of the sample, as `rmt_vn.measures.participation_ratio`."""
+        scatter = self._scaled()
+        return float(np.trace(scatter) ** 2 / np.vdot(scatter, scatter))
+
+    def effective_rank(self) -> float:
+        """As `rmt_vn.measures.effective_rank`."""
+        return rank_of(self._scaled())
+
+    def stable_rank(self) -> float:
+        """As `rmt_vn.measures.stable_rank`."""
+        return stable_rank_of(self._scaled())
+
+    def near_duplicates(self, threshold: float = 0.99) -> list[np.ndarray]:
+        """As `rmt_vn.measures.near_duplicates`."""
+        checked_threshold(threshold)
+        links = np.nonzero(np.abs(self.correlation()) >= threshold * (1 - 1e-12))
+        return linked_groups(np.array(links), self._varying()[0])
+
+    def _power(self) -> np.ndarray:
+        """The diagonal of the scatter."""
+        n, half = self.n_nodes, self.n_nodes // 2
+        columns = np.arange(n - half) * (n + 1 - n % 2)
+        first = (columns + half + 1 + np.arange(n - half))[:half]
+        return self._scatter[np.concatenate([first, columns + half + np.arange(n - half)])]
+
+    def _add_squares(self, x: np.ndarray) -> None:
+        """Add xᵀ x to the scatter, in place."""
+        self._scatter = dsfrk(self.n_nodes, len(x), 1.0, x.T, 1.0, self._scatter, overwrite_c=True)
+
+    def _move(self, count: int, step: np.ndarray) -> None:
+        """Chan, Golub & LeVeque (1983): `count` samples, whose squares are there, have their mean a step from this."""
+        before, total = self.n_samples, self.n_samples + count
+        if before:
+            self._add_squares((step * (before * count / total) ** 0.5)[None])
+        step = self._low + step * (count / total)
+        # Two numbers for a mean: the nearest double, and what is missing.
+        mean = self._high + step
+        self.n_samples, self._high, self._low = total, mean, (self._high - mean) + step
+
+    def _keep(self, marks: np.ndarray, samples: np.ndarray) -> None:
+        """All samples, or those of the least marks of the ones kept and these, in the order in which they came."""
+        if len(self._marks) == FEW_SAMPLES:
+            less = marks < self._marks.max()
+            if not less.any():
+                return
+            marks, samples = marks[less], samples[less]
+        if len(self._marks):
+            marks, samples = np.concatenate([self._marks, marks]), np.concatenate([self._kept, samples])
+        least = np.sort(np.argsort(marks, kind="stable")[:FEW_SAMPLES])
+        self._marks, self._kept = marks[least], samples[least]
+
+    def _check_squares(self, array: np.ndarray, rows: list[slice], high: np.ndarray, low: np.ndarray) -> None:
+        """All of a batch, before anything is added."""
+        n_bad, power = 0, self._power() if self.n_samples else np.zeros(len(high))
+        for each in rows:
+            x = doubles(array, each)
+            n_bad += x.size - int(np.count_nonzero(np.isfinite(x)))
+            x -= high
+            x -= low
+            power += np.einsum("pi,pi->i", x, x)
+        if n_bad:
+            raise not_finite("activations", n_bad, array.size)
+        _check_finite(power)
+
+    def _check_nodes(self, got: int) -> None:
+        if self.n_samples and got != self.n_nodes:
+            raise ValueError(f"batches must have the {self.n_nodes} nodes of the first, got {got}")
+
+    def _check_samples(self, least: int) -> None:
+        if self.n_samples < least:
+            raise ValueError(f"activations must have at least {least} samples (rows), got {self.n_samples}")
+
+    def _varying(self) -> tuple[np.ndarray, np.ndarray]:
+        self._check_samples(2)
+        varying = np.flatnonzero(self._power() > 0)
+        if not len(varying):
+            raise ValueError(f"all {self.n_nodes} nodes are constant over the samples; at least one must vary")
+        scatter = _unpacked(self._scatter, self.n_nodes)
+        return varying, scatter if len(varying) == self.n_nodes else scatter[np.ix_(varying, varying)]
+
+    def _scaled(self) -> np.ndarray:
+        scatter = self._varying()[1]
+        return scatter / scatter.diagonal().max()
+
+
+def _unpacked(packed: np.ndarray, n_nodes: int) -> np.ndarray:
+    upper = np.triu(dtfttr(n_nodes, packed)[0])
+    return upper + np.triu(upper, 1).T
+
+
+def _check_finite(power: np.ndarray) -> None:
+    """Sums of squares about whatever point: products about the mean are no larger."""
+    if not power.max() < np.finfo(np.float64).max / 4:
+        raise ValueError("activations must have differences whose squares are finite; divide them by their scale")
+
+
+def _marks(samples: np.ndarray) -> np.ndarray:
+    """A number for each sample, as good as random, that depends on nothing but its values."""
+    # Zero has two signs.
+    bits = np.ascontiguousarray(samples + 0.0).view(np.uint64)
+    keys = np.random.default_rng(0).integers(2**64, size=bits.shape[1], dtype=np.uint64, endpoint=False) | np.uint64(1)
+    # The low bits of doubles are often zero: they are mixed in before and after (Knuth's multiplicative hashing).
+    marks = ((bits ^ (bits >> np.uint64(29))) * keys).sum(axis=1, dtype=np.uint64)
+    marks = (marks ^ (marks >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+    return marks ^ (marks >> np.uint64(29))

@@ -1,0 +1,88 @@
+"""Large arrays read in pieces, so that a mapped file need not fit into the memory."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+
+import numpy as np
+
+# Numbers in one piece: small enough that the copies of a piece stay far below the array, large enough for BLAS.
+PIECE = 2**21
+# Numbers of a block: what is done to it one after the other finds it in the cache.
+BLOCK = 2**18
+# Bytes of a mapped file that may be in memory at a time, and what comes along with what is touched: a huge page.
+_MAPPED, _AROUND = 2**25, 2**21
+
+
+def pieces(start: int, stop: int, width: int, size: int = PIECE) -> Iterator[slice]:
+    """Slices from start to stop, so thick that a piece of that width holds about so many numbers."""
+    step = max(1, size // width)
+    return (slice(at, min(at + step, stop)) for at in range(start, stop, step))
+
+
+def blocks(
+    array: np.ndarray, rows: slice | np.ndarray = slice(None), columns: slice | np.ndarray = slice(None)
+) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Some rows and columns of an array in blocks that fit into the cache, each with its place among them.
+
+    They are cut along the axis whose neighbours are far apart. If the array is a mapped file, not much of it is in
+    memory at a time: what was read is given back, which else would count until there is no memory left.
+    """
+    index, outer = [rows, columns], _outer(array)
+    inner = 1 - outer
+    lengths = [length_of(each, size) for each, size in zip(index, array.shape, strict=True)]
+    step = max(1, BLOCK // max(1, lengths[inner]))
+    if file := _mapped(array):
+        # A row or column takes what is read of it and around it, or less where the next one is nearer.
+        width, height = (abs(array.strides[axis]) * _extent(index[axis], array.shape[axis]) for axis in (inner, outer))
+        step = min(step, max(1, int(_MAPPED / min(width + _AROUND, max(1, height / max(1, lengths[outer]))))))
+    at = [slice(0, length) for length in lengths]
+    chosen = index[outer]
+    for start in range(0, lengths[outer], step):
+        at[outer] = slice(start, min(start + step, lengths[outer]))
+        index[outer] = _part(chosen, at[outer], array.shape[outer])
+        # At once, not one after the other: chosen rows would be copied in their whole width.
+        both = all(isinstance(each, np.ndarray) for each in index)
+        yield tuple(at), array[np.ix_(*index) if both else tuple(index)]
+        if file:
+            file.madvise(mmap.MADV_DONTNEED)
+
+
+def doubles(array: np.ndarray, rows: slice) -> np.ndarray:
+    """A copy of some rows, float64, in C order."""
+    x = np.empty((length_of(rows, len(array)), array.shape[1]))
+    for at, values in blocks(array, rows):
+        x[at] = values
+    return x
+
+
+def length_of(index: slice | np.ndarray, size: int) -> int:
+    return len(range(size)[index]) if isinstance(index, slice) else len(index)
+
+
+def _extent(index: slice | np.ndarray, size: int) -> int:
+    """From the first to the last."""
+    chosen = range(size)[index] if isinstance(index, slice) else index
+    return int(chosen[-1] - chosen[0]) + 1 if len(chosen) else 0
+
+
+def _part(index: slice | np.ndarray, at: slice, size: int) -> slice | np.ndarray:
+    if not isinstance(index, slice):
+        return index[at]
+    chosen = range(size)[index][at]
+    return slice(chosen.start, chosen.stop, chosen.step)
+
+
+def _outer(array: np.ndarray) -> int:
+    """The axis whose neighbours are further apart in memory."""
+    return int(abs(array.strides[1]) > abs(array.strides[0]))
+
+
+def _mapped(array: np.ndarray) -> mmap.mmap | None:
+    """The map of the file that the array is in, if its pages can be given back: a private one would lose changes."""
+    shared = False
+    while isinstance(array, np.ndarray):
+        shared = shared or (isinstance(array, np.memmap) and array.mode != "c")
+        array = array.base
+    return array if shared and isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None

@@ -1,0 +1,36 @@
+"""Files that are written whole or not at all: beside their place first, then moved there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["move_into", "staging_folder"]
+
+
+def staging_folder(out: Path) -> tempfile.TemporaryDirectory[str]:
+    """A hidden folder inside `out`, on the same file system, that is gone at the end of a ``with`` block.
+
+    Raises
+    ------
+    OSError
+        If `out` cannot be written.
+    """
+    return tempfile.TemporaryDirectory(prefix=".rmt_vn-", dir=out)
+
+
+def move_into(out: Path, files: Iterable[Path]) -> list[Path]:
+    """Move files to `out`, one after the other; each replaces what was there at once, so none is seen half-written.
+
+    Returns
+    -------
+    list of Path
+        Where they are now.
+    """
+    places = []
+    for file in files:
+        places.append(out / file.name)
+        os.replace(file, places[-1])
+    return places

@@ -8,24 +8,15 @@ Start with `Network`, then ask `laws` what theory says of it and `samplers` what
 0.32
 """
 
-from rmt_vn import (
-    activations,
-    adapters,
-    ensembles,
-    laws,
-    losses,
-    mean_field,
-    measures,
-    mlp,
-    optimizers,
-    prediction,
-    samplers,
-    tasks,
-    training,
-)
-from rmt_vn.activations import Activation
-from rmt_vn.adapters import watch
-from rmt_vn.network import Network
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# What is no module of its own, and where it lives.
+_HOMES = {"Activation": "activations", "Network": "network", "watch": "adapters"}
 
 __all__ = [
     "Activation",
@@ -33,6 +24,8 @@ __all__ = [
     "activations",
     "adapters",
     "ensembles",
+    "experiments",
+    "files",
     "laws",
     "losses",
     "mean_field",
@@ -46,4 +39,37 @@ __all__ = [
     "watch",
 ]
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from rmt_vn import (
+        activations,
+        adapters,
+        ensembles,
+        experiments,
+        files,
+        laws,
+        losses,
+        mean_field,
+        measures,
+        mlp,
+        optimizers,
+        prediction,
+        samplers,
+        tasks,
+        training,
+    )
+    from rmt_vn.activations import Activation
+    from rmt_vn.adapters import watch
+    from rmt_vn.network import Network
+
+
+def __getattr__(name: str) -> Any:
+    # Modules load when they are first touched, so that `import rmt_vn` costs next to nothing.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"rmt_vn.{_HOMES[name]}"), name)
+    if name in __all__:
+        return importlib.import_module(f"rmt_vn.{name}")
+    raise AttributeError(f"module 'rmt_vn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -62,6 +62,9 @@ class Activation:
     def __repr__(self) -> str:
         return f"<Activation {self.name}>"
 
+    def __str__(self) -> str:
+        return self.name
+
     @cached_property
     def is_odd(self) -> bool:
         """Whether φ(−x) = −φ(x), on a grid over |x| ≤ 10."""

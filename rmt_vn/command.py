@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +203,7 @@ def _prediction_record(predicted: Prediction) -> dict[str, Any]:
         "inputs": predicted.inputs,
         "input_variance": predicted.input_variance,
         "statement": predicted.statement,
-        "layers": [asdict(row) | {"effective_nodes": row.effective_nodes} for row in predicted.layers],
+        "layers": [row.to_dict() for row in predicted.layers],
         "simulated_widths": predicted.simulated and predicted.simulated.widths,
         "gradient_growth": predicted.gradient_growth,
         "gradients": predicted.gradients,
@@ -255,7 +254,10 @@ def _measure(options: argparse.Namespace) -> str:
 
         draw_layers(measured, options.plot)
     if options.json:
-        layers = [{"layer": name} | asdict(each) for name, each in measured.items()]
+        layers = [
+            {"layer": name} | each.to_dict() | {"interval": each.confidence_interval()}
+            for name, each in measured.items()
+        ]
         return _to_json({"file": str(options.file), "layers": layers})
     head = ("layer", "nodes", "constant", "samples", "eff. nodes", "VNI", "95% interval", "plug-in")
     return "\n".join(_table(head, [_measured_row(name, each) for name, each in measured.items()]))
@@ -276,7 +278,8 @@ def _measured(name: str, array: np.ndarray, node_axis: int) -> NodeVNI:
 
 
 def _measured_row(name: str, each: NodeVNI) -> tuple[str, ...]:
-    interval = f"{each.interval[0]:.4f} to {each.interval[1]:.4f}"
+    low, high = each.confidence_interval()
+    interval = f"{low:.4f} to {high:.4f}"
     counts = (str(each.n_nodes), str(each.constant_nodes), str(each.n_samples))
     # Names come from the file, and may hold what a terminal obeys.
     shown = name if name.isprintable() else repr(name)
@@ -293,7 +296,7 @@ def _design(options: argparse.Namespace) -> str:
     )
     if options.json:
         asked = {"depth": options.depth, "vni": options.vni, "input_variance": options.input_variance}
-        return _to_json(asked | _network_parameters(options) | {"designs": [asdict(each) for each in found]})
+        return _to_json(asked | _network_parameters(options) | {"designs": [each.to_dict() for each in found]})
     rows = [(each.weights, str(each.width), f"{each.vni:.4g}", f"{each.effective_depth:.4g}") for each in found]
     return "\n".join(_table(("weights", "width", "VNI", "depth t"), rows))
 

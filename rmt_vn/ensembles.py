@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmt_vn.checks import checked_choice, checked_count
-from rmt_vn.network import WEIGHTS, Network
+from rmt_vn.network import WEIGHTS, Network, Weights
 from rmt_vn.rng import RNG
 
 __all__ = ["biases", "haar", "orthonormal_columns", "weight_matrices"]
@@ -45,7 +45,7 @@ def orthonormal_columns(matrices: np.ndarray) -> np.ndarray:
 
 
 def weight_matrices(
-    n_out: int, n_in: int, weights: str, *, sigma_w: float = 1.0, batch: tuple[int, ...] = (), rng: RNG = None
+    n_out: int, n_in: int, weights: Weights, *, sigma_w: float = 1.0, batch: tuple[int, ...] = (), rng: RNG = None
 ) -> np.ndarray:
     """Random weight matrices W whose pre-activations h = W x have variance sigma_w² ‖x‖²/n_in.
 

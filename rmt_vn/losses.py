@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from scipy.special import expit
 
-__all__ = ["LOSSES", "logistic", "softmax", "squared"]
+__all__ = ["LOSSES", "Loss", "logistic", "softmax", "squared"]
+
+Loss = Literal["logistic", "softmax", "squared"]
 
 # A network that diverges says so by NaN and infinity in what is returned. Thousands of warnings would say no more.
 _quiet = np.errstate(over="ignore", invalid="ignore")

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
 
 from rmt_vn.activations import Activation
 from rmt_vn.network import Network
+from rmt_vn.results import Result
 
 __all__ = ["MeanField", "fixed_point", "gaussian_mean", "layer_moments", "length_map", "second_moment", "slope_moment"]
 
@@ -27,8 +29,8 @@ _CRITICAL = 1e-9
 _LEGENDRE = np.polynomial.legendre.leggauss(16)
 
 
-@dataclass(frozen=True)
-class MeanField:
+@dataclass(frozen=True, repr=False)
+class MeanField(Result):
     """The mean field of a wide network at its variance fixed point.
 
     Attributes
@@ -49,7 +51,7 @@ class MeanField:
     chi: float
     mu1: float
     mu2: float
-    phase: str
+    phase: Literal["ordered", "critical", "chaotic"]
     rate: float
 
 

@@ -6,24 +6,27 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
 from rmt_vn import activations
 from rmt_vn.activations import Activation
 from rmt_vn.checks import checked_choice, checked_count
+from rmt_vn.results import Result
 
-__all__ = ["WEIGHTS", "Network"]
+__all__ = ["WEIGHTS", "Network", "Weights"]
 
-WEIGHTS = ("gaussian", "orthogonal")
+Weights = Literal["gaussian", "orthogonal"]
+WEIGHTS = get_args(Weights)
 _WIDEST = 10**9
 _LARGEST = 1e100
 
 
-@dataclass(frozen=True)
-class Network:
+@dataclass(frozen=True, repr=False)
+class Network(Result):
     """A random multilayer perceptron at initialization, x_l = φ(W_l x_{l−1} + b_l).
 
     Parameters
@@ -55,7 +58,7 @@ class Network:
 
     widths: tuple[int, ...]
     activation: Activation = "tanh"  # type: ignore[assignment]
-    weights: str = "gaussian"
+    weights: Weights = "gaussian"
     sigma_w: float = 1.0
     sigma_b: float = 0.0
     keep: float = 1.0
@@ -69,7 +72,7 @@ class Network:
             self,
             widths: Sequence[int] | np.ndarray,
             activation: Activation | str = "tanh",
-            weights: str = "gaussian",
+            weights: Weights = "gaussian",
             sigma_w: float = 1.0,
             sigma_b: float = 0.0,
             keep: float = 1.0,
@@ -100,6 +103,19 @@ class Network:
         True
         """
         return cls((width,) * (checked_count("depth", depth) + 1), **parameters)
+
+    def __repr__(self) -> str:
+        activation = self.activation.name
+        return (
+            f"Network({self.described_widths}, {activation}, {self.weights}, sigma_w={self.sigma_w:.6g}, "
+            f"sigma_b={self.sigma_b:.6g}, keep={self.keep:.6g})"
+        )
+
+    @property
+    def described_widths(self) -> str:
+        """The widths in short, repeated ones once: "784, 200×60, 10"."""
+        runs = ((width, sum(1 for _ in run)) for width, run in groupby(self.widths))
+        return ", ".join(f"{width}×{count}" if count > 1 else f"{width}" for width, count in runs)
 
     @property
     def depth(self) -> int:

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["State", "init", "update"]
+from rmt_vn.checks import checked_choice
+
+__all__ = ["OptimizerName", "State", "init", "update"]
+
+OptimizerName = Literal["sgd", "momentum", "rmsprop", "adam"]
 
 MOMENTUM = 0.9
 RMSPROP_DECAY = 0.99
@@ -19,16 +24,16 @@ ADAM_DECAYS = (0.9, 0.999)
 EPSILON = 1e-8
 
 
-@dataclass
+@dataclass(eq=False)
 class State:
     """What an optimizer remembers: its name, the number of steps done, and its running means, a list for each kind."""
 
-    name: str
+    name: OptimizerName
     step: int
     means: list[list[np.ndarray]]
 
 
-def init(name: str, parameters: Sequence[np.ndarray]) -> State:
+def init(name: OptimizerName, parameters: Sequence[np.ndarray]) -> State:
     """An optimizer that has not made a step.
 
     Parameters
@@ -41,8 +46,7 @@ def init(name: str, parameters: Sequence[np.ndarray]) -> State:
     ValueError
         If there is no optimizer of that name.
     """
-    if name not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {name!r}; known: {', '.join(OPTIMIZERS)}")
+    checked_choice("optimizer", name, OPTIMIZERS)
     _, n_means = OPTIMIZERS[name]
     return State(name, 0, [[np.zeros_like(p) for p in parameters] for _ in range(n_means)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from scipy.special import expit, logit
@@ -13,14 +14,16 @@ from rmt_vn import laws
 from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import layer_moments, length_map
 from rmt_vn.measures import jacobian_vni
-from rmt_vn.network import WEIGHTS, Network
+from rmt_vn.network import WEIGHTS, Network, Weights
+from rmt_vn.results import Result
 from rmt_vn.rng import RNG
 from rmt_vn.samplers import walk_jacobian
 from rmt_vn.samplers.forward import block_sizes
 
 __all__ = ["Design", "LayerPrediction", "Prediction", "design", "predict"]
 
-INPUTS = ("ball", "wide")
+Inputs = Literal["ball", "wide"]
+INPUTS = get_args(Inputs)
 # Gradients keep their size if the root mean square changes less than tenfold from the last layer to the first.
 KEPT = 10.0
 # Nodes vanish where the mean ρ² of two nodes exceeds this: VNI without the 1/N that each node has with itself.
@@ -37,8 +40,8 @@ _MOST_INPUTS_PER_NODE = 4
 _WIDEST_DESIGN = 10**9
 
 
-@dataclass(frozen=True)
-class LayerPrediction:
+@dataclass(frozen=True, repr=False)
+class LayerPrediction(Result):
     """What theory says of one layer.
 
     Attributes
@@ -61,6 +64,8 @@ class LayerPrediction:
         E‖∂_l‖²/E‖∂_L‖² (S5).
     """
 
+    derived: ClassVar[tuple[str, ...]] = ("effective_nodes",)
+
     layer: int
     width: int
     q: float
@@ -76,8 +81,8 @@ class LayerPrediction:
         return 1 / self.vni
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Prediction(Result):
     """What theory says of a network; see `predict`.
 
     Attributes
@@ -96,22 +101,34 @@ class Prediction:
         The network whose samples gave the intervals: this one, or its twin.
     """
 
+    derived: ClassVar[tuple[str, ...]] = (
+        "gradients",
+        "nodes",
+        "vanishing_from",
+        "half_depth",
+        "two_nodes_depth",
+    )
+
     network: Network
-    inputs: str
+    inputs: Inputs
     input_variance: float
-    statement: str
+    statement: Literal["S3", "S4", "S7"]
     layers: tuple[LayerPrediction, ...]
     gradient_growth: float
     simulated: Network | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """As of every result, with the verdict."""
+        return super().to_dict() | {"verdict": list(self.verdict)}
+
     @property
-    def gradients(self) -> str:
+    def gradients(self) -> Literal["vanish", "explode", "keep"]:
         """Whether gradients "vanish", "explode" or "keep" their size: by a factor of 10 in the root mean square."""
         growth = math.sqrt(self.gradient_growth)
         return "vanish" if growth < 1 / KEPT else "explode" if growth > KEPT else "keep"
 
     @property
-    def nodes(self) -> str:
+    def nodes(self) -> Literal["alive", "vanishing"]:
         """Whether nodes are "alive", or "vanishing": the mean ρ² of two nodes of some layer exceeds 0.1."""
         return "alive" if self.vanishing_from is None else "vanishing"
 
@@ -186,9 +203,9 @@ def predict(
     network: Network,
     *,
     input_variance: float = 1.0,
-    inputs: str = "ball",
+    inputs: Inputs = "ball",
     n_networks: int = 200,
-    rng: RNG = 0,
+    rng: RNG = None,
 ) -> Prediction:
     """What theory says of a random network, layer by layer.
 
@@ -209,7 +226,7 @@ def predict(
     n_networks : int
         Simulated networks, at least 40: their quantiles are the interval.
     rng : seed or Generator
-        By default always the same, so that the same question has the same answer.
+        Of the simulated networks; give a seed for intervals that stay the same.
 
     Returns
     -------
@@ -224,7 +241,7 @@ def predict(
     Examples
     --------
     >>> from rmt_vn import Network
-    >>> predicted = predict(Network.uniform(20, 10, activation="linear"))
+    >>> predicted = predict(Network.uniform(20, 10, activation="linear"), rng=0)
     >>> round(predicted.layers[-1].vni, 6), predicted.gradients, predicted.nodes
     (0.359617, 'keep', 'vanishing')
     """
@@ -234,7 +251,7 @@ def predict(
     q = length_map(network, input_variance)
     moments = _moments(network, q)
     t = _effective_depths(network, moments)
-    vni = laws.wide_input_vni(network, input_variance) if inputs == "wide" else _mean_vni(network, t)
+    vni = laws.wide_input_vni(network, input_variance=input_variance) if inputs == "wide" else _mean_vni(network, t)
     intervals, simulated = [None] * network.depth, None
     if inputs == "ball":
         simulated = _twin(network, n_networks)
@@ -272,7 +289,10 @@ def _effective_depths(network: Network, moments: list[tuple[float, float]]) -> n
     """t after each weight matrix; the inputs of the first have no slopes."""
     ratios = [1.0, *(mu2 / mu1**2 for mu1, mu2 in moments[:-1])]
     shapes = zip(network.widths[:-1], network.widths[1:], strict=True)
-    steps = (laws.layer_depth(*shape, network.weights, ratio) for shape, ratio in zip(shapes, ratios, strict=True))
+    steps = (
+        laws.layer_depth(*shape, network.weights, slope_ratio=ratio)
+        for shape, ratio in zip(shapes, ratios, strict=True)
+    )
     return np.array(list(accumulate(steps)))
 
 
@@ -346,8 +366,8 @@ def _shrunk(widths: tuple[int, ...], shrink: int) -> tuple[int, ...]:
 # --- design -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Design:
+@dataclass(frozen=True, repr=False)
+class Design(Result):
     """The narrowest network of equal widths whose mean VNI, in its last layer, stays within a target.
 
     Attributes
@@ -359,7 +379,7 @@ class Design:
     effective_depth : float
     """
 
-    weights: str
+    weights: Weights
     width: int
     vni: float
     effective_depth: float

@@ -14,7 +14,8 @@ from os import PathLike
 import numpy as np
 
 from rmt_vn.checks import checked_choice, checked_count
-from rmt_vn.losses import LOSSES
+from rmt_vn.losses import LOSSES, Loss
+from rmt_vn.results import Result
 from rmt_vn.rng import RNG
 
 __all__ = ["Task", "continuous_xor", "digits", "linear_teacher", "parity", "read_idx", "two_spirals"]
@@ -24,8 +25,8 @@ _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 _CHUNK = 2**20
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
+@dataclass(frozen=True, eq=False, repr=False)
+class Task(Result):
     """Inputs, and what a network is to say to them.
 
     Parameters
@@ -47,7 +48,7 @@ class Task:
 
     inputs: np.ndarray
     labels: np.ndarray
-    loss: str
+    loss: Loss
     n_outputs: int = 1
 
     def __post_init__(self) -> None:

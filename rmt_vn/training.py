@@ -12,6 +12,8 @@ from rmt_vn import mlp, optimizers
 from rmt_vn.checks import checked_count
 from rmt_vn.losses import LOSSES
 from rmt_vn.network import Network
+from rmt_vn.optimizers import OptimizerName
+from rmt_vn.results import Result
 from rmt_vn.rng import RNG
 from rmt_vn.tasks import Task
 
@@ -21,8 +23,8 @@ __all__ = ["Measurement", "Training", "evaluate", "measure", "train"]
 _JACOBIAN_INPUTS = 16
 
 
-@dataclass(frozen=True, eq=False)
-class Measurement:
+@dataclass(frozen=True, eq=False, repr=False)
+class Measurement(Result):
     """What replicas are at one step, over a fixed set of samples.
 
     Attributes
@@ -51,8 +53,8 @@ class Measurement:
             return self.gradient_norms[:-1] / self.gradient_norms[1:]
 
 
-@dataclass(frozen=True, eq=False)
-class Training:
+@dataclass(frozen=True, eq=False, repr=False)
+class Training(Result):
     """What `train` returns.
 
     Attributes
@@ -84,7 +86,7 @@ def train(
     *,
     steps: int,
     batch: int,
-    optimizer: str = "adam",
+    optimizer: OptimizerName = "adam",
     learning_rate: ArrayLike = 1e-3,
     replicas: int | Sequence[int] = 1,
     biases: bool = True,

@@ -85,7 +85,7 @@ class Study:
         """Share of intervals, their reciprocals stretched about the estimate, that hold the truth."""
         held = 0
         for each in self.measured:
-            low, high = (1 / end for end in each.interval[::-1])
+            low, high = (1 / end for end in each.confidence_interval()[::-1])
             middle = 1 / max(each.value, 0.5 / each.n_nodes)
             held += middle + stretch * (low - middle) <= 1 / self.truth <= middle + stretch * (high - middle)
         return held / self.repeats

@@ -88,16 +88,17 @@ def test_matplotlib_lives_in_figures_alone():
 
 
 # What each room may import of the others: the arrows of the design, which point one way. A new room needs a row.
-ARGUMENTS = {"checks", "rng"}
+ARGUMENTS = {"checks", "rng", "results"}
 FOUNDATIONS = {"activations", "network", "mean_field"} | ARGUMENTS
 MAY_IMPORT = {
     "checks": set(),
     "rng": set(),
+    "results": set(),
     "argument_parser": set(),
     "whole_files": set(),
     "activations": set(),
-    "network": {"activations", "checks"},
-    "mean_field": {"activations", "network"},
+    "network": {"activations", "checks", "results"},
+    "mean_field": {"activations", "network"} | ARGUMENTS,
     "ensembles": {"network"} | ARGUMENTS,
     "measures": ARGUMENTS,
     "laws": FOUNDATIONS,
@@ -105,14 +106,14 @@ MAY_IMPORT = {
     "samplers": FOUNDATIONS | {"ensembles", "measures"},
     "mlp": {"network", "activations", "ensembles", "measures", "rng"},
     "losses": set(),
-    "optimizers": set(),
+    "optimizers": {"checks"},
     "tasks": {"losses"} | ARGUMENTS,
     "training": {"network", "mlp", "losses", "optimizers", "tasks"} | ARGUMENTS,
     "prediction": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers"},
-    "adapters": {"network", "activations", "measures", "checks"},
+    "adapters": {"network", "activations", "measures"} | ARGUMENTS,
     "files": set(),
     # The network alone: a point of a sweep may hold one. Sweeps are of any function.
-    "experiments": {"network", "checks", "whole_files"},
+    "experiments": {"network", "whole_files"} | ARGUMENTS,
     "figures": FOUNDATIONS
     | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments", "whole_files"}
     | {"argument_parser"},
@@ -154,8 +155,17 @@ def test_imports_flow_one_way(room):
             assert rooms_imported(path) <= MAY_IMPORT[room], path.relative_to(PACKAGE)
 
 
-def test_the_front_door_does_not_open_figures():
-    assert not rooms_imported(PACKAGE / "__init__.py") & {"figures", "experiments"}
+def test_modules_load_when_they_are_touched():
+    code = (
+        "import sys, rmt_vn\n"
+        "loaded = lambda: {name for name in sys.modules if name.startswith('rmt_vn.') or name == 'numpy'}\n"
+        "assert loaded() == set(), loaded()\n"
+        "rmt_vn.Network\n"
+        "assert 'numpy' in loaded() and 'rmt_vn.laws' not in loaded()\n"
+        "assert set(rmt_vn.__all__) < set(dir(rmt_vn))\n"
+        "assert all(hasattr(rmt_vn, name) for name in rmt_vn.__all__) and not hasattr(rmt_vn, 'wacth')\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True)
 
 
 # --- randomness -------------------------------------------------------------------------------------------------------

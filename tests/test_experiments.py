@@ -9,7 +9,7 @@ import pytest
 
 from rmt_vn import Network, figures
 from rmt_vn.experiments import Engine, monte_carlo, run, tidy
-from rmt_vn.samplers.chain import chain_vni
+from rmt_vn.samplers import sample_vni
 
 
 def normal(loc, size=50, *, rng):
@@ -120,7 +120,7 @@ def test_the_error_of_one_sample_is_not_a_number_without_a_warning():
 
 def test_one_process_and_two_give_the_same_bits(tmp_path):
     grid = [{"network": Network.uniform(64, depth, activation="relu"), "n_networks": 50} for depth in (4, 16)]
-    one, two = (monte_carlo(chain_vni, grid, replicates=4, seed=3, engine=Engine(jobs=jobs)) for jobs in (1, 2))
+    one, two = (monte_carlo(sample_vni, grid, replicates=4, seed=3, engine=Engine(jobs=jobs)) for jobs in (1, 2))
     assert [(each.mean.tobytes(), each.stderr.tobytes()) for each in one] == [
         (each.mean.tobytes(), each.stderr.tobytes()) for each in two
     ]
@@ -146,7 +146,7 @@ def _large(loc, *, rng):
 
 def test_tidy_has_a_row_for_each_point_and_component():
     network = Network.uniform(20, 5, activation="linear", sigma_w=1.5)
-    table = tidy(monte_carlo(chain_vni, [{"network": network, "n_networks": 9}], replicates=2, seed=0))
+    table = tidy(monte_carlo(sample_vni, [{"network": network, "n_networks": 9}], replicates=2, seed=0))
     assert {name: column.tolist() for name, column in table.items() if name not in ("mean", "stderr")} == {
         "width": [20], "depth": [5], "activation": ["linear"], "weights": ["gaussian"], "sigma_w": [1.5],
         "sigma_b": [0.0], "n_networks": [9], "count": [18],

@@ -11,7 +11,7 @@ from scipy import stats
 
 from rmt_vn import Activation, Network, figures
 from rmt_vn.experiments.fingerprint import fingerprint
-from rmt_vn.samplers.chain import chain_vni
+from rmt_vn.samplers import sample_vni
 
 STUDY = '''
 """A study."""
@@ -194,7 +194,7 @@ def _p_value(score):
 
 def _fingerprints():
     drawing = [figures.load(name).draw for name in figures.NAMES]
-    return [fingerprint(thing) for thing in (chain_vni, DIFFERENT[:20], _p_value, stats.norm(1, 2), *drawing)]
+    return [fingerprint(thing) for thing in (sample_vni, DIFFERENT[:20], _p_value, stats.norm(1, 2), *drawing)]
 
 
 def test_the_same_in_every_process():

@@ -9,7 +9,12 @@ from scipy.special import stdtrit
 from scipy.stats import kurtosis
 
 from rmt_vn.measures import VNIAccumulator, plug_in_vni, sketch_vni, vni
-from rmt_vn.measures.indicator.error import error, pair_variance, reach
+from rmt_vn.measures.indicator.error import half_width, pair_variance, standard_error, variance_parts
+
+
+def reach(stderr, freedom, known=0.0):
+    """Half the width of a 95% interval."""
+    return half_width(variance_parts(stderr, freedom, known), 0.95)
 
 
 def streamed(x):
@@ -67,7 +72,7 @@ def of_mean_zero(draws):
 def test_degrees_of_freedom_foretell_the_scatter_of_the_variance(pairs):
     """f degrees of freedom: a relative variance of 2/f, the more the more of the variance is taken off."""
     draws = of_mean_zero(np.random.default_rng(8).standard_normal((3000, 200)))
-    stderr, freedom = np.array([error(deviations, pairs) for deviations in draws]).T
+    stderr, freedom = np.array([standard_error(deviations, pairs) for deviations in draws]).T
     scatter = np.var(stderr**2) / np.mean(stderr**2) ** 2
     # 4 × √(2/3000) = 10% of that scatter, and 5% that 2/f varies. In half of the samples there is no excess kurtosis.
     assert np.median(2 / freedom) == pytest.approx(scatter, rel=0.15)
@@ -81,7 +86,7 @@ def test_degrees_of_freedom_count_thrice_the_excess_kurtosis():
     # Why thrice: it is 1.2, and half of the estimates from twenty values are below a third of that.
     assert np.median(excess) < 1.2 / 3
     expected = np.maximum(2 / (3 * excess / 20 + 2 / 19), 1)
-    np.testing.assert_allclose([error(deviations, 0.0)[1] for deviations in draws], expected, rtol=1e-12)
+    np.testing.assert_allclose([standard_error(deviations, 0.0)[1] for deviations in draws], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("tails", [5, 9])
@@ -92,7 +97,7 @@ def test_thrice_the_excess_is_needed(tails):
     held, once = [], []
     for each in squares:
         deviations = (each - each.mean()) / 20**0.5 * (20 / 19) ** 0.5
-        stderr, freedom = error(deviations, 0.0)
+        stderr, freedom = standard_error(deviations, 0.0)
         distance = abs(1 / each.mean() - 1 / truth) / (stderr / each.mean() ** 2)
         held.append(distance < stdtrit(freedom, 0.975))
         once.append(distance < stdtrit(2 / (2 / freedom / 3 + (1 - 1 / 3) * 2 / 19), 0.975))
@@ -123,11 +128,11 @@ def test_what_is_known_alone():
 def test_where_pairs_make_up_the_variance_it_is_theirs():
     """Efron & Stein: pairs count twice in the mean square of deviations."""
     ones = np.tile([1.0, -1.0], 10)
-    assert error(ones, 0.5) == (pytest.approx(0.5**0.5), np.inf)
-    assert error(ones, 0.8) == (pytest.approx(0.8**0.5), np.inf)
+    assert standard_error(ones, 0.5) == (pytest.approx(0.5**0.5), np.inf)
+    assert standard_error(ones, 0.8) == (pytest.approx(0.8**0.5), np.inf)
     # A share of them, 2 × 0.25, is taken off once; 0.125 of 1. Deviations of one size have no tails: f = 19.
-    assert error(ones, 0.25) == (pytest.approx(0.875**0.5), pytest.approx(19 * (0.875 / 1.125) ** 2))
-    assert error(ones, 0.0) == (pytest.approx(1), pytest.approx(19))
+    assert standard_error(ones, 0.25) == (pytest.approx(0.875**0.5), pytest.approx(19 * (0.875 / 1.125) ** 2))
+    assert standard_error(ones, 0.0) == (pytest.approx(1), pytest.approx(19))
 
 
 def test_pairs_of_samples_of_independent_gaussian_nodes():
@@ -180,7 +185,7 @@ def test_copies_of_one_node_are_one_node_whatever_its_tails(n_samples):
     result = vni(node * np.arange(1, 9))
     assert result.value == pytest.approx(1, abs=1e-9)
     assert result.stderr < 1e-9
-    assert result.interval == pytest.approx((1, 1), abs=1e-8)
+    assert result.confidence_interval() == pytest.approx((1, 1), abs=1e-8)
     assert result.effective_nodes == pytest.approx(1)
 
 
@@ -189,13 +194,13 @@ def test_four_samples_have_a_plug_in_and_no_more(n_samples):
     x = np.random.default_rng(4).standard_normal((n_samples, 6))
     result = vni(x)
     assert result.plug_in == pytest.approx(plug_in_vni(x))
-    assert np.isnan([result.value, result.stderr, *result.interval, result.effective_nodes]).all()
+    assert np.isnan([result.value, result.stderr, *result.confidence_interval(), result.effective_nodes]).all()
 
 
 @pytest.mark.parametrize("n_samples", [2, 7, 300])
 def test_one_node_is_one_node(n_samples):
     result = vni(np.arange(n_samples)[:, None])
-    assert (result.value, result.stderr, result.interval, result.effective_nodes) == (1, 0, (1, 1), 1)
+    assert (result.value, result.stderr, result.confidence_interval(), result.effective_nodes) == (1, 0, (1, 1), 1)
 
 
 def test_nodes_that_live_by_one_sample_alone():
@@ -203,7 +208,7 @@ def test_nodes_that_live_by_one_sample_alone():
     x[np.arange(5), np.arange(5)] = 1
     x[:, 0] = np.arange(8)
     result = vni(x)
-    assert np.isfinite([result.value, result.stderr, *result.interval]).all()
+    assert np.isfinite([result.value, result.stderr, *result.confidence_interval()]).all()
 
 
 def test_effective_nodes_and_interval_go_with_the_value():
@@ -211,7 +216,7 @@ def test_effective_nodes_and_interval_go_with_the_value():
     results = [vni(rng.standard_normal((30, 10))) for _ in range(50)]
     assert min(each.value for each in results) < 1 / 10 < max(each.value for each in results)
     for each in results:
-        assert each.interval[0] < each.value < each.interval[1] <= 1
+        assert each.confidence_interval()[0] < each.value < each.confidence_interval()[1] <= 1
         assert each.effective_nodes == pytest.approx(min(1 / each.value, 10))
 
 
@@ -228,5 +233,5 @@ def test_a_sketch_errs_as_it_says(n_samples, nodes):
         expected.value - expected.plug_in, rel=0.2
     )
     assert 0.5 < np.mean([each.stderr for each in sketches]) / plug_in.std(ddof=1) < 2
-    with pytest.raises(ValueError, match="probes must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="probes must be an integer ≥ 2, got 1"):
         sketch_vni(x, probes=1)

@@ -32,7 +32,7 @@ properties = settings(deadline=None, derandomize=True, max_examples=50)
 )
 def test_all_axes_but_one_are_samples(shape, axis):
     x = np.random.default_rng(1).standard_normal(shape)
-    flat = as_samples(x, axis)
+    flat = as_samples(x, node_axis=axis)
     assert flat.shape == (x.size // shape[axis], shape[axis])
     for node in range(shape[axis]):
         np.testing.assert_array_equal(flat[:, node], np.take(x, node, axis=axis).ravel())
@@ -46,7 +46,7 @@ def test_what_is_no_axis():
     with pytest.raises(ValueError, match=r"node_axis must be an axis of shape \(4, 3\), from -2 on, got 2"):
         vni(np.ones((4, 3)), node_axis=2)
     with pytest.raises(TypeError):
-        as_samples(np.ones((4, 3)), 0.5)
+        as_samples(np.ones((4, 3)), node_axis=0.5)
 
 
 # --- large arrays -----------------------------------------------------------------------------------------------------
@@ -249,17 +249,17 @@ def groups_of(x, threshold):
 def test_near_duplicates_hang_together(seed, threshold):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((50, 4))[:, rng.integers(0, 4, 12)] + 0.4 * rng.standard_normal((50, 12))
-    assert [group.tolist() for group in near_duplicates(x, threshold)] == groups_of(x, threshold)
+    assert [group.tolist() for group in near_duplicates(x, threshold=threshold)] == groups_of(x, threshold)
 
 
 def test_near_duplicates_name_columns_and_see_no_sign_or_scale():
     x = np.random.default_rng(6).standard_normal((40, 3))
     layer = np.stack([x[:, 0], np.ones(40), -3 * x[:, 0], x[:, 1], 1e-8 * x[:, 1] + 7, x[:, 2], 5 * x[:, 0]], axis=1)
-    assert [group.tolist() for group in near_duplicates(layer, 1)] == [[0, 2, 6], [3, 4]]
+    assert [group.tolist() for group in near_duplicates(layer, threshold=1)] == [[0, 2, 6], [3, 4]]
     assert near_duplicates(x) == []
 
 
 @pytest.mark.parametrize("threshold", [0, -0.5, 1.1, np.nan])
 def test_thresholds_out_of_range(threshold):
     with pytest.raises(ValueError, match=f"threshold must be above 0 and at most 1, got {threshold}"):
-        near_duplicates(np.eye(4), threshold)
+        near_duplicates(np.eye(4), threshold=threshold)

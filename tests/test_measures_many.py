@@ -7,8 +7,14 @@ import pytest
 from populations import mixing, sample, true_vni
 
 from rmt_vn.measures import VNIAccumulator, vni
-from rmt_vn.measures.indicator.bias import corrected, debiasing, rest
-from rmt_vn.measures.indicator.many_samples import from_correlation, from_overlaps, left_out, of_many, shares
+from rmt_vn.measures.indicator.bias import corrected, debiasing, uncorrelated_part
+from rmt_vn.measures.indicator.many_samples import (
+    from_correlation,
+    from_overlaps,
+    influence_of_leaving_out,
+    influence_to_first_order,
+    vni_of_many_samples,
+)
 from rmt_vn.measures.nodes import varying_nodes
 
 
@@ -39,12 +45,12 @@ def heavy(n_samples, n_nodes, seed=0):
 def test_a_sample_left_out_is_a_sample_deleted(shape):
     x = heavy(*shape)
     p = shape[0]
-    found = left_out(standardized(x), products(standardized(x)), 0.0, 1.0, p - 1)
+    found = influence_of_leaving_out(standardized(x), products(standardized(x)), 0.0, 1.0, p - 1)
     deleted = np.array([off_diagonal(np.delete(x, q, axis=0)) for q in range(p)])
     expected = (p - 1) * (off_diagonal(x) - deleted)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
     # Negative control: the first order, but for its mean, is another thing where a sample is large.
-    first = shares(standardized(x), products(standardized(x)), 0.0, p)
+    first = influence_to_first_order(standardized(x), products(standardized(x)), 0.0, p)
     assert np.abs(found - found.mean() - first).max() > 0.05 * found.std()
 
 
@@ -52,7 +58,7 @@ def test_a_node_that_lives_by_the_sample_is_dead_without_it():
     x = heavy(12, 4)
     x[:, 1] = 0
     x[5, 1] = 1
-    found = left_out(standardized(x), products(standardized(x)), 0.0, 1.0, 11)
+    found = influence_of_leaving_out(standardized(x), products(standardized(x)), 0.0, 1.0, 11)
     expected = 11 * (off_diagonal(x) - off_diagonal(np.delete(x, 5, axis=0)))
     assert found[5] == pytest.approx(expected, rel=1e-9)
 
@@ -60,7 +66,7 @@ def test_a_node_that_lives_by_the_sample_is_dead_without_it():
 def test_a_sample_left_out_where_nodes_are_not_centred():
     x = heavy(15, 4)
     z = x / np.sqrt(np.mean(x**2, axis=0))
-    found = left_out(z, products(z), 0.0, 1.0, 15)
+    found = influence_of_leaving_out(z, products(z), 0.0, 1.0, 15)
     deleted = np.array([off_diagonal(np.delete(x, q, axis=0), centre=False) for q in range(15)])
     np.testing.assert_allclose(found, 15 * (off_diagonal(x, centre=False) - deleted), rtol=1e-9, atol=1e-9)
 
@@ -73,7 +79,9 @@ def test_what_samples_have_with_themselves_is_the_loop():
     g = 1 / (1 - t * u)
     pairs = list(permutations(range(n), 2))
     k = np.mean([np.mean(u[:, i] * u[:, j]) for i, j in pairs])
-    taken = left_out(z, products(z), 0.0, k, p - 1) - left_out(z, products(z), 1.0, k, p - 1)
+    taken = influence_of_leaving_out(z, products(z), 0.0, k, p - 1) - influence_of_leaving_out(
+        z, products(z), 1.0, k, p - 1
+    )
     for q in range(p):
         others = [u[o] for o in range(p) if o != q]
         loop = [
@@ -119,10 +127,10 @@ def test_the_bias_is_known_for_nodes_of_any_distribution(path):
         nodes = varying_nodes(sample(a, 300, "t5", rng))
         found = path(nodes)
         counts = {"n_nodes": 40, "n_samples": 300, "constant_nodes": 0}
-        values.append(of_many(**found, counts=counts).value)
+        values.append(vni_of_many_samples(**found, counts=counts).value)
         linear, excess = debiasing(found["square"], found["k"], 300)
         linear += 2 * (linear - np.mean(found["r"] ** 4) * 40 / 39) / 300
-        gaussian.append(1 / 40 + (1 - 1 / 40) * (linear - rest(linear, excess) * excess))
+        gaussian.append(1 / 40 + (1 - 1 / 40) * (linear - uncorrelated_part(linear, excess) * excess))
     spread = np.std(values, ddof=1)
     assert abs(np.mean(values) - true_vni(a)) < 0.2 * spread + 4 * spread / 200**0.5
     # Negative control: what Gaussian nodes lose, and k.
@@ -132,12 +140,12 @@ def test_the_bias_is_known_for_nodes_of_any_distribution(path):
 def test_both_sides_say_the_same():
     x = sample(mixing("three factors", 30), 400, "elliptical", np.random.default_rng(3))
     one, other = (
-        of_many(**path(varying_nodes(x)), counts={"n_nodes": 30, "n_samples": 400, "constant_nodes": 0})
+        vni_of_many_samples(**path(varying_nodes(x)), counts={"n_nodes": 30, "n_samples": 400, "constant_nodes": 0})
         for path in (from_correlation, from_overlaps)
     )
     assert one.value == pytest.approx(other.value, rel=1e-9)
     assert one.stderr == pytest.approx(other.stderr, rel=1e-6)
-    assert one.interval == pytest.approx(other.interval, rel=1e-6)
+    assert one.confidence_interval() == pytest.approx(other.confidence_interval(), rel=1e-6)
 
 
 def test_all_that_is_said_is_invariant():
@@ -153,7 +161,7 @@ def test_all_that_is_said_is_invariant():
     ):
         result = vni(each)
         assert (result.value, result.stderr) == pytest.approx((said.value, said.stderr), rel=1e-9)
-        assert result.interval == pytest.approx(said.interval, rel=1e-9)
+        assert result.confidence_interval() == pytest.approx(said.confidence_interval(), rel=1e-9)
 
 
 @pytest.mark.parametrize("n_samples", [300, 1000])
@@ -190,4 +198,4 @@ def test_nodes_that_are_never_alive_together(shape, centre):
     # Heights have the mean 3/2 and the mean square 7/3.
     rho = -centre * 2.25 / (n_live * 7 / 3 - 2.25)
     assert result.value == pytest.approx(1 / n_live + (1 - 1 / n_live) * rho**2, abs=4 * result.stderr)
-    assert 0 <= result.interval[0] <= result.interval[1] <= 1
+    assert 0 <= result.confidence_interval()[0] <= result.confidence_interval()[1] <= 1

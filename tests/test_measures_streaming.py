@@ -31,7 +31,7 @@ def numbers(layer):
     result = layer.vni()
     return np.array(
         [
-            *(result.value, result.stderr, *result.interval, result.plug_in),
+            *(result.value, result.stderr, *result.confidence_interval(), result.plug_in),
             *(layer.participation_ratio(), layer.effective_rank(), layer.stable_rank()),
             *layer.covariance().ravel(),
             *layer.mean(),
@@ -153,7 +153,7 @@ def test_any_number_of_nodes(n_nodes):
     np.testing.assert_allclose(layer.covariance(), np.atleast_2d(np.cov((x - 1e6).T)), rtol=1e-12, atol=1e-12)
     for dead in range(n_nodes - 2):
         x[:, dead] = 0.1
-        assert fed([x]).near_duplicates(1e-9)[0].tolist() == list(range(dead + 1, n_nodes))
+        assert fed([x]).near_duplicates(threshold=1e-9)[0].tolist() == list(range(dead + 1, n_nodes))
 
 
 @pytest.mark.parametrize("batch", [1, 50])

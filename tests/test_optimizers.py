@@ -115,5 +115,5 @@ def test_learning_rates_of_another_shape_or_kind():
 
 
 def test_unknown_optimizers():
-    with pytest.raises(ValueError, match="unknown optimizer 'Adam'; known: sgd, momentum, rmsprop, adam"):
+    with pytest.raises(ValueError, match="optimizer must be one of sgd, momentum, rmsprop, adam, got 'Adam'"):
         optimizers.init("Adam", START)

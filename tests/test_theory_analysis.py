@@ -70,8 +70,8 @@ def test_a_layer_adds_the_depth_derived(n_in, n_out):
     gaussian = diffusion.gaussian_layer_depth(sp.Integer(n_in)).subs(values)
     haar = diffusion.haar_layer_depth(sp.Integer(n_in), sp.Integer(n_out)).subs(values)
     ratio = mu2 / mu1**2
-    assert laws.layer_depth(n_in, n_out, "gaussian", ratio) == pytest.approx(float(gaussian))
-    assert laws.layer_depth(n_in, n_out, "orthogonal", ratio) == pytest.approx(float(haar))
+    assert laws.layer_depth(n_in, n_out, "gaussian", slope_ratio=ratio) == pytest.approx(float(gaussian))
+    assert laws.layer_depth(n_in, n_out, "orthogonal", slope_ratio=ratio) == pytest.approx(float(haar))
 
 
 @pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
@@ -250,7 +250,7 @@ def test_wide_inputs_meet_the_two_flows(name):
     flows = wide_inputs.two_flows(widths[:-1], shares)
     derived = [mean_vni(n, 1 - flow) for n, flow in zip(widths[1:], flows, strict=True)]
     network = Network(widths, activation=name, sigma_w=sigma_w)
-    assert laws.wide_input_vni(network, 1.0) == pytest.approx(derived, rel=1e-9)
+    assert laws.wide_input_vni(network, input_variance=1.0) == pytest.approx(derived, rel=1e-9)
 
 
 def test_wide_inputs_of_a_linear_network_follow_the_universal_law():

@@ -238,7 +238,7 @@ VALID = {"network": NETWORK, "task": CONTINUOUS, "steps": 2, "batch": 10}
         ({"learning_rate": 0}, "learning_rate must be positive and finite, got 0"),
         ({"learning_rate": np.nan}, "learning_rate must be positive and finite, got nan"),
         ({"learning_rate": [1e-3, 1e-3]}, r"one number or 1, one a replica, got shape \(2,\)"),
-        ({"optimizer": "lbfgs"}, "unknown optimizer 'lbfgs'; known: sgd, momentum, rmsprop, adam"),
+        ({"optimizer": "lbfgs"}, "optimizer must be one of sgd, momentum, rmsprop, adam, got 'lbfgs'"),
         ({"dtype": np.float16}, "dtype must be float32 or float64, got float16"),
         ({"measure_at": [0, 3]}, "measure_at must be steps from 0 to 2, got 3"),
         ({"network": Network((3, 4, 1))}, r"widths must be \(2, …, 1\), got \(3, …, 1\)"),

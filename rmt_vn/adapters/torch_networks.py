@@ -32,7 +32,7 @@ _ACTIVATIONS = {
 _USUAL = {"GELU": {"approximate": "none"}, "Hardtanh": {"min_val": -1.0, "max_val": 1.0}, "Softplus": {"beta": 1.0}}
 
 
-def network_of(model: torch.nn.Module, activation: Activation | str | None = None) -> Network:
+def network_of(model: torch.nn.Module, *, activation: Activation | str | None = None) -> Network:
     """The random network that a PyTorch MLP was drawn from, as far as its weights tell: what `predict` asks for.
 
     Reads the linear modules in the order of ``model.modules()`` and the activations between them. σ_w² is the mean

@@ -159,7 +159,7 @@ class Watch(Mapping[str, NodeVNI]):
         def record(module: Any, inputs: Any, output: Any) -> None:
             if name not in self._faults:
                 try:
-                    self._sums[name].add(as_samples(numbers(output), axis))
+                    self._sums[name].add(as_samples(numbers(output), node_axis=axis))
                 except (TypeError, ValueError) as error:
                     self._faults[name] = str(error)
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from rmt_vn.whole_files import move_into, staging_folder
 
-Result = dict[str, np.ndarray]
+Numbers = dict[str, np.ndarray]
 
 
-def keep(folder: Path, key: str, result: Result) -> None:
+def keep(folder: Path, key: str, result: Numbers) -> None:
     """Write a result; another process sees it whole or not at all.
 
     Raises
@@ -40,7 +40,7 @@ def keep(folder: Path, key: str, result: Result) -> None:
         raise OSError(error.errno, f"{error.strerror}; results cannot be kept in this folder", str(folder)) from error
 
 
-def recall(folder: Path, key: str) -> Result | None:
+def recall(folder: Path, key: str) -> Numbers | None:
     """The result that was kept under this key; None if there is none, or, with a warning, if its file is damaged."""
     path = _path(folder, key)
     try:

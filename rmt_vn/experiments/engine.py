@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from rmt_vn.checks import checked_count
-from rmt_vn.experiments.cache import Result, is_kept, keep, recall
+from rmt_vn.experiments.cache import Numbers, is_kept, keep, recall
 from rmt_vn.experiments.fingerprint import Memo, fingerprint
 
 # How often in a row all may be lost before a single result is there.
@@ -63,8 +63,8 @@ class Engine:
 
 
 def run(
-    function: Callable[..., Result], tasks: Sequence[Mapping[str, Any]], *, engine: Engine, label: str = "sweep"
-) -> Iterator[Result]:
+    function: Callable[..., Numbers], tasks: Sequence[Mapping[str, Any]], *, engine: Engine, label: str = "sweep"
+) -> Iterator[Numbers]:
     """function(**task) for every task, in their order.
 
     Every result is kept as soon as it is there, under a key made of the task, of the code that it depends on and of the
@@ -108,7 +108,7 @@ def run(
 
 
 def _compute_missing(
-    function: Callable[..., Result],
+    function: Callable[..., Numbers],
     tasks: Sequence[Mapping[str, Any]],
     keys: Sequence[str],
     folder: Path,
@@ -147,11 +147,11 @@ def _compute_missing(
                 raise RuntimeError(f"{label}: worker processes were killed {fruitless} times in a row (out of memory?)")
 
 
-def _key(function: Callable[..., Result], task: Mapping[str, Any], memo: Memo) -> str:
+def _key(function: Callable[..., Numbers], task: Mapping[str, Any], memo: Memo) -> str:
     return fingerprint([np.__version__, scipy.__version__, function, dict(task)], memo)
 
 
-def _call(index: int, key: str, function: Callable[..., Result], task: Mapping[str, Any]) -> tuple[int, Result]:
+def _call(index: int, key: str, function: Callable[..., Numbers], task: Mapping[str, Any]) -> tuple[int, Numbers]:
     """What a worker does."""
     _one_blas_thread()
     if _key(function, task, _MEMO) != key:

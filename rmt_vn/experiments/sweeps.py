@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from rmt_vn.checks import checked_count
-from rmt_vn.experiments.cache import Result
+from rmt_vn.experiments.cache import Numbers
 from rmt_vn.experiments.engine import Engine, run
 from rmt_vn.network import Network
+from rmt_vn.results import ConfidenceInterval, Result, student_interval
 
 Point = dict[str, Any]
 
@@ -21,8 +22,8 @@ Point = dict[str, Any]
 _SEED_NAMES = {"n_networks": "n_samples"}
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimate(Result):
     """Means over independent samples at one point of a sweep.
 
     Attributes
@@ -39,6 +40,16 @@ class Estimate:
     mean: np.ndarray
     stderr: np.ndarray
     count: int
+
+    def confidence_interval(self, level: float = 0.95) -> ConfidenceInterval:
+        """A confidence interval of the means, by Student's t.
+
+        Raises
+        ------
+        ValueError
+            If the level is not between 0 and 1.
+        """
+        return student_interval(self.mean, self.stderr, self.count - 1, level)
 
 
 def monte_carlo(
@@ -59,7 +70,8 @@ def monte_carlo(
     Parameters
     ----------
     sample : callable
-        sample(rng=…, **point) → array whose first axis runs over independent samples.
+        sample(rng=…, **point) → array whose first axis runs over independent samples, or a result of
+        `rmt_vn.samplers`, whose `values` they are.
     points : sequence of dict
         Parameters with a `repr` that tells them apart: numbers, strings, tuples, `Network`.
     replicates : int
@@ -83,15 +95,15 @@ def monte_carlo(
     Examples
     --------
     >>> from rmt_vn import Network
-    >>> from rmt_vn.samplers.chain import chain_vni
+    >>> from rmt_vn.samplers import sample_vni
     >>> points = [{"network": Network.uniform(20, depth, activation="linear"), "n_networks": 500} for depth in (5, 10)]
-    >>> estimates = monte_carlo(chain_vni, points, replicates=2, seed=0, engine=Engine(jobs=1))
+    >>> estimates = monte_carlo(sample_vni, points, replicates=2, seed=0, engine=Engine(jobs=1))
     >>> [estimate.count for estimate in estimates]
     [1000, 1000]
     """
     replicates = checked_count("replicates", replicates)
     chunks = _Chunks(sample, points, replicates, seed)
-    pooled: list[Result] = []
+    pooled: list[Numbers] = []
     for index, moments in enumerate(run(_moments, chunks, engine=engine or Engine(), label=label)):
         if index < len(points):
             pooled.append(moments)
@@ -161,13 +173,14 @@ def _seed_text(value: Any) -> str:
     )
 
 
-def _moments(sample: Callable[..., np.ndarray], point: Point, seed: np.random.SeedSequence) -> Result:
-    values = np.asarray(sample(rng=np.random.default_rng(seed), **point), dtype=float)
+def _moments(sample: Callable[..., np.ndarray], point: Point, seed: np.random.SeedSequence) -> Numbers:
+    drawn = sample(rng=np.random.default_rng(seed), **point)
+    values = np.asarray(getattr(drawn, "values", drawn), dtype=float)
     mean = values.mean(axis=0)
     return {"count": np.array(len(values)), "mean": mean, "squares": np.sum((values - mean) ** 2, axis=0)}
 
 
-def _merged(one: Result, other: Result) -> Result:
+def _merged(one: Numbers, other: Numbers) -> Numbers:
     """Pool counts, means and sums of squared deviations (Chan, Golub & LeVeque 1983)."""
     total, shift = one["count"] + other["count"], other["mean"] - one["mean"]
     return {
@@ -177,7 +190,7 @@ def _merged(one: Result, other: Result) -> Result:
     }
 
 
-def _estimate(point: Point, moments: Result) -> Estimate:
+def _estimate(point: Point, moments: Numbers) -> Estimate:
     count = int(moments["count"])
     stderr = np.sqrt(moments["squares"] / (count - 1) / count) if count > 1 else np.full_like(moments["mean"], np.nan)
     return Estimate(point, np.asarray(moments["mean"]), np.asarray(stderr), count)

@@ -30,7 +30,7 @@ def draw_layers(layers: Mapping[str, NodeVNI], file: Path) -> None:
     measured = list(layers.values())
     effective = np.array([each.effective_nodes for each in measured])
     # 1/VNI of the ends of the VNI's interval, which need not be within [1/N, 1].
-    ends = np.array([1 / np.clip(each.interval, 1 / each.n_nodes, 1.0) for each in measured]).T
+    ends = np.array([1 / np.clip(each.confidence_interval(), 1 / each.n_nodes, 1.0) for each in measured]).T
     bars = np.maximum([effective - ends[1], ends[0] - effective], 0.0)
     with matplotlib.rc_context(RC):
         figure = new_figure(height=2.4)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rmt_vn.experiments.cache import Result
+from rmt_vn.experiments.cache import Numbers
 from rmt_vn.experiments.engine import Engine, run
 from rmt_vn.experiments.sweeps import Point, name_of
 from rmt_vn.network import WEIGHTS, Network
@@ -30,7 +30,7 @@ def xor_network(width: int, depth: int, weights: str) -> Network:
 
 def training_runs(
     points: Sequence[Point], *, replicas: int, seed: int, engine: Engine, label: str = "training"
-) -> list[Result]:
+) -> list[Numbers]:
     """`xor_run` at every point, with `replicas` replicas each along the last axis.
 
     Replica k of a point has the same numbers whatever others are trained with it: more of them refine the result.
@@ -49,7 +49,7 @@ def xor_run(
     measure_at: tuple[int, ...],
     replicas: tuple[int, ...],
     seed: int,
-) -> Result:
+) -> Numbers:
     """Train replicas of a network on continuous XOR, up to the last of the steps at which to measure.
 
     Replica k starts from the same weights and sees the same batches at every learning rate and with every optimizer.
@@ -73,7 +73,7 @@ def xor_run(
     }
 
 
-def xor_layers(network: Network, learning_rate: float, steps: int, replicas: tuple[int, ...], seed: int) -> Result:
+def xor_layers(network: Network, learning_rate: float, steps: int, replicas: tuple[int, ...], seed: int) -> Numbers:
     """The same runs by Adam as `xor_run`, layer by layer: at the start and at the end.
 
     Returns

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from rmt_vn.laws.hyperbolic.transforms import mean_sech_distance, mean_square_correlation
 from rmt_vn.mean_field import fixed_point, layer_moments, variances_along_depth
-from rmt_vn.network import Network
+from rmt_vn.network import Network, Weights
 
 # Rows of t at a time: bounds the memory of the (rows × nodes) integrand to some MB.
 _BLOCK = 1024
@@ -77,20 +77,21 @@ def effective_depth(network: Network, *, input_variance: float | None = None) ->
     if variances is None:
         ratio = slope_ratio(network)
         hidden = sum(
-            count * layer_depth(*shape, network.weights, ratio) for shape, count in network.hidden_shapes.items()
+            count * layer_depth(*shape, network.weights, slope_ratio=ratio)
+            for shape, count in network.hidden_shapes.items()
         )
     else:
         moments = (layer_moments(network, q) for q in variances[:-1])
         shapes = zip(network.widths[1:], network.widths[2:], strict=False)
         hidden = sum(
-            layer_depth(*shape, network.weights, mu2 / mu1**2)
+            layer_depth(*shape, network.weights, slope_ratio=mu2 / mu1**2)
             for shape, (mu1, mu2) in zip(shapes, moments, strict=True)
         )
     n_0, n_1 = network.widths[:2]
     return layer_depth(n_0, n_1, network.weights) + hidden
 
 
-def layer_depth(n_in: int, n_out: int, weights: str, slope_ratio: float = 1.0) -> float:
+def layer_depth(n_in: int, n_out: int, weights: Weights, *, slope_ratio: float = 1.0) -> float:
     """What one weight matrix adds to the effective depth (S4).
 
     Parameters

@@ -10,7 +10,7 @@ from rmt_vn.mean_field import gaussian_mean, second_moment, variances_along_dept
 from rmt_vn.network import Network
 
 
-def wide_input_vni(network: Network, input_variance: float = 1.0) -> np.ndarray:
+def wide_input_vni(network: Network, *, input_variance: float = 1.0) -> np.ndarray:
     """VNI over wide inputs after each layer (S7), for odd activations.
 
     Weights let correlations diffuse as in S4; an odd nonlinearity shrinks them, ρ → cρ to first order, with

@@ -17,7 +17,7 @@ others are samples. Nodes are centred over the samples unless `centre` says othe
 samples are constant: they have no correlations, are counted, and are left out unless `constant="raise"`.
 """
 
-from rmt_vn.measures.arrays import as_samples, finite_array
+from rmt_vn.measures.arrays import as_samples
 from rmt_vn.measures.duplicates import correlation, near_duplicates
 from rmt_vn.measures.effective_dimension import effective_rank, participation_ratio, stable_rank
 from rmt_vn.measures.indicator.estimate import NodeVNI, plug_in_vni, vni
@@ -31,7 +31,6 @@ __all__ = [
     "as_samples",
     "correlation",
     "effective_rank",
-    "finite_array",
     "jacobian_correlation",
     "jacobian_participation_ratio",
     "jacobian_vni",

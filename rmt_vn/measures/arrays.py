@@ -17,7 +17,7 @@ def finite_array(name: str, values: ArrayLike) -> np.ndarray:
     return array
 
 
-def as_samples(activations: ArrayLike, node_axis: int = -1) -> np.ndarray:
+def as_samples(activations: ArrayLike, *, node_axis: int = -1) -> np.ndarray:
     """Activations of any number of axes as (samples, nodes): all axes but that of the nodes are samples.
 
     Parameters

@@ -24,7 +24,7 @@ def correlation(activations: ArrayLike, *, node_axis: int = -1, constant: str = 
     -------
     ndarray, shape (varying nodes, varying nodes)
     """
-    nodes = _in_double(as_samples(activations, node_axis), constant)
+    nodes = _in_double(as_samples(activations, node_axis=node_axis), constant)
     if nodes.shape[0] > nodes.shape[1]:
         return correlated(nodes)[0]
     directions = _directions(nodes)
@@ -32,7 +32,7 @@ def correlation(activations: ArrayLike, *, node_axis: int = -1, constant: str = 
 
 
 def near_duplicates(
-    activations: ArrayLike, threshold: float = 0.99, *, node_axis: int = -1, constant: str = "omit"
+    activations: ArrayLike, *, threshold: float = 0.99, node_axis: int = -1, constant: str = "omit"
 ) -> list[np.ndarray]:
     """Groups of nodes that are nearly copies of each other, up to sign and scale, the largest first.
 
@@ -64,7 +64,7 @@ def near_duplicates(
     >>> near_duplicates(x[:, [0, 1, 0, 2, 0, 1]])
     [array([0, 2, 4]), array([1, 5])]
     """
-    array = as_samples(activations, node_axis)
+    array = as_samples(activations, node_axis=node_axis)
     checked_threshold(threshold)
     nodes = _in_double(array, constant)
     n_samples, n_varying = nodes.shape

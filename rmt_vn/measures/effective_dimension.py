@@ -81,7 +81,7 @@ def stable_rank_of(gram: np.ndarray) -> float:
 
 def _covered(activations: ArrayLike, node_axis: int) -> tuple[Nodes, np.ndarray]:
     """The varying nodes, and what makes their scales one again: at most one, so that squares stay in range."""
-    nodes = varying_nodes(as_samples(activations, node_axis))
+    nodes = varying_nodes(as_samples(activations, node_axis=node_axis))
     scale = nodes.scale.astype(np.float64)
     return nodes, scale / scale.max()
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rmt_vn.checks import checked_choice
 from rmt_vn.ensembles import biases, haar, weight_matrices
-from rmt_vn.measures import finite_array
+from rmt_vn.measures.arrays import finite_array
 from rmt_vn.network import Network
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.forward import dropout_mask, last_of
 
 
-def sample_activations(network: Network, inputs: ArrayLike, *, rng: RNG = None, method: str = "auto") -> np.ndarray:
+def sample_activations(
+    network: Network, inputs: ArrayLike, *, rng: RNG = None, method: Literal["auto", "weights", "gram"] = "auto"
+) -> np.ndarray:
     """Activations x_L of a batch of inputs through one random network.
 
     Parameters
@@ -46,7 +49,7 @@ def sample_activations(network: Network, inputs: ArrayLike, *, rng: RNG = None, 
 
 
 def walk_activations(
-    network: Network, inputs: ArrayLike, *, rng: RNG = None, method: str = "auto"
+    network: Network, inputs: ArrayLike, *, rng: RNG = None, method: Literal["auto", "weights", "gram"] = "auto"
 ) -> Iterator[np.ndarray]:
     """x_1, …, x_L of `sample_activations`, layer by layer: same parameters, same numbers."""
     x = _checked_inputs(network, inputs)

@@ -10,12 +10,13 @@ import numpy as np
 
 from rmt_vn.ensembles import weight_matrices
 from rmt_vn.network import Network
+from rmt_vn.results import Result
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
 
 
-@dataclass(frozen=True)
-class JacobianLayer:
+@dataclass(frozen=True, eq=False, repr=False)
+class JacobianLayer(Result):
     """One layer of a batch of simulated Jacobians, J_l = D_l W_l J_{l−1} = e^{log_norm} × slopes × rows.
 
     Attributes
@@ -78,7 +79,7 @@ def sample_along_depth(
     n_networks: int,
     *,
     measure: Callable[[JacobianLayer], np.ndarray],
-    rng: np.random.Generator,
+    rng: RNG = None,
 ) -> np.ndarray:
     """measure(layer) at some depths of the same random networks, to be used as a `sample` of `monte_carlo`.
 

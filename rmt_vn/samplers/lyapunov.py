@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from rmt_vn.checks import checked_count
 from rmt_vn.network import Network
 from rmt_vn.rng import RNG
+from rmt_vn.samplers.means import SampledMean
 from rmt_vn.samplers.singular_values import chosen_method, live_widths, log_gain, random_matrices, triangular_factors
 
 
-@dataclass(frozen=True)
-class SampledLyapunov:
+@dataclass(frozen=True, eq=False, repr=False)
+class SampledLyapunov(SampledMean):
     """A Monte Carlo estimate of the Lyapunov exponents of random networks.
 
     Attributes
     ----------
+    values : ndarray, shape (n_networks, min(widths))
+        (1/L) Σ_l ln R_kk of each network, k = 1, 2, …
     value, stderr : ndarray, shape (min(widths),)
-        Means over the networks of (1/L) Σ_l ln R_kk, k = 1, 2, …, and their standard errors. Where a network has lost
-        rank before (dead nodes), −inf ± NaN.
+        Their means over the networks, and the standard errors. Where a network has lost rank before (no live node is
+        left for it), −inf ± NaN.
     n_networks : int
     network : Network
     method : {"matrices", "bartlett"}
     """
 
-    value: np.ndarray
-    stderr: np.ndarray
-    n_networks: int
-    network: Network
-    method: str
+    method: Literal["matrices", "bartlett"]
 
 
 def sample_lyapunov(
@@ -38,7 +38,7 @@ def sample_lyapunov(
     n_networks: int,
     *,
     rng: RNG = None,
-    method: str = "auto",
+    method: Literal["auto", "matrices", "bartlett"] = "auto",
     input_variance: float | None = None,
 ) -> SampledLyapunov:
     """Lyapunov exponents λ_k = (1/L) E ln R_kk of the Jacobians of random networks (alive ones), J = Q R.
@@ -73,11 +73,9 @@ def sample_lyapunov(
     """
     n_networks = checked_count("n_networks", n_networks, least=2)
     rng = np.random.default_rng(rng)
-    method = chosen_method(network, method, input_variance)
-    rates = lyapunov_rates(network, n_networks, rng=rng, method=method, input_variance=input_variance)
-    with np.errstate(invalid="ignore"):  # ∞ − ∞
-        stderr = rates.std(axis=0, ddof=1) / np.sqrt(n_networks)
-    return SampledLyapunov(rates.mean(axis=0), stderr, n_networks, network, method)
+    chosen = chosen_method(network, method, input_variance)
+    rates = lyapunov_rates(network, n_networks, rng=rng, method=chosen, input_variance=input_variance)
+    return SampledLyapunov(rates, network, chosen)
 
 
 def lyapunov_rates(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,7 @@ from scipy.linalg import lapack
 
 from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import checked_variance
-from rmt_vn.measures import finite_array
+from rmt_vn.measures.arrays import finite_array
 from rmt_vn.network import Network
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.chain import sample_live_counts
@@ -80,7 +81,7 @@ def sample_log_singular_values(
     n_networks: int,
     *,
     rng: RNG = None,
-    method: str = "auto",
+    method: Literal["auto", "matrices", "bartlett"] = "auto",
     input_variance: float | None = None,
 ) -> np.ndarray:
     """Logarithms of the singular values of the Jacobians of random networks (alive ones).
@@ -129,7 +130,7 @@ def sample_log_singular_values(
     return np.stack([_padded(values, size) for values in draws])
 
 
-def chosen_method(network: Network, method: str, input_variance: float | None) -> str:
+def chosen_method(network: Network, method: str, input_variance: float | None) -> Literal["matrices", "bartlett"]:
     """The method itself, and for "auto" the faster of those that apply; an error if the arguments are impossible."""
     if input_variance is not None:
         checked_variance("input_variance", input_variance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from rmt_vn.rng import RNG
 from rmt_vn.samplers.chain import chain_correlation, chain_vni
 from rmt_vn.samplers.forward import block_sizes, last_of
 from rmt_vn.samplers.jacobian import walk_jacobian
+from rmt_vn.samplers.means import SampledMean
 from rmt_vn.samplers.rows import rows_vni, sample_rows
 
 # Floats per block of samples: what one block works on stays within the cache (chain) or within tens of MB.
@@ -23,24 +25,22 @@ _BLOCK_FLOATS = 2**21
 _ROWS = 16
 
 
-@dataclass(frozen=True)
-class SampledVNI:
+@dataclass(frozen=True, eq=False, repr=False)
+class SampledVNI(SampledMean):
     """A Monte Carlo estimate of E VNI.
 
     Attributes
     ----------
+    values : ndarray, shape (n_networks,)
+        VNI of each random network (of each independent walk, for the chain).
     value, stderr : float
-        Mean over the samples, and its standard error.
+        Their mean, and its standard error.
     n_networks : int
     network : Network
     method : {"jacobian", "chain"}
     """
 
-    value: float
-    stderr: float
-    n_networks: int
-    network: Network
-    method: str
+    method: Literal["jacobian", "chain"]
 
 
 def sample_vni(
@@ -48,7 +48,7 @@ def sample_vni(
     n_networks: int,
     *,
     rng: RNG = None,
-    method: str = "auto",
+    method: Literal["auto", "jacobian", "chain"] = "auto",
     input_variance: float | None = None,
 ) -> SampledVNI:
     """Monte Carlo estimate of the mean VNI of the Jacobian of random networks (alive ones; over their live nodes).
@@ -92,8 +92,7 @@ def sample_vni(
             for size in block_sizes(n_networks, _BLOCK_FLOATS // (_ROWS * sum(network.widths)))
         )
     values = np.concatenate(list(blocks))
-    stderr = float(values.std(ddof=1) / np.sqrt(n_networks))
-    return SampledVNI(float(values.mean()), stderr, n_networks, network, method)
+    return SampledVNI(values, network, method)
 
 
 def sample_correlation(
@@ -101,7 +100,7 @@ def sample_correlation(
     n_networks: int,
     *,
     rng: RNG = None,
-    method: str = "auto",
+    method: Literal["auto", "jacobian", "chain"] = "auto",
     input_variance: float | None = None,
 ) -> np.ndarray:
     """Correlations ρ of the pre-activations of two nodes of the last layer, a pair from each of n_networks networks.
@@ -136,6 +135,6 @@ def sample_correlation(
     return correlations * rng.choice([-1.0, 1.0], n_networks)
 
 
-def _chosen_method(method: str) -> str:
+def _chosen_method(method: str) -> Literal["jacobian", "chain"]:
     checked_choice("method", method, ("auto", "jacobian", "chain"))
-    return "chain" if method == "auto" else method
+    return "jacobian" if method == "jacobian" else "chain"

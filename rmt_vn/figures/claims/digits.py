@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rmt_vn.experiments import Engine, run
-from rmt_vn.experiments.cache import Result
+from rmt_vn.experiments.cache import Numbers
 from rmt_vn.experiments.sweeps import name_of
 from rmt_vn.figures.evidence import Evidence
 from rmt_vn.figures.style import COLOURS, MARKERS, kind, marks, new_figure
@@ -54,7 +54,7 @@ def compute(
     }
 
 
-def digits_run(network: Network, learning_rate: float, steps: int, replicas: int, seed: int) -> Result:
+def digits_run(network: Network, learning_rate: float, steps: int, replicas: int, seed: int) -> Numbers:
     """Train replicas on 1297 digits; over the 500 others, VNI of each layer at the start and the end, and accuracy.
 
     Returns

@@ -12,7 +12,7 @@ from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
 from rmt_vn.figures.style import COLOURS, new_figure, points
 from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
-from rmt_vn.samplers.chain import chain_vni
+from rmt_vn.samplers import sample_vni
 
 CLAIM = "Effective nodes vanish to one, exponentially: 1 − VNI falls as exp(−t/8)"
 
@@ -24,7 +24,7 @@ PRESETS = {"quick": {"n_networks": 4000, "replicates": 2}, "paper": {"n_networks
 
 def compute(*, seed: int, engine: Engine, n_networks: int, replicates: int) -> dict:
     estimates = monte_carlo(
-        chain_vni,
+        sample_vni,
         [{"network": _network(width, ratio), "n_networks": n_networks} for width in WIDTHS for ratio in DEPTH_TO_WIDTH],
         replicates=replicates,
         seed=seed,

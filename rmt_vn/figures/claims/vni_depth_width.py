@@ -11,7 +11,7 @@ from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
 from rmt_vn.figures.style import COLOURS, new_figure, points
 from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
-from rmt_vn.samplers.chain import chain_vni
+from rmt_vn.samplers import sample_vni
 
 CLAIM = "VNI grows in proportion to depth and inversely to width at first; S1 says no more than that, S3 is exact"
 
@@ -23,7 +23,7 @@ PRESETS = {"quick": {"n_networks": 4000, "replicates": 1}, "paper": {"n_networks
 
 def compute(*, seed: int, engine: Engine, n_networks: int, replicates: int) -> dict:
     estimates = monte_carlo(
-        chain_vni,
+        sample_vni,
         [
             {"network": Network.uniform(width, depth, activation="linear"), "n_networks": n_networks}
             for width in WIDTHS

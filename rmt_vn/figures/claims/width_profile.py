@@ -13,7 +13,7 @@ from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
 from rmt_vn.figures.style import COLOURS, new_figure, points
 from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
-from rmt_vn.samplers.chain import chain_vni
+from rmt_vn.samplers import sample_vni
 
 CLAIM = "It is the sum of 1/n that counts: networks of equal sum end alike, networks of equal size do not"
 
@@ -43,7 +43,7 @@ def compute(*, seed: int, engine: Engine, n_networks: int, replicates: int) -> d
     }
     sampled = {key: network for key, network in cut.items() if key[-1] in SAMPLED}
     estimates = monte_carlo(
-        chain_vni,
+        sample_vni,
         [{"network": network, "n_networks": n_networks} for network in sampled.values()],
         replicates=replicates,
         seed=seed,

@@ -6,7 +6,7 @@
 `few_samples`       up to 256 samples: the jackknife
 `many_samples`      more than 256 samples: what the jackknife would take off is computed
 `bias`              what a finite sample adds to ρ²
-`error`             the standard error, and how far the interval reaches
+`error`             the standard error, its degrees of freedom, and the half-width of an interval
 `streaming`         the same from batches
 `sketch`            the same for layers so wide that neither nodes² nor samples² numbers fit
 ==================  ==================================================================================================

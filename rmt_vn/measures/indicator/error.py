@@ -1,14 +1,15 @@
-"""The standard error of an estimated VNI, and how far its interval reaches."""
+"""The standard error of an estimated VNI, its degrees of freedom, and the half-width of an interval."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 import numpy as np
 from scipy.special import stdtrit
 
 
-def error(deviations: np.ndarray, pairs: float) -> tuple[float, float]:
+def standard_error(deviations: np.ndarray, pairs: float) -> tuple[float, float]:
     """Standard error, and degrees of freedom for Student's t.
 
     The mean square J of the deviations is the variance, but that it has the variance p of pairs of samples twice: p is
@@ -33,10 +34,24 @@ def error(deviations: np.ndarray, pairs: float) -> tuple[float, float]:
     return float(np.sqrt(variance - taken)), max(freedom, 1.0)
 
 
-def reach(stderr: float, freedom: float, known: float = 0.0) -> float:
-    """How far 95% are from the estimate: by Student's t, and by z for known parts of the variance (Banerjee 1960)."""
+def variance_parts(stderr: float, freedom: float, known: float = 0.0) -> tuple[tuple[float, float], ...]:
+    """stderr² as a part that is known, with infinite degrees of freedom, and the rest with those of its estimate."""
     known = min(known, stderr**2)
-    return float(np.sqrt(stdtrit(inf, 0.975) ** 2 * known + stdtrit(freedom, 0.975) ** 2 * (stderr**2 - known)))
+    return (known, inf), (stderr**2 - known, freedom)
+
+
+def half_width(variances: Sequence[tuple[float, float]], level: float) -> float:
+    """Half the width of a confidence interval: Student's t for each part of the variance (Banerjee 1960).
+
+    Raises
+    ------
+    ValueError
+        If the level is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
+    quantile = (1 + level) / 2
+    return float(np.sqrt(sum(stdtrit(freedom, quantile) ** 2 * variance for variance, freedom in variances)))
 
 
 def pair_variance(overlaps: np.ndarray, n_samples: int, n_varying: int, overlap: float, centred: bool) -> float:

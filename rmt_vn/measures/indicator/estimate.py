@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rmt_vn.measures.arrays import as_samples, finite_array
-from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, of_few
-from rmt_vn.measures.indicator.many_samples import from_correlation, from_overlaps, of_many
-from rmt_vn.measures.indicator.result import NodeVNI
+from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, vni_of_few_samples
+from rmt_vn.measures.indicator.many_samples import from_correlation, from_overlaps, vni_of_many_samples
+from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.jacobian import mean_square_overlap, unit_rows
 from rmt_vn.measures.nodes import varying_nodes
 
@@ -84,18 +84,19 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, con
     --------
     >>> x = np.random.default_rng(0).standard_normal((1000, 4))
     >>> measured = vni(np.repeat(x, 5, axis=1))
-    >>> round(measured.effective_nodes, 1), measured.interval[0] < 1 / 4 < measured.interval[1]
+    >>> low, high = measured.confidence_interval()
+    >>> round(measured.effective_nodes, 1), low < 1 / 4 < high
     (4.0, True)
     """
-    nodes = varying_nodes(as_samples(activations, node_axis), centre=centre, constant=constant)
+    nodes = varying_nodes(as_samples(activations, node_axis=node_axis), centre=centre, constant=constant)
     n_samples, n_varying = nodes.shape
     counts = {"n_nodes": nodes.array.shape[1], "n_samples": n_samples, "constant_nodes": nodes.constant}
     if n_varying == 1:
-        return NodeVNI(1.0, 0.0, (1.0, 1.0), 1.0, 1.0, **counts)
+        return of_one_node(counts)
     if n_samples <= FEW_SAMPLES:
-        return of_few(nodes, counts)
+        return vni_of_few_samples(nodes, counts)
     measured = (from_overlaps if 3 * n_samples < n_varying else from_correlation)(nodes)
-    return of_many(**measured, counts=counts, centred=centre)
+    return vni_of_many_samples(**measured, counts=counts, centred=centre)
 
 
 def plug_in_vni(activations: ArrayLike, *, node_axis: int = -1, constant: str = "omit") -> float:
@@ -103,7 +104,7 @@ def plug_in_vni(activations: ArrayLike, *, node_axis: int = -1, constant: str = 
 
     The quick way for arrays that fit into memory, where bias does not matter or is removed by other means.
     """
-    return float(mean_square_overlap(node_directions(as_samples(activations, node_axis), constant)))
+    return float(mean_square_overlap(node_directions(as_samples(activations, node_axis=node_axis), constant)))
 
 
 def node_directions(array: np.ndarray, constant: str) -> np.ndarray:

@@ -6,9 +6,9 @@ from math import nan
 
 import numpy as np
 
-from rmt_vn.measures.indicator.bias import debiasing, rest
-from rmt_vn.measures.indicator.error import error, pair_variance, reach
-from rmt_vn.measures.indicator.result import NodeVNI, summarized
+from rmt_vn.measures.indicator.bias import debiasing, uncorrelated_part
+from rmt_vn.measures.indicator.error import pair_variance, standard_error, variance_parts
+from rmt_vn.measures.indicator.result import NodeVNI, of_too_few_samples, summarized
 from rmt_vn.measures.nodes import Nodes
 from rmt_vn.measures.paging import pieces
 
@@ -20,8 +20,8 @@ FEW_SAMPLES = 256
 _GROUPS = 20
 
 
-def of_few(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
-    """w and its jackknife, from overlaps of samples: Σ_ij r_ij² = Σ_pq (a_p·a_q)²."""
+def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
+    """w of the notes of `vni` and its jackknife, from overlaps of samples: Σ_ij r_ij² = Σ_pq (a_p·a_q)²."""
     n_samples, n_varying = nodes.shape
     edges = np.linspace(0, n_samples, min(n_samples, _GROUPS) + 1).round().astype(int)
     sizes = np.diff(edges)
@@ -36,17 +36,17 @@ def of_few(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     off = 1 - 1 / n_varying
     plug_in = float(1 / n_varying + off * square[0])
     if n_samples < LEAST_SAMPLES:
-        return NodeVNI(nan, nan, (nan, nan), nan, plug_in, **counts)
+        return of_too_few_samples(plug_in, counts)
     linear, excess = debiasing(square, joint, np.array([len(rows) for rows in kept]), centred=nodes.centred)
-    whole, *without = linear - rest(linear[0], excess[0]) * excess
+    whole, *without = linear - uncorrelated_part(linear[0], excess[0]) * excess
     # The jackknife for groups that need not be of one size: Busing, Meijer & van der Leeden (1999).
     repeats = n_samples / sizes
     overlap = len(sizes) * whole - np.sum((1 - 1 / repeats) * without)
     deviations = (repeats * whole - (repeats - 1) * np.array(without) - overlap) / np.sqrt(repeats - 1)
     pairs = pair_variance(sums[0].overlaps * (n_samples / n_varying), n_samples, n_varying, overlap, nodes.centred)
-    stderr, freedom = error(off * deviations, pairs)
-    within = reach(stderr, freedom, pairs)
-    return summarized(1 / n_varying + off * overlap, stderr, within, plug_in=plug_in, **counts)
+    stderr, freedom = standard_error(off * deviations, pairs)
+    variances = variance_parts(stderr, freedom, pairs)
+    return summarized(1 / n_varying + off * overlap, variances, plug_in=plug_in, **counts)
 
 
 class _Overlaps:
@@ -57,7 +57,7 @@ class _Overlaps:
         self.fourth, self.count = 0.0, 0
 
     def add(self, x: np.ndarray, centred: bool) -> None:
-        # A node may live by the samples of one group alone.
+        # A node may vary over the samples of one group alone.
         x = x[:, np.ptp(x, axis=0) > 0] if centred else x[:, x.any(axis=0)]
         if centred:
             x = x - x.mean(axis=0)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from rmt_vn.measures.indicator.bias import by_squares, corrected, debiasing, distinct, of_others, rest
-from rmt_vn.measures.indicator.error import error, pair_variance, reach
+from rmt_vn.measures.indicator.bias import (
+    corrected,
+    debiasing,
+    mean_over_others,
+    sum_over_pairs,
+    sums_weighted_by_squares,
+    uncorrelated_part,
+)
+from rmt_vn.measures.indicator.error import pair_variance, standard_error, variance_parts
 from rmt_vn.measures.indicator.result import NodeVNI, summarized
 from rmt_vn.measures.nodes import Nodes, some_nodes, some_samples
 from rmt_vn.measures.paging import BLOCK, pieces
 from rmt_vn.measures.products import add_gram, correlated, mirror
 
 
-def of_many(
+def vni_of_many_samples(
     square: float,
     k: float | None,
     z: np.ndarray,
@@ -32,42 +39,42 @@ def of_many(
     overlaps : ndarray, shape (some samples, some samples)
         z_p·z_q of all nodes, by their number.
     share : ndarray, shape (some samples,)
-        As `shares`, of all nodes, where z has not all of them.
+        As `influence_to_first_order`, of all nodes, where z has not all of them.
     """
     p, n = counts["n_samples"], counts["n_nodes"] - counts["constant_nodes"]
     off = 1 - 1 / n
     by_some = k is None
     if by_some:
-        k = distinct(z * z, z * z).mean() / (len(r) * (len(r) - 1))
-    overlap, bent, apart = corrected(square, k, z, r, p, centred=centred)
-    deviations = left_out(z, r, apart, k, p - centred)
+        k = sum_over_pairs(z * z, z * z).mean() / (len(r) * (len(r) - 1))
+    overlap, excess_of_each, uncorrelated = corrected(square, k, z, r, p, centred=centred)
+    deviations = influence_of_leaving_out(z, r, uncorrelated, k, p - centred)
     if share is not None:
-        deviations += share - shares(z, r, apart, p)
+        deviations += share - influence_to_first_order(z, r, uncorrelated, p)
     pairs = pair_variance(overlaps, p, n, overlap, centred)
-    stderr, freedom = error(off * (deviations - deviations.mean()) / np.sqrt(p), pairs)
-    within = reach(stderr, freedom, pairs)
+    stderr, freedom = standard_error(off * (deviations - deviations.mean()) / np.sqrt(p), pairs)
+    variances = variance_parts(stderr, freedom, pairs)
     if by_some:
-        # Of all samples it would be known.
-        unknown = off * (bent - bent.mean()) * np.sqrt(1 / len(bent) - 1 / p)
-        more, freedom = error(unknown, 0.0)
-        stderr, within = float(np.hypot(stderr, more)), float(np.hypot(within, reach(more, freedom)))
-    return summarized(1 / n + off * overlap, stderr, within, plug_in=float(1 / n + off * square), **counts)
+        # With k of all samples this part of the error would not be there.
+        unknown = off * (excess_of_each - excess_of_each.mean()) * np.sqrt(1 / len(excess_of_each) - 1 / p)
+        more, freedom = standard_error(unknown, 0.0)
+        variances += ((more**2, freedom),)
+    return summarized(1 / n + off * overlap, variances, plug_in=float(1 / n + off * square), **counts)
 
 
-def left_out(z: np.ndarray, r: np.ndarray, apart: float, k: float, freedom: int) -> np.ndarray:
+def influence_of_leaving_out(z: np.ndarray, r: np.ndarray, uncorrelated: float, k: float, freedom: int) -> np.ndarray:
     """How much of v depends on each sample: (P − 1)(v − v without it), exactly, but for the mean.
 
     Without sample z, with t = 1/(P − 1), r_ij is (r_ij − t z_i z_j) √(g_i g_j), g_i = 1/(1 − t z_i²).
 
-    What samples have in v with themselves is no correlation, and the estimate is free of it. It is taken off, as far
-    as nodes are `apart`: where they are correlated anyhow, their scales take it along.
+    The part of v that comes from products of a sample with itself is no correlation, and the estimate is free of it. It
+    is taken off in proportion to `uncorrelated`: for copies of one node, dividing by the scales removes it already.
 
     Parameters
     ----------
     z, r
         As of `corrected`.
-    apart, k : float
-        (1 − s)² and k of the notes of `vni`.
+    uncorrelated, k : float
+        The `uncorrelated_part` and k of the notes of `vni`.
     freedom : int
         P − 1, or P where nodes are not centred.
     """
@@ -78,29 +85,30 @@ def left_out(z: np.ndarray, r: np.ndarray, apart: float, k: float, freedom: int)
     # A node that lives by this sample alone is constant without it.
     alive = t * u < 1 - 1e-9
     g = np.where(alive, 1 / np.where(alive, 1 - t * u, 1.0), 0.0)
-    lost = np.sum((1 - g) * (2 * of_node + by_squares(g - 1, r)), axis=1)
-    lost += 2 * t * np.sum((g * z) @ r * (g * z), axis=1) - t**2 * distinct(g * u, g * u)
+    lost = np.sum((1 - g) * (2 * of_node + sums_weighted_by_squares(g - 1, r)), axis=1)
+    lost += 2 * t * np.sum((g * z) @ r * (g * z), axis=1) - t**2 * sum_over_pairs(g * u, g * u)
     count = alive.sum(axis=1)
     left = np.maximum(count * (count - 1), 1)
     dependence = freedom * (of_node.sum() * (1 / pairs - 1 / left) + lost / left)
-    # Σ over i ≠ j of (1 − g_i g_j) u_i u_j of other samples, which the scales lose, and of the sample's own t u_i u_j.
-    own = distinct(u, u)
+    # Σ over i ≠ j of (1 − g_i g_j) u_i u_j of other samples, by which the scales change, and of the sample's own
+    # t u_i u_j.
+    own = sum_over_pairs(u, u)
     total = own.sum() - np.sum((g @ u.T) ** 2, axis=1) + g * g @ np.sum(u * u, axis=0)
-    themselves = of_others(total, own - distinct(g * u, g * u), u, k) + t * own
-    return dependence - apart * themselves / pairs
+    themselves = mean_over_others(total, own - sum_over_pairs(g * u, g * u), u, k) + t * own
+    return dependence - uncorrelated * themselves / pairs
 
 
-def shares(z: np.ndarray, r: np.ndarray, apart: float, n_samples: int) -> np.ndarray:
-    """`left_out` in first order: Σ 2 r_ij (z_i z_j − r_ij z_i²) over i ≠ j, by pairs."""
+def influence_to_first_order(z: np.ndarray, r: np.ndarray, uncorrelated: float, n_samples: int) -> np.ndarray:
+    """`influence_of_leaving_out` to first order: Σ 2 r_ij (z_i z_j − r_ij z_i²) over i ≠ j, by pairs."""
     n = len(r)
     u = z * z
     quadratic = np.sum(z @ r * z, axis=1) - u @ np.einsum("ij,ij->i", r, r)
-    themselves = distinct(u, u) - u @ np.mean(u * (u.sum(axis=1, keepdims=True) - u), axis=0)
-    return 2 * (quadratic - apart / n_samples * themselves) / (n * (n - 1))
+    themselves = sum_over_pairs(u, u) - u @ np.mean(u * (u.sum(axis=1, keepdims=True) - u), axis=0)
+    return 2 * (quadratic - uncorrelated / n_samples * themselves) / (n * (n - 1))
 
 
 def from_correlation(nodes: Nodes) -> dict[str, object]:
-    """The arguments of `of_many` by way of R, nodes × nodes."""
+    """The arguments of `vni_of_many_samples` by way of R, nodes × nodes."""
     n_samples, n_varying = nodes.shape
     r, mean, size = correlated(nodes)
     np.fill_diagonal(r, 0)
@@ -122,7 +130,7 @@ def from_correlation(nodes: Nodes) -> dict[str, object]:
 
 
 def from_overlaps(nodes: Nodes) -> dict[str, object]:
-    """The same by way of overlaps, samples × samples; some nodes tell what samples left out leave."""
+    """The same by way of overlaps, samples × samples; some of the nodes stand for all in the leave-one-out errors."""
     n_samples, n_varying = nodes.shape
     overlaps, norms, fourth = np.zeros((n_samples, n_samples)), np.zeros(n_samples), np.zeros(n_samples)
     columns = list(pieces(0, n_varying, n_samples))
@@ -136,7 +144,7 @@ def from_overlaps(nodes: Nodes) -> dict[str, object]:
     pairs = n_varying * (n_varying - 1)
     k = np.mean(norms**2 - fourth) / pairs
     square = (np.vdot(overlaps, overlaps) / n_samples**2 - n_varying) / pairs
-    itself = rest(*debiasing(square, k, n_samples, centred=nodes.centred)) / n_samples
+    itself = uncorrelated_part(*debiasing(square, k, n_samples, centred=nodes.centred)) / n_samples
     quadratic = np.einsum("pq,pq->p", overlaps, overlaps) / n_samples
     weighted = np.zeros(n_samples)
     for each in columns:

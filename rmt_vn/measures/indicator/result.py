@@ -1,12 +1,16 @@
-"""What is known of a layer's VNI: its value, error and interval."""
+"""What is known of a layer's VNI: its value, standard error and confidence interval."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+
+from rmt_vn.measures.indicator.error import half_width
+from rmt_vn.results import ConfidenceInterval, Result
 
 
-@dataclass(frozen=True)
-class NodeVNI:
+@dataclass(frozen=True, repr=False)
+class NodeVNI(Result):
     """The vanishing node indicator of one layer's activations.
 
     Attributes
@@ -16,8 +20,6 @@ class NodeVNI:
         1/N, the least it can be, as any unbiased estimate must. NaN for fewer than five samples.
     stderr : float
         Standard error of `value` over samples of that size.
-    interval : tuple of float
-        A 95% confidence interval of the VNI. Its lower end is not cut off at 1/N.
     effective_nodes : float
         1/VNI, between 1 and N.
     plug_in : float
@@ -27,25 +29,60 @@ class NodeVNI:
     n_samples : int
     constant_nodes : int
         Nodes constant over the samples; they have no correlations and are left out of N.
+    variances : tuple of pairs of float
+        Independent parts of stderr², each with its degrees of freedom; infinite where the part is known.
     """
 
     value: float
     stderr: float
-    interval: tuple[float, float]
     effective_nodes: float
     plug_in: float
     n_nodes: int
     n_samples: int
     constant_nodes: int
+    variances: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+
+    def confidence_interval(self, level: float = 0.95) -> ConfidenceInterval:
+        """A confidence interval of the VNI, symmetric in 1/VNI, where the estimate is the least skewed.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        ConfidenceInterval
+            (low, high), of which the low end is not cut off at 1/N. NaN for fewer than five samples.
+
+        Raises
+        ------
+        ValueError
+            If the level is not between 0 and 1.
+        """
+        half = half_width(self.variances, level)
+        if math.isnan(self.value):
+            return ConfidenceInterval(math.nan, math.nan)
+        # An estimate may be so low by chance that its reciprocal says nothing.
+        centre = 1 / max(self.value, 0.5 / (self.n_nodes - self.constant_nodes))
+        half *= centre**2
+        return ConfidenceInterval(1 / (centre + half), 1 / (centre - half) if centre - half > 1 else 1.0)
 
 
-def summarized(value: float, stderr: float, within: float, **fields: float) -> NodeVNI:
-    """A `NodeVNI` with its interval, by what `reach` says, but symmetric in 1/VNI: there it is the least skewed."""
+def summarized(value: float, variances: tuple[tuple[float, float], ...], *, plug_in: float, **counts: int) -> NodeVNI:
+    """The result, from an estimate that may be out of bounds, and the parts of its variance."""
     value = min(float(value), 1.0)
-    n_varying = fields["n_nodes"] - fields["constant_nodes"]
-    # An estimate may be so low by chance that its reciprocal says nothing.
-    centre = 1 / max(value, 0.5 / n_varying)
-    half = float(within) * centre**2
-    high = 1 / (centre - half) if centre - half > 1 else 1.0
+    n_varying = counts["n_nodes"] - counts["constant_nodes"]
     effective = 1 / min(max(value, 1 / n_varying), 1.0)
-    return NodeVNI(value, float(stderr), (float(1 / (centre + half)), float(high)), effective, **fields)
+    stderr = math.sqrt(sum(variance for variance, _ in variances))
+    return NodeVNI(value, stderr, effective, plug_in, **counts, variances=variances)
+
+
+def of_one_node(counts: dict[str, int]) -> NodeVNI:
+    """Of a layer with one varying node: it is one node, whatever the samples."""
+    return NodeVNI(1.0, 0.0, 1.0, 1.0, **counts)
+
+
+def of_too_few_samples(plug_in: float, counts: dict[str, int]) -> NodeVNI:
+    """Of fewer than five samples: the plug-in estimate, and nothing else."""
+    return NodeVNI(math.nan, math.nan, math.nan, plug_in, **counts)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from math import nan
-
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rmt_vn.checks import checked_count
 from rmt_vn.measures.arrays import as_samples
-from rmt_vn.measures.indicator.bias import corrected, debiasing, rest
-from rmt_vn.measures.indicator.error import reach
+from rmt_vn.measures.indicator.bias import corrected, debiasing, uncorrelated_part
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, LEAST_SAMPLES
-from rmt_vn.measures.indicator.result import NodeVNI, summarized
+from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples, summarized
 from rmt_vn.measures.nodes import some_nodes, some_samples, varying_nodes
 from rmt_vn.measures.paging import pieces
+from rmt_vn.rng import RNG
 
 
 def sketch_vni(
@@ -22,7 +21,7 @@ def sketch_vni(
     probes: int = 64,
     node_axis: int = -1,
     constant: str = "omit",
-    rng: int | np.random.SeedSequence | np.random.Generator | None = None,
+    rng: RNG = None,
 ) -> NodeVNI:
     """VNI of very wide layers, from a few random combinations of their nodes (Hutchinson 1990).
 
@@ -41,7 +40,7 @@ def sketch_vni(
     Returns
     -------
     NodeVNI
-        `stderr` and `interval` are of the sketch alone, as if the plug-in VNI and its bias were all there is to know:
+        `stderr` and intervals are of the sketch alone, as if the plug-in VNI and its bias were all there is to know:
         they do not know how far other samples would be from these. `value` has its bias removed as `vni` does it for
         many samples.
 
@@ -57,13 +56,12 @@ def sketch_vni(
     >>> abs(sketched.value - 1 / 8) < 4 * sketched.stderr
     True
     """
-    if probes < 2:
-        raise ValueError(f"probes must be at least 2, got {probes}")
-    nodes = varying_nodes(as_samples(activations, node_axis), constant=constant)
+    probes = checked_count("probes", probes, least=2)
+    nodes = varying_nodes(as_samples(activations, node_axis=node_axis), constant=constant)
     n_samples, n_varying = nodes.shape
     counts = {"n_nodes": nodes.array.shape[1], "n_samples": n_samples, "constant_nodes": nodes.constant}
     if n_varying == 1:
-        return NodeVNI(1.0, 0.0, (1.0, 1.0), 1.0, 1.0, **counts)
+        return of_one_node(counts)
     rows = list(pieces(0, n_samples, n_varying))
     total = sum(nodes.piece(each).sum(axis=0, dtype=np.float64) for each in rows)
     mean = total / n_samples
@@ -83,7 +81,7 @@ def sketch_vni(
     estimates = np.sum(answers**2, axis=0) / n_varying**2
     plug_in = float(estimates.mean())
     if n_samples < LEAST_SAMPLES:
-        return NodeVNI(nan, nan, (nan, nan), nan, plug_in, **counts)
+        return of_too_few_samples(plug_in, counts)
     off = 1 - 1 / n_varying
     square = (plug_in - 1 / n_varying) / off
     k = n_samples * (joint - fourth) / (n_varying * (n_varying - 1))
@@ -97,7 +95,6 @@ def sketch_vni(
         few = len(r)
         # Gaussian nodes lose 2 ρ²(1 − ρ²)/P of ρ² in l.
         linear += 2 * (linear - np.sum(r**4) / (few * (few - 1))) / n_samples
-        overlap = linear - rest(linear, excess) * excess
-    stderr = estimates.std(ddof=1) / np.sqrt(probes)
-    within = reach(stderr, probes - 1)
-    return summarized(1 / n_varying + off * overlap, stderr, within, plug_in=plug_in, **counts)
+        overlap = linear - uncorrelated_part(linear, excess) * excess
+    variances = ((estimates.var(ddof=1) / probes, probes - 1.0),)
+    return summarized(1 / n_varying + off * overlap, variances, plug_in=plug_in, **counts)

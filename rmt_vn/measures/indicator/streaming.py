@@ -11,8 +11,8 @@ from rmt_vn.measures.duplicates import checked_threshold, linked_groups
 from rmt_vn.measures.effective_dimension import rank_of, stable_rank_of
 from rmt_vn.measures.indicator.estimate import vni
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
-from rmt_vn.measures.indicator.many_samples import of_many
-from rmt_vn.measures.indicator.result import NodeVNI
+from rmt_vn.measures.indicator.many_samples import vni_of_many_samples
+from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.paging import BLOCK, doubles, pieces
 
 
@@ -66,7 +66,7 @@ class VNIAccumulator:
             If values are NaN or infinite or have squares that are, or the number of nodes is another than before. The
             accumulator is then as it was.
         """
-        array = as_samples(batch, node_axis)
+        array = as_samples(batch, node_axis=node_axis)
         if not len(array):
             return
         n_nodes = array.shape[1]
@@ -129,11 +129,11 @@ class VNIAccumulator:
         p, n = self.n_samples, len(varying)
         counts = {"n_nodes": self.n_nodes, "n_samples": p, "constant_nodes": self.n_nodes - n}
         if n == 1:
-            return NodeVNI(1.0, 0.0, (1.0, 1.0), 1.0, 1.0, **counts)
+            return of_one_node(counts)
         z = ((self._kept - self._high) - self._low)[:, varying] / np.sqrt(scatter.diagonal() / p)
         r = self.correlation()
         np.fill_diagonal(r, 0)
-        return of_many(np.vdot(r, r) / (n * (n - 1)), None, z, r, z @ z.T / n, counts)
+        return vni_of_many_samples(np.vdot(r, r) / (n * (n - 1)), None, z, r, z @ z.T / n, counts)
 
     def participation_ratio(self) -> float:
         """(Tr C)²/Tr C² of the sample, as `rmt_vn.measures.participation_ratio`."""
@@ -148,7 +148,7 @@ class VNIAccumulator:
         """As `rmt_vn.measures.stable_rank`."""
         return stable_rank_of(self._scaled())
 
-    def near_duplicates(self, threshold: float = 0.99) -> list[np.ndarray]:
+    def near_duplicates(self, *, threshold: float = 0.99) -> list[np.ndarray]:
         """As `rmt_vn.measures.near_duplicates`."""
         checked_threshold(threshold)
         links = np.nonzero(np.abs(self.correlation()) >= threshold * (1 - 1e-12))

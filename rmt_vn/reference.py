@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 __all__ = ["ROOMS", "reference"]
 
@@ -42,7 +42,9 @@ def _room(name: str) -> str:
     lines = [f"**`rmt_vn.{name}`**: {_first_line(module)}", ""]
     for each in module.__all__:
         value = getattr(module, each)
-        if callable(value):
+        if get_origin(value) is Literal:
+            lines.append(f"- `{each}`: {', '.join(map(repr, get_args(value)))}")
+        elif callable(value):
             lines.append(f"- `{each}{_call(value)}`: {_first_line(value)}")
             lines += [f"  - {member}" for member in _members(value)] if inspect.isclass(value) else []
         else:

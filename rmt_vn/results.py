@@ -55,7 +55,7 @@ def student_interval(mean: Any, stderr: Any, freedom: float, level: float) -> Co
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
-    half = stdtrit(freedom, (1 + level) / 2) * stderr
+    half = float(stdtrit(freedom, (1 + level) / 2)) * stderr
     return ConfidenceInterval(mean - half, mean + half)
 
 
@@ -78,4 +78,6 @@ def _short(value: Any) -> str:
         return f"<array of shape {value.shape}>"
     if isinstance(value, list | tuple) and len(value) > _MOST_SHOWN:
         return f"<{len(value)} entries>"
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_short, value))})"
     return f"{value:.6g}" if isinstance(value, float) else repr(value)

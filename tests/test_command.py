@@ -140,7 +140,7 @@ def test_measure(layers, output):
     assert [each["layer"] for each in record["layers"]] == list(layers)
     for each in record["layers"]:
         measured = measures.vni(layers[each["layer"]])
-        assert each["value"] == measured.value and each["interval"] == list(measured.interval)
+        assert each["value"] == measured.value and each["interval"] == list(measured.confidence_interval())
     head, *rows = output("measure", "activations.npz").splitlines()
     assert head.split()[:5] == ["layer", "nodes", "constant", "samples", "eff."]
     assert [row.split()[:4] for row in rows] == [["first", "8", "0", "60"], ["second", "10", "0", "60"]]

@@ -124,7 +124,7 @@ def test_twins_of_networks_that_end_in_one_node(monkeypatch):
 
 def test_the_same_question_has_the_same_answer():
     network = Network.uniform(12, 5)
-    once, again, other = (predict(network, n_networks=40, **seed) for seed in ({}, {}, {"rng": 1}))
+    once, again, other = (predict(network, n_networks=40, **seed) for seed in ({"rng": 0}, {"rng": 0}, {"rng": 1}))
     assert once == again
     assert once != other and once.layers[0].vni == other.layers[0].vni
 

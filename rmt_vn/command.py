@@ -338,7 +338,7 @@ def _cite(options: argparse.Namespace) -> str:
 # --- output -----------------------------------------------------------------------------------------------------------
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Columns that line up, the first to the left."""
     sizes = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     return [

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 
@@ -161,13 +161,20 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
             shape, fortran, dtype = _npy_header(file)
             _check_size(shape, dtype, member.file_size - file.tell())
             numbers = np.empty(math.prod(shape), dtype)
-            _fill(memoryview(numbers.view(np.uint8)), file)
+            _fill(memoryview(numbers.view(np.uint8)), file)  # type: ignore[arg-type]
     except ValueError as error:
         raise ValueError(f"layer {layer!r}: {error}") from None
     return numbers.reshape(shape, order="F" if fortran else "C")
 
 
-def _fill(buffer: memoryview, file: IO[bytes]) -> None:
+class _Reader(Protocol):
+    """What is read from: an open file, or a member of an archive."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def readinto(self, buffer: memoryview, /) -> int | None: ...
+
+
+def _fill(buffer: memoryview, file: _Reader) -> None:
     filled = 0
     while filled < len(buffer):
         read = file.readinto(buffer[filled : filled + _CHUNK])

@@ -20,6 +20,8 @@ from rmt_vn.results import Result
 
 __all__ = ["MeanField", "fixed_point", "gaussian_mean", "layer_moments", "length_map", "second_moment", "slope_moment"]
 
+Phase = Literal["ordered", "critical", "chaotic"]
+
 LARGEST_VARIANCE = 1e8
 _TINY_VARIANCE = 1e-12
 # Logarithmic growth below this is rounding error.
@@ -51,7 +53,7 @@ class MeanField(Result):
     chi: float
     mu1: float
     mu2: float
-    phase: Literal["ordered", "critical", "chaotic"]
+    phase: Phase
     rate: float
 
 
@@ -182,7 +184,7 @@ def fixed_point(network: Network) -> MeanField:
     q_star = _variance_fixed_point(network)
     mu1, mu2 = layer_moments(network, q_star)
     chi = network.sigma_w**2 * mu1
-    phase = "critical" if abs(chi - 1) < _CRITICAL else "ordered" if chi < 1 else "chaotic"
+    phase: Phase = "critical" if abs(chi - 1) < _CRITICAL else "ordered" if chi < 1 else "chaotic"
     rate = mu2 / mu1**2 - 1 - network.s1
     return MeanField(q_star=q_star, chi=chi, mu1=mu1, mu2=mu2, phase=phase, rate=rate)
 

@@ -132,6 +132,18 @@ class Network(Result):
         coin = coins.get(self.activation)
         return None if coin is None else coin * self.keep
 
+    def masked(self, what: str, instead: str = "") -> float:
+        """`live_probability`, where D_l is a random mask.
+
+        Raises
+        ------
+        ValueError
+            For other activations: `what` is for 'linear' and 'relu' only, and `instead` says what to take.
+        """
+        if self.live_probability is None:
+            raise ValueError(f"{what} is for 'linear' and 'relu' only, got {self.activation!r}{instead}")
+        return self.live_probability
+
     @property
     def s1(self) -> int:
         """First S-transform coefficient of W Wᵀ: −1 Gaussian, 0 orthogonal."""

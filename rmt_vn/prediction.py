@@ -24,6 +24,7 @@ __all__ = ["Design", "LayerPrediction", "Prediction", "design", "predict"]
 
 Inputs = Literal["ball", "wide"]
 INPUTS = get_args(Inputs)
+Statement = Literal["S3", "S4", "S7"]
 # Gradients keep their size if the root mean square changes less than tenfold from the last layer to the first.
 KEPT = 10.0
 # Nodes vanish where the mean ρ² of two nodes exceeds this: VNI without the 1/N that each node has with itself.
@@ -112,7 +113,7 @@ class Prediction(Result):
     network: Network
     inputs: Inputs
     input_variance: float
-    statement: Literal["S3", "S4", "S7"]
+    statement: Statement
     layers: tuple[LayerPrediction, ...]
     gradient_growth: float
     simulated: Network | None
@@ -252,7 +253,8 @@ def predict(
     moments = _moments(network, q)
     t = _effective_depths(network, moments)
     vni = laws.wide_input_vni(network, input_variance=input_variance) if inputs == "wide" else _mean_vni(network, t)
-    intervals, simulated = [None] * network.depth, None
+    intervals: list[Any] = [None] * network.depth
+    simulated = None
     if inputs == "ball":
         simulated = _twin(network, n_networks)
         intervals = _intervals(network, simulated, vni, t, input_variance, n_networks, np.random.default_rng(rng))
@@ -270,7 +272,7 @@ def predict(
         )
         for layer in range(network.depth)
     )
-    statement = "S7" if inputs == "wide" else "S4" if network.live_probability is None else "S3"
+    statement: Statement = "S7" if inputs == "wide" else "S4" if network.live_probability is None else "S3"
     return Prediction(network, inputs, float(input_variance), statement, layers, float(gradient[0]), simulated)
 
 

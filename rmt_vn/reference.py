@@ -66,7 +66,7 @@ def _members(kind: type) -> Iterator[str]:
 
 
 def _first_line(documented: Any) -> str:
-    return inspect.getdoc(documented).splitlines()[0]
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
 
 
 def _call(function: Any) -> str:

@@ -29,7 +29,11 @@ _ACTIVATIONS = {
     "Softplus": "softplus",
     "Tanh": "tanh",
 }
-_USUAL = {"GELU": {"approximate": "none"}, "Hardtanh": {"min_val": -1.0, "max_val": 1.0}, "Softplus": {"beta": 1.0}}
+_USUAL: dict[str, dict[str, Any]] = {
+    "GELU": {"approximate": "none"},
+    "Hardtanh": {"min_val": -1.0, "max_val": 1.0},
+    "Softplus": {"beta": 1.0},
+}
 
 
 def network_of(model: torch.nn.Module, *, activation: Activation | str | None = None) -> Network:

@@ -22,7 +22,7 @@ _PORTION = 2**16
 
 def watch(
     model: torch.nn.Module,
-    select: Iterable[str | type] | None = None,
+    select: str | type | Iterable[str | type] | None = None,
     *,
     every: int = 1,
     node_axis: int | None = None,
@@ -36,7 +36,7 @@ def watch(
     Parameters
     ----------
     model : torch.nn.Module
-    select : iterable of str or type, optional
+    select : str, type, or several of them, optional
         Modules by name (as in ``model.named_modules()``) or by type. By default all modules without children that have
         a matrix of weights: linear, convolutional, embedding ones.
     every : int
@@ -64,7 +64,7 @@ def watch(
     --------
     ::
 
-        with rmt_vn.watch(model, [torch.nn.Tanh], every=100) as layers:
+        with rmt_vn.watch(model, torch.nn.Tanh, every=100) as layers:
             train(model)
         print(layers["3"].effective_nodes, layers["3"].interval)
     """
@@ -74,7 +74,7 @@ def watch(
     every = checked_count("every", every)
     channels = {getattr(torch.nn, f"Conv{kind}{d}d"): -(d + 1) for kind in ("", "Transpose") for d in (1, 2, 3)}
 
-    def axis(module: torch.nn.Module) -> int:
+    def axis(module: Any) -> int:
         if node_axis is not None:
             return operator.index(node_axis)
         return next((axis for kind, axis in channels.items() if isinstance(module, kind)), -1)
@@ -198,25 +198,23 @@ class _Collected:
             self._n_waiting = 0
 
 
-def _selected(model: torch.nn.Module, select: Iterable[str | type] | None) -> dict[str, torch.nn.Module]:
+def _selected(model: torch.nn.Module, select: str | type | Iterable[str | type] | None) -> dict[str, torch.nn.Module]:
     modules = dict(model.named_modules())
     if select is None:
         chosen = {name: module for name, module in modules.items() if _has_weights(module)}
         if not chosen:
             raise ValueError("the model has no modules with a matrix of weights; select some by name or type")
         return chosen
-    if isinstance(select, (str, type)):
-        raise TypeError(f"select must be a list of names and types, got {select!r}; put it into brackets")
     names: set[str] = set()
-    for each in select:
-        of_type = isinstance(each, type)
-        found = {name for name, module in modules.items() if (isinstance(module, each) if of_type else name == each)}
+    for each in [select] if isinstance(select, str | type) else select:
+        if isinstance(each, type):
+            found = {name for name, module in modules.items() if isinstance(module, each)}
+            told = f"the model has no module of type {each.__name__}"
+        else:
+            found = {name for name in modules if name == each}
+            told = f"the model has no module named {each!r}{_nearest(str(each), modules)}"
         if not found:
-            raise ValueError(
-                f"the model has no module of type {each.__name__}"
-                if of_type
-                else f"the model has no module named {each!r}{_nearest(str(each), modules)}"
-            )
+            raise ValueError(told)
         names |= found
     if not names:
         raise ValueError("select must name at least one module")

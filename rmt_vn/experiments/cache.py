@@ -34,7 +34,7 @@ def keep(folder: Path, key: str, result: Numbers) -> None:
         with staging_folder(path.parent) as staging:
             staged = Path(staging) / path.name
             # The key goes with the numbers, so that a file under another's name is not taken for it.
-            np.savez(staged, **{f"result.{name}": value for name, value in result.items()}, key=np.array(key))
+            np.savez(staged, **{f"result.{name}": value for name, value in result.items()}, key=np.array(key))  # type: ignore[arg-type]
             move_into(path.parent, [staged])
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}; results cannot be kept in this folder", str(folder)) from error

@@ -53,7 +53,7 @@ class Estimate(Result):
 
 
 def monte_carlo(
-    sample: Callable[..., np.ndarray],
+    sample: Callable[..., Any],
     points: Sequence[Point],
     *,
     replicates: int,
@@ -138,14 +138,14 @@ def tidy(estimates: Sequence[Estimate]) -> dict[str, np.ndarray]:
 class _Chunks(Sequence):
     """The arguments of `_moments` for every replicate of every point, made when asked for: there may be millions."""
 
-    def __init__(self, sample: Callable[..., np.ndarray], points: Sequence[Point], replicates: int, seed: int):
+    def __init__(self, sample: Callable[..., Any], points: Sequence[Point], replicates: int, seed: int):
         self._sample, self._points, self._replicates, self._seed = sample, points, replicates, seed
         self._names = [name_of(point) for point in points]
 
     def __len__(self) -> int:
         return self._replicates * len(self._points)
 
-    def __getitem__(self, index: int) -> Point:
+    def __getitem__(self, index: int) -> Point:  # type: ignore[override]
         if not 0 <= index < len(self):
             raise IndexError(index)
         replicate, at = divmod(index, len(self._points))
@@ -173,7 +173,7 @@ def _seed_text(value: Any) -> str:
     )
 
 
-def _moments(sample: Callable[..., np.ndarray], point: Point, seed: np.random.SeedSequence) -> Numbers:
+def _moments(sample: Callable[..., Any], point: Point, seed: np.random.SeedSequence) -> Numbers:
     drawn = sample(rng=np.random.default_rng(seed), **point)
     values = np.asarray(getattr(drawn, "values", drawn), dtype=float)
     mean = values.mean(axis=0)

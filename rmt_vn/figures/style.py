@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ COLOURS = ("#000000", "#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 COLUMN = 3.5  # inches
 
-RC = {
+RC: dict[Any, Any] = {
     "font.size": 8,
     "axes.labelsize": 8,
     "axes.titlesize": 8,
@@ -66,7 +67,7 @@ def marks(labels: Iterable[str]) -> list[Line2D]:
     ]
 
 
-def kind(label: str, *, filled: bool = True, linestyle: str = "-") -> Line2D:
+def kind(label: str, *, filled: bool = True, linestyle: Literal["-", "--", ":", "none"] = "-") -> Line2D:
     """The handle of what is told apart by filling or by the line, whatever its colour."""
     face = None if filled else "white"
     return Line2D(

@@ -20,7 +20,7 @@ def write_table(stem: Path, columns: Table) -> Path:
     """Columns of equal length as CSV, numbers to the last bit; arrays of more dimensions as NPZ."""
     if any(column.ndim != 1 for column in columns.values()):
         path = stem.with_suffix(".npz")
-        np.savez(path, **columns)
+        np.savez(path, **columns)  # type: ignore[arg-type]
         return path
     path = stem.with_suffix(".csv")
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -10,7 +10,7 @@ import numpy as np
 from rmt_vn.experiments.cache import Numbers
 from rmt_vn.experiments.engine import Engine, run
 from rmt_vn.experiments.sweeps import Point, name_of
-from rmt_vn.network import WEIGHTS, Network
+from rmt_vn.network import WEIGHTS, Network, Weights
 from rmt_vn.tasks import Task, continuous_xor
 from rmt_vn.training import Training, train
 
@@ -23,7 +23,7 @@ BATCH = 32
 _TOGETHER = 10
 
 
-def xor_network(width: int, depth: int, weights: str) -> Network:
+def xor_network(width: int, depth: int, weights: Weights) -> Network:
     """tanh, σ_w = 1, biases that start at zero; `depth` weight matrices, the last of them a linear readout."""
     return Network((2, *[width] * (depth - 1), 1), activation="tanh", weights=weights)
 

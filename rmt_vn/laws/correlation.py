@@ -170,11 +170,11 @@ def correlation_moment(network_or_t: Network | float, order: int) -> float:
     walk = _walk(network_or_t)
     if order == 0 or order % 2:
         return float(order == 0)
-    if walk.spread is None:
+    if walk.contours is None:
         return walk.merged
     # ∫ ρ^k dP = ∫ P(|ρ| > tanh y) d tanh^k y.
     v = np.arange(_LOWEST, _HIGHEST, _FINENESS)
-    y = min(walk.spread, 1.0) * np.exp(v - np.exp(-v))
+    y = min(walk.contours.spread, 1.0) * np.exp(v - np.exp(-v))
     slope = order * np.tanh(y) ** (order - 1) / np.cosh(y) ** 2
     beyond = _integral(walk, y, _log_tail_kernel)
     return walk.merged + float(np.sum(beyond * slope * y * (1 + np.exp(-v)))) * _FINENESS
@@ -185,7 +185,7 @@ def correlation_moment(network_or_t: Network | float, order: int) -> float:
 
 def _beyond(walk: Walk, rho: np.ndarray) -> np.ndarray:
     """P(|ρ'| > ρ) for ρ ≥ 0, and zero beyond 1, where `merged` is an atom at 1."""
-    if walk.spread is None:
+    if walk.contours is None:
         return np.where(rho < 1, walk.merged, 0.0)
     inner = (rho > 0) & (rho < 1)
     tail = _integral(walk, np.arctanh(np.where(inner, rho, 0.5)), _log_tail_kernel) + walk.merged
@@ -195,10 +195,10 @@ def _beyond(walk: Walk, rho: np.ndarray) -> np.ndarray:
 def _distance_beyond(walk: Walk, q: np.ndarray) -> np.ndarray:
     """y ≥ 0 with P(|y'| > y) = q; infinite where that rounds to |ρ| = 1."""
     distance = np.where(q < 1 - walk.start, np.inf, 0.0)
-    if walk.spread is None:
+    if walk.contours is None:
         return distance
     # At 38 standard deviations a normal tail is the smallest double.
-    grid = np.minimum(np.append(min(walk.spread, 1.0) * np.linspace(0.1, 38, 120), FARTHEST), FARTHEST)
+    grid = np.minimum(np.append(min(walk.contours.spread, 1.0) * np.linspace(0.1, 38, 120), FARTHEST), FARTHEST)
     tail = walk.merged + _integral(walk, grid, _log_tail_kernel)
     (todo,) = np.nonzero((q > tail[-1]) & (q < 1 - walk.start))
     distance[todo] = np.interp(-np.log(q[todo]), -np.log(np.maximum(tail, 5e-324)), grid)
@@ -219,18 +219,19 @@ def _distance_beyond(walk: Walk, q: np.ndarray) -> np.ndarray:
 
 def _integral(walk: Walk, y: np.ndarray, log_kernel: Callable) -> np.ndarray:
     """(2√2/π) ∫_y^∞ −a′(x) kernel(x, y) dx, y ≥ 0; a density or a probability of the continuous part."""
-    if walk.spread is None or not y.size:
+    contours = walk.contours
+    if contours is None or not y.size:
         return np.zeros(y.shape)
     # Where a(x) peaks away from zero, at about t/2, it is √t wide.
-    step = _FINENESS * min(1.0, 8 / walk.spread)
+    step = _FINENESS * min(1.0, 8 / contours.spread)
     values = np.empty(y.size)
     for start in range(0, y.size, _ROWS):
         # At y = 0 the kernel is a limit.
-        at = np.maximum(y.ravel()[start : start + _ROWS, None], 1e-20 * walk.spread)
-        width = 1 / (1 / walk.spread + walk.shift[np.searchsorted(walk.edges, at)])
-        v = np.arange(_LOWEST, min(_HIGHEST, np.log(walk.reach / width.min())), step)
+        at = np.maximum(y.ravel()[start : start + _ROWS, None], 1e-20 * contours.spread)
+        width = 1 / (1 / contours.spread + contours.shift[np.searchsorted(contours.edges, at)])
+        v = np.arange(_LOWEST, min(_HIGHEST, np.log(contours.reach / width.min())), step)
         beyond = np.minimum(width * np.exp(v - np.exp(-v)), _FARTHEST_X)
-        log_slope = walk.log_slope((at + beyond).ravel()).reshape(beyond.shape)
+        log_slope = contours.log_slope((at + beyond).ravel()).reshape(beyond.shape)
         log_term = log_slope + log_kernel(at, beyond) + np.log(beyond) + np.log1p(np.exp(-v))
         values[start : start + _ROWS] = np.exp(log_term).sum(axis=1)
     return (2 * np.sqrt(2) / np.pi * step) * values.reshape(y.shape)
@@ -277,15 +278,9 @@ def _scaled_sinh(x: np.ndarray) -> np.ndarray:
 
 def _walk(network_or_t: Network | float) -> Walk:
     if isinstance(network_or_t, Network):
-        network = network_or_t
-        if network.live_probability is None:
-            raise ValueError(
-                f"the exact law of ρ is for 'linear' and 'relu' only, got {network.activation!r}; "
-                "for other activations give laws.effective_depth(network)"
-            )
-        if network.widths[-1] < 2:
-            raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network.widths[-1]}")
-        return network_walk(network)
+        if network_or_t.widths[-1] < 2:
+            raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network_or_t.widths[-1]}")
+        return network_walk(network_or_t)
     if isinstance(network_or_t, bool) or not isinstance(network_or_t, Real):
         raise TypeError(f"network_or_t must be a Network or an effective depth t ≥ 0, got {network_or_t!r}")
     if not network_or_t >= 0:

@@ -53,12 +53,7 @@ def exact_vni_complement(network: Network) -> float:
 
 
 def _covered_probability(network: Network) -> float:
-    if network.live_probability is None:
-        raise ValueError(
-            f"S3 is exact for 'linear' and 'relu' only, got {network.activation!r}; "
-            "for other activations use S4, laws.approximate_vni(network)"
-        )
-    return network.live_probability
+    return network.masked("S3, the exact law,", "; for other activations use S4, laws.approximate_vni(network)")
 
 
 def _self_and_others(network: Network) -> tuple[float, float]:

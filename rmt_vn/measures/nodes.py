@@ -58,7 +58,7 @@ class Nodes:
         origin, scale = self.origin[columns], self.scale[columns]
         of_array = columns if self.constant == 0 else self.varying[columns]
         shape = length_of(rows, len(self.array)), len(origin)
-        x = np.empty(shape, self.dtype)
+        x: np.ndarray = np.empty(shape, self.dtype)
         for at, values in blocks(self.array, rows, of_array):
             out, node = x[at], at[1]
             if self.factor != 1:

@@ -44,7 +44,7 @@ def blocks(
         index[outer] = _part(chosen, at[outer], array.shape[outer])
         # At once, not one after the other: chosen rows would be copied in their whole width.
         both = all(isinstance(each, np.ndarray) for each in index)
-        yield tuple(at), array[np.ix_(*index) if both else tuple(index)]
+        yield (at[0], at[1]), array[np.ix_(*index) if both else tuple(index)]
         if file:
             file.madvise(mmap.MADV_DONTNEED)
 
@@ -81,8 +81,8 @@ def _outer(array: np.ndarray) -> int:
 
 def _mapped(array: np.ndarray) -> mmap.mmap | None:
     """The map of the file that the array is in, if its pages can be given back: a private one would lose changes."""
-    shared = False
-    while isinstance(array, np.ndarray):
-        shared = shared or (isinstance(array, np.memmap) and array.mode != "c")
-        array = array.base
-    return array if shared and isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None
+    shared, base = False, array
+    while isinstance(base, np.ndarray):
+        shared = shared or (isinstance(base, np.memmap) and base.mode != "c")
+        base = base.base  # type: ignore[assignment]
+    return base if shared and isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None

@@ -160,7 +160,8 @@ def random_matrices(
 
 def live_widths(network: Network, n_networks: int, rng: np.random.Generator) -> np.ndarray:
     """n_0 and the numbers of live nodes of each layer, shape (n_networks, L + 1): linear and ReLU networks."""
-    hidden = [sample_live_counts(width, network.live_probability, n_networks, rng) for width in network.widths[1:]]
+    probability = network.masked("drawing live nodes without weights")
+    hidden = [sample_live_counts(width, probability, n_networks, rng) for width in network.widths[1:]]
     return np.stack([np.full(n_networks, network.widths[0]), *hidden], axis=-1).astype(int)
 
 
@@ -172,7 +173,8 @@ def log_gain(network: Network) -> float:
 
 def triangular_factors(matrices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """R_l of W_l Q_{l−1} = Q_l R_l, Q_0 = I: upper triangular, shape (rank_l, rank_{l−1})."""
-    frame, rows = None, slice(None)
+    frame: np.ndarray | None = None
+    rows: slice | np.ndarray = slice(None)
     for matrix in matrices:
         image = matrix if frame is None else matrix[:, rows] @ frame
         # QR decompositions are accurate row by row where rows decrease; rows of zeros are rank lost exactly.
@@ -248,16 +250,16 @@ def _log_spectrum(triangles: Iterator[np.ndarray]) -> np.ndarray:
     for r in triangles:
         exponents, u = _multiplied(r, exponents, u)
     order = np.argsort(-exponents, kind="stable")[: np.count_nonzero(u.any(axis=1))]
-    exponents, r = exponents[order], np.linalg.qr(u[order].T, mode="r")
+    exponents, graded = exponents[order], np.asarray(np.linalg.qr(u[order].T, mode="r"))
     logs = np.empty(len(exponents))
     start = 0
     while start < len(exponents):
-        stop = np.count_nonzero(exponents >= exponents[start] - _WINDOW)
-        first = np.count_nonzero(exponents > exponents[start] + _MARGIN)
-        last = np.count_nonzero(exponents >= exponents[stop - 1] - _MARGIN)
-        window = np.ldexp(r[first:last, first:last], exponents[first:last] - exponents[start])
+        stop = int(np.count_nonzero(exponents >= exponents[start] - _WINDOW))
+        top = int(np.count_nonzero(exponents > exponents[start] + _MARGIN))
+        bottom = int(np.count_nonzero(exponents >= exponents[stop - 1] - _MARGIN))
+        window = np.ldexp(graded[top:bottom, top:bottom], exponents[top:bottom] - exponents[start])
         with np.errstate(divide="ignore"):
-            values = np.log(_jacobi_singular_values(window)[start - first : stop - first])
+            values = np.log(_jacobi_singular_values(window)[start - top : stop - top])
         logs[start:stop] = values + exponents[start] * np.log(2)
         start = stop
     return -np.sort(-logs)

@@ -38,10 +38,10 @@ def compute(*, seed: int, engine: Engine, n_linear: int, tanh_width: int, n_tanh
     rho = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 251)[1:-1])
     rows, lines = [], []
     for index, (network, _) in enumerate(studies):
-        count = sum(result["count"] for result in results[index * replicates : (index + 1) * replicates])
+        count = np.sum([result["count"] for result in results[index * replicates : (index + 1) * replicates]], axis=0)
         name, width, depth, t = network.activation.name, network.widths[0], network.depth, laws.effective_depth(network)
         rows += [(name, width, depth, t, *cell) for cell in zip(EDGES[:-1], EDGES[1:], count, strict=True)]
-        density = laws.correlation_density(network if name == "linear" else t, rho)
+        density = np.asarray(laws.correlation_density(network if name == "linear" else t, rho))
         lines += [(name, depth, *point) for point in zip(rho, density, strict=True)]
     return {
         "samples": table(("activation", "width", "depth", "t", "low", "high", "count"), rows),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,7 +31,7 @@ PRESETS = {
 
 
 def compute(*, seed: int, engine: Engine, n_networks: int, depths: list[int], n_products: int, replicates: int) -> dict:
-    shared = {"replicates": replicates, "seed": seed, "engine": engine, "label": "lyapunov_spectrum"}
+    shared: dict[str, Any] = {"replicates": replicates, "seed": seed, "engine": engine, "label": "lyapunov_spectrum"}
     exponents = monte_carlo(
         lyapunov_rates,
         [{"network": _linear(width, LAYERS), "n_networks": n_networks, "method": "bartlett"} for width in WIDTHS],

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from rmt_vn.experiments import Engine
+from rmt_vn.experiments.sweeps import Point
 from rmt_vn.figures.evidence import Evidence
 from rmt_vn.figures.failure_statistics import wilson_interval
 from rmt_vn.figures.style import COLOURS, MARKERS, new_figure
@@ -49,7 +50,7 @@ def compute(
     steps: int,
     replicas: int,
 ) -> dict:
-    points = [
+    points: list[Point] = [
         {
             "network": xor_network(width, depth, "gaussian"),
             "optimizer": optimizer,

@@ -73,7 +73,7 @@ def evidence(tables: dict) -> list[Evidence]:
     # of it for ReLU and hard-tanh, too much where φ′ takes all values. So samples lie between: half of it, give or take
     # a half.
     columns = (samples[name].tolist() for name in ("weights", "width", "depth", "t"))
-    half = ([_with_masks(*row) for row in zip(*columns, strict=True)] - universal) / 2
+    half = (np.array([_with_masks(*row) for row in zip(*columns, strict=True)]) - universal) / 2
     # The collapse is sharp: on a curve 20% off in t, the same points would not lie.
     middle = (t > 0.1) & (t < 1)
     off = np.abs(mean_square - laws.universal_vni(1.2 * t) - half) > STANDARD_ERRORS * stderr + np.abs(half)

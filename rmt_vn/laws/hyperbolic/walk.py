@@ -35,15 +35,13 @@ _NEAREST = 1e-9
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True)
-class Walk:
-    """The walk of two nodes, ready for integrals over x; with no spread, nothing but atoms.
+@dataclass(frozen=True, eq=False)
+class Contours:
+    """−a′(x) of the continuous part of the law, as sums along contours.
 
     Attributes
     ----------
-    start, merged : float
-        Probabilities of ρ = 0, M(∞), and of |ρ| = 1, 1 − M(i/2).
-    spread : float or None
+    spread : float
         Root of the curvature of ln M at zero: the width of a(x), about √t.
     reach : float
         Where a(x) has fallen to nothing.
@@ -53,15 +51,13 @@ class Walk:
         −a′(x) = e^{peak − τx} Re Σ_j terms_j e^{i nodes_j x}.
     """
 
-    start: float
-    merged: float
-    spread: float | None = None
-    reach: float = np.inf
-    edges: np.ndarray | None = None
-    shift: np.ndarray | None = None
-    peak: np.ndarray | None = None
-    nodes: np.ndarray | None = None
-    terms: np.ndarray | None = None
+    spread: float
+    reach: float
+    edges: np.ndarray
+    shift: np.ndarray
+    peak: np.ndarray
+    nodes: np.ndarray
+    terms: np.ndarray
 
     def log_slope(self, x: np.ndarray) -> np.ndarray:
         """ln(−a′(x)) for x ≥ 0, shape (P,)."""
@@ -76,6 +72,23 @@ class Walk:
             return np.log(np.maximum(total, 0.0)) + self.peak[contour] - self.shift[contour] * x
 
 
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The walk of two nodes: the atoms of the law of ρ, and what its continuous part is integrated from.
+
+    Attributes
+    ----------
+    start, merged : float
+        Probabilities of ρ = 0, M(∞), and of |ρ| = 1, 1 − M(i/2).
+    contours : Contours or None
+        None where the law is nothing but atoms.
+    """
+
+    start: float
+    merged: float
+    contours: Contours | None = None
+
+
 @lru_cache(maxsize=64)
 def diffusion(t: float) -> Walk:
     if t < _NO_DEPTH or t > -8 * _MERGED:
@@ -85,8 +98,11 @@ def diffusion(t: float) -> Walk:
 
 @lru_cache(maxsize=64)
 def network_walk(network: Network) -> Walk:
-    layers = [_Layer(*network.widths[:2], 1.0, network.weights, 1)]
-    layers += [_Layer(*s, network.live_probability, network.weights, c) for s, c in network.hidden_shapes.items()]
+    probability = network.masked("the exact law of ρ", "; for other activations give laws.effective_depth(network)")
+    n_0, n_1 = network.widths[:2]
+    layers = [_Layer(n_0, n_1, 1.0, network.weights, 1)]
+    for (n_in, n_out), count in network.hidden_shapes.items():
+        layers.append(_Layer(n_in, n_out, probability, network.weights, count))
     start = float(np.prod([layer.no_step**layer.count for layer in layers]))
     with np.errstate(divide="ignore"):  # fan-in 1
         log_apart = sum(layer.count * np.log1p(-layer.merging) for layer in layers)
@@ -94,7 +110,11 @@ def network_walk(network: Network) -> Walk:
     if np.exp(log_apart) - start <= 1e-14 * start:
         return Walk(start, merged)
     pole = min(layer.pole for layer in layers)
-    return _prepared(lambda nu: sum(layer.count * layer.log_step(nu) for layer in layers), pole, start, merged)
+
+    def log_factor(nu: np.ndarray) -> np.ndarray:
+        return np.sum([layer.count * layer.log_step(nu) for layer in layers], axis=0)
+
+    return _prepared(log_factor, pole, start, merged)
 
 
 def _prepared(log_factor: LogFactor, pole: float, start: float, merged: float) -> Walk:
@@ -143,7 +163,8 @@ def _prepared(log_factor: LogFactor, pole: float, start: float, merged: float) -
         largest = np.maximum(largest, size.max(axis=1))
         if np.all(size[:, -1] < 1e-18 * largest):
             break
-    return Walk(start, merged, spread, reach, edges, shift, peak, np.hstack(nodes), np.hstack(terms))
+    contours = Contours(spread, reach, edges, shift, peak, np.hstack(nodes), np.hstack(terms))
+    return Walk(start, merged, contours)
 
 
 @dataclass(frozen=True)

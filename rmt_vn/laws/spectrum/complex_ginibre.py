@@ -6,7 +6,6 @@ is known in closed form; for real ones it is not.
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -111,11 +110,13 @@ def _kernel(n: int, depth: int, x: Any) -> tuple[Any, Any]:
 
     def along(start: Any, step: Any) -> tuple[Any, Any]:
         total, size, largest = mp.zero, mp.zero, mp.zero
-        for j in count():
+        j = 0
+        while True:
             value, bound = integrand(start + j * step)
             total, size, largest = total + value, size + bound, max(largest, bound)
             if bound < largest * mp.eps:
                 return total * step, size * step
+            j += 1
 
     step = 1 / (2 + mp.sqrt(saddle * depth))
     total = along(step, step)[0] + step * integrand(0)[0] / 2

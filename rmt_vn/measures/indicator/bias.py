@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rmt_vn.measures.paging import pieces
 
 
 def debiasing(
-    square: np.ndarray, joint: np.ndarray, n_samples: np.ndarray, *, centred: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
+    square: float | np.ndarray, joint: float | np.ndarray, n_samples: int | np.ndarray, *, centred: bool = True
+) -> tuple[Any, Any]:
     """l and c(k − k₀) of the notes of `vni`, from v, k and P. Means cost a degree of freedom if they are taken off."""
     p = np.asarray(n_samples, dtype=float)
     if centred:

@@ -73,5 +73,6 @@ class _Overlaps:
         pairs = self.count * (self.count - 1)
         if not pairs:
             return nan, nan
-        square = np.vdot(self.overlaps, self.overlaps) - self.count
-        return square / pairs, len(self.norms) * (np.vdot(self.norms, self.norms) - self.fourth) / pairs
+        square = (np.vdot(self.overlaps, self.overlaps) - self.count) / pairs
+        joint = len(self.norms) * (np.vdot(self.norms, self.norms) - self.fourth) / pairs
+        return float(square), float(joint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import numpy as np
 
 from rmt_vn.measures.indicator.bias import (
@@ -17,6 +19,17 @@ from rmt_vn.measures.indicator.result import NodeVNI, summarized
 from rmt_vn.measures.nodes import Nodes, some_nodes, some_samples
 from rmt_vn.measures.paging import BLOCK, pieces
 from rmt_vn.measures.products import add_gram, correlated, mirror
+
+
+class Moments(TypedDict):
+    """What `vni_of_many_samples` needs to know of the nodes."""
+
+    square: float
+    k: float | None
+    z: np.ndarray
+    r: np.ndarray
+    overlaps: np.ndarray
+    share: np.ndarray | None
 
 
 def vni_of_many_samples(
@@ -43,17 +56,15 @@ def vni_of_many_samples(
     """
     p, n = counts["n_samples"], counts["n_nodes"] - counts["constant_nodes"]
     off = 1 - 1 / n
-    by_some = k is None
-    if by_some:
-        k = sum_over_pairs(z * z, z * z).mean() / (len(r) * (len(r) - 1))
-    overlap, excess_of_each, uncorrelated = corrected(square, k, z, r, p, centred=centred)
-    deviations = influence_of_leaving_out(z, r, uncorrelated, k, p - centred)
+    joint = sum_over_pairs(z * z, z * z).mean() / (len(r) * (len(r) - 1)) if k is None else k
+    overlap, excess_of_each, uncorrelated = corrected(square, joint, z, r, p, centred=centred)
+    deviations = influence_of_leaving_out(z, r, uncorrelated, joint, p - centred)
     if share is not None:
         deviations += share - influence_to_first_order(z, r, uncorrelated, p)
     pairs = pair_variance(overlaps, p, n, overlap, centred)
     stderr, freedom = standard_error(off * (deviations - deviations.mean()) / np.sqrt(p), pairs)
     variances = variance_parts(stderr, freedom, pairs)
-    if by_some:
+    if k is None:
         # With k of all samples this part of the error would not be there.
         unknown = off * (excess_of_each - excess_of_each.mean()) * np.sqrt(1 / len(excess_of_each) - 1 / p)
         more, freedom = standard_error(unknown, 0.0)
@@ -107,7 +118,7 @@ def influence_to_first_order(z: np.ndarray, r: np.ndarray, uncorrelated: float, 
     return 2 * (quadratic - uncorrelated / n_samples * themselves) / (n * (n - 1))
 
 
-def from_correlation(nodes: Nodes) -> dict[str, object]:
+def from_correlation(nodes: Nodes) -> Moments:
     """The arguments of `vni_of_many_samples` by way of R, nodes × nodes."""
     n_samples, n_varying = nodes.shape
     r, mean, size = correlated(nodes)
@@ -117,7 +128,8 @@ def from_correlation(nodes: Nodes) -> dict[str, object]:
     z -= mean
     z /= size / n_samples**0.5
     # k of all samples, not of some: between those two its error would count.
-    mean, weight = mean.astype(nodes.dtype), (n_samples / size**2).astype(nodes.dtype)
+    mean = mean.astype(nodes.dtype)
+    weight: np.ndarray = np.asarray(n_samples / size**2, nodes.dtype)
     k = 0.0
     for rows in pieces(0, n_samples, n_varying, BLOCK):
         x = nodes.piece(rows)
@@ -126,10 +138,10 @@ def from_correlation(nodes: Nodes) -> dict[str, object]:
         norms = (x @ weight).astype(np.float64)
         np.square(x, out=x)
         k += np.sum(norms**2 - (x @ weight**2)) / (n_samples * pairs)
-    return {"square": np.vdot(r, r) / pairs, "k": k, "z": z, "r": r, "overlaps": z @ z.T / n_varying}
+    return {"square": np.vdot(r, r) / pairs, "k": k, "z": z, "r": r, "overlaps": z @ z.T / n_varying, "share": None}
 
 
-def from_overlaps(nodes: Nodes) -> dict[str, object]:
+def from_overlaps(nodes: Nodes) -> Moments:
     """The same by way of overlaps, samples × samples; some of the nodes stand for all in the leave-one-out errors."""
     n_samples, n_varying = nodes.shape
     overlaps, norms, fourth = np.zeros((n_samples, n_samples)), np.zeros(n_samples), np.zeros(n_samples)
@@ -142,8 +154,8 @@ def from_overlaps(nodes: Nodes) -> dict[str, object]:
         fourth += np.einsum("pi,pi->p", squares, squares)
     mirror(overlaps)
     pairs = n_varying * (n_varying - 1)
-    k = np.mean(norms**2 - fourth) / pairs
-    square = (np.vdot(overlaps, overlaps) / n_samples**2 - n_varying) / pairs
+    k = float(np.mean(norms**2 - fourth) / pairs)
+    square = float((np.vdot(overlaps, overlaps) / n_samples**2 - n_varying) / pairs)
     itself = uncorrelated_part(*debiasing(square, k, n_samples, centred=nodes.centred)) / n_samples
     quadratic = np.einsum("pq,pq->p", overlaps, overlaps) / n_samples
     weighted = np.zeros(n_samples)

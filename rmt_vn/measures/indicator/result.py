@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import nan
 
 from rmt_vn.measures.indicator.error import half_width
 from rmt_vn.results import ConfidenceInterval, Result
@@ -62,7 +63,7 @@ class NodeVNI(Result):
         """
         half = half_width(self.variances, level)
         if math.isnan(self.value):
-            return ConfidenceInterval(math.nan, math.nan)
+            return ConfidenceInterval(nan, nan)
         # An estimate may be so low by chance that its reciprocal says nothing.
         centre = 1 / max(self.value, 0.5 / (self.n_nodes - self.constant_nodes))
         half *= centre**2
@@ -75,14 +76,14 @@ def summarized(value: float, variances: tuple[tuple[float, float], ...], *, plug
     n_varying = counts["n_nodes"] - counts["constant_nodes"]
     effective = 1 / min(max(value, 1 / n_varying), 1.0)
     stderr = math.sqrt(sum(variance for variance, _ in variances))
-    return NodeVNI(value, stderr, effective, plug_in, **counts, variances=variances)
+    return NodeVNI(value, stderr, effective, plug_in, variances=variances, **counts)  # type: ignore[arg-type]
 
 
 def of_one_node(counts: dict[str, int]) -> NodeVNI:
     """Of a layer with one varying node: it is one node, whatever the samples."""
-    return NodeVNI(1.0, 0.0, 1.0, 1.0, **counts)
+    return summarized(1.0, (), plug_in=1.0, **counts)
 
 
 def of_too_few_samples(plug_in: float, counts: dict[str, int]) -> NodeVNI:
     """Of fewer than five samples: the plug-in estimate, and nothing else."""
-    return NodeVNI(math.nan, math.nan, math.nan, plug_in, **counts)
+    return replace(summarized(1.0, (), plug_in=plug_in, **counts), value=nan, stderr=nan, effective_nodes=nan)

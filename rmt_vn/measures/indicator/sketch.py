@@ -63,18 +63,17 @@ def sketch_vni(
     if n_varying == 1:
         return of_one_node(counts)
     rows = list(pieces(0, n_samples, n_varying))
-    total = sum(nodes.piece(each).sum(axis=0, dtype=np.float64) for each in rows)
-    mean = total / n_samples
-    power = sum(np.sum((nodes.piece(each) - mean) ** 2, axis=0, dtype=np.float64) for each in rows)
+    mean = np.sum([nodes.piece(each).sum(axis=0, dtype=np.float64) for each in rows], axis=0) / n_samples
+    power = np.sum([np.sum((nodes.piece(each) - mean) ** 2, axis=0, dtype=np.float64) for each in rows], axis=0)
     signs = np.random.default_rng(rng).choice([-1.0, 1.0], size=(n_varying, probes))
     answers = np.zeros((n_varying, probes))
     some = some_nodes(n_varying)
-    r = 0.0
+    r = np.zeros((len(some), len(some)))
     joint = fourth = 0.0
     for each in rows:
         a = (nodes.piece(each) - mean) / np.sqrt(power)
         answers += a.T @ (a @ signs)
-        r = r + a[:, some].T @ a[:, some]
+        r += a[:, some].T @ a[:, some]
         squares = a * a
         joint += np.sum(squares.sum(axis=1) ** 2)
         fourth += np.vdot(squares, squares)

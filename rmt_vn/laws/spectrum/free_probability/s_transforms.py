@@ -38,7 +38,7 @@ class SmoothLayers(NamedTuple):
 
     law: SlopeLaw
     ratio: float
-    count: int
+    repeats: int
     variance: float
 
 
@@ -143,11 +143,11 @@ def limit_moments(network: Network, count: int, input_variance: float | None) ->
                 logarithm[n] -= exponent * mp.mpf(-1 / mp.mpf(shift)) ** n / n
         for layers in spectrum.smooth:
             mu = [mp.mpf(m) for m in _slope_moments(network, layers.variance, count)]
-            logarithm[0] += layers.count * mp.log(mu[0])
+            logarithm[0] += layers.repeats * mp.log(mu[0])
             for n in range(1, count):
                 # [w^n] ln(w/χ(w)) of the inverse χ of ψ(z) = z T(z) is −(1/n) [z^n] T(z)^{−n}.
                 coefficient = -_power_series(mu, -n)[n] / n
-                logarithm[n] += layers.count * coefficient / mp.mpf(layers.ratio) ** n
+                logarithm[n] += layers.repeats * coefficient / mp.mpf(layers.ratio) ** n
         # [u^{k−1}] e^{k ln(u x(u))}: f′ = k (ln u x)′ f, coefficient by coefficient.
         scale = mp.exp(mp.mpf(spectrum.log_scale) + logarithm[0])
         moments = []

@@ -168,7 +168,7 @@ def newton_step(spectrum: Spectrum, y: np.ndarray, solution: Solution) -> _Step:
 
 def _columns(spectrum: Spectrum) -> np.ndarray:
     """Counts, ratios r and masses P(s ≠ 0) of the smooth layers, each shape (smooth factors, 1)."""
-    return np.array([(f.count, f.ratio, f.law.mass) for f in spectrum.smooth]).T[:, :, None]
+    return np.array([(f.repeats, f.ratio, f.law.mass) for f in spectrum.smooth]).T[:, :, None]
 
 
 def _newton(spectrum: Spectrum, y: np.ndarray, start: Solution, precision: float, most: int) -> tuple[Solution, _Step]:
@@ -315,7 +315,7 @@ def _read_off(spectrum: Spectrum, y: np.ndarray) -> Solution:
 
 def _real_where_it_is(spectrum: Spectrum, solution: Solution, slope: np.ndarray) -> Solution:
     """The same, with u exactly real where it is so to rounding: that of ln x over its derivative, zero at an edge."""
-    error = _ROUNDING * sum(map(abs, spectrum.powers.values())) + _AVERAGING * sum(f.count for f in spectrum.smooth)
+    error = _ROUNDING * sum(map(abs, spectrum.powers.values())) + _AVERAGING * sum(f.repeats for f in spectrum.smooth)
     sigma, tau = solution
     nearest = np.pi * (sigma.imag > np.pi / 2)
     is_real = np.abs(sigma.imag - nearest) < error / np.abs(slope)

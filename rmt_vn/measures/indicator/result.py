@@ -76,7 +76,7 @@ def summarized(value: float, variances: tuple[tuple[float, float], ...], *, plug
     n_varying = counts["n_nodes"] - counts["constant_nodes"]
     effective = 1 / min(max(value, 1 / n_varying), 1.0)
     stderr = math.sqrt(sum(variance for variance, _ in variances))
-    return NodeVNI(value, stderr, effective, plug_in, variances=variances, **counts)  # type: ignore[arg-type]
+    return NodeVNI(value, stderr, effective, plug_in, variances=variances, **counts)
 
 
 def of_one_node(counts: dict[str, int]) -> NodeVNI:

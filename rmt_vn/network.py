@@ -132,22 +132,23 @@ class Network(Result):
         coin = coins.get(self.activation)
         return None if coin is None else coin * self.keep
 
-    def masked(self, what: str, instead: str = "") -> float:
-        """`live_probability`, where D_l is a random mask.
-
-        Raises
-        ------
-        ValueError
-            For other activations: `what` is for 'linear' and 'relu' only, and `instead` says what to take.
-        """
-        if self.live_probability is None:
-            raise ValueError(f"{what} is for 'linear' and 'relu' only, got {self.activation!r}{instead}")
-        return self.live_probability
-
     @property
     def s1(self) -> int:
         """First S-transform coefficient of W Wᵀ: −1 Gaussian, 0 orthogonal."""
         return -1 if self.weights == "gaussian" else 0
+
+
+def mask_probability(network: Network, what: str, instead: str = "") -> float:
+    """`Network.live_probability`, where D_l is a random mask.
+
+    Raises
+    ------
+    ValueError
+        For other activations: `what` is for 'linear' and 'relu' only, and `instead` says what to take.
+    """
+    if network.live_probability is None:
+        raise ValueError(f"{what} is for 'linear' and 'relu' only, got {network.activation!r}{instead}")
+    return network.live_probability
 
 
 def _checked_widths(widths: Sequence[int] | np.ndarray) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rmt_vn.laws.hyperbolic.masks import live_count_distribution
 from rmt_vn.laws.hyperbolic.transforms import log_gaussian_step, mean_sech_distance, mean_square_correlation
-from rmt_vn.network import Network
+from rmt_vn.network import Network, mask_probability
 
 _BLOCK = 2048
 
@@ -53,7 +53,9 @@ def exact_vni_complement(network: Network) -> float:
 
 
 def _covered_probability(network: Network) -> float:
-    return network.masked("S3, the exact law,", "; for other activations use S4, laws.approximate_vni(network)")
+    return mask_probability(
+        network, "S3, the exact law,", "; for other activations use S4, laws.approximate_vni(network)"
+    )
 
 
 def _self_and_others(network: Network) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rmt_vn.network import Network
+from rmt_vn.network import Network, mask_probability
 
 # Beyond this cosh r, 1 − ρ² is 0 in double precision and stays so.
 _MERGED = 1e150
@@ -13,7 +13,7 @@ _MERGED = 1e150
 def chain_vni(network: Network, n_networks: int, rng: np.random.Generator) -> np.ndarray:
     """VNI of independent walks, each averaged over its last angle: E[ρ² | r] = 1 − 1/cosh r."""
     excess = _walk_chain(network, n_networks, rng)
-    live = sample_live_counts(network.widths[-1], network.masked("the walk"), n_networks, rng)
+    live = sample_live_counts(network.widths[-1], mask_probability(network, "the walk"), n_networks, rng)
     return 1 / live + (1 - 1 / live) * (1 - 1 / (1 + excess))
 
 
@@ -30,7 +30,7 @@ def _walk_chain(network: Network, n_networks: int, rng: np.random.Generator) -> 
     A layer is a step of random length s in a random direction θ, and cosh r′ = cosh r cosh s + sinh r sinh s cos θ. The
     walk does not mind the order of its steps, so layers of one shape go together. Infinite once the nodes have merged.
     """
-    probability = network.masked("the walk")
+    probability = mask_probability(network, "the walk")
     excess = np.zeros(n_networks)
     steps: list[tuple[tuple[int, ...], int, float]] = [(network.widths[:2], 1, 1.0)]
     steps += [(shape, count, probability) for shape, count in network.hidden_shapes.items()]

@@ -18,7 +18,7 @@ from scipy.linalg import lapack
 from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import checked_variance
 from rmt_vn.measures.arrays import finite_array
-from rmt_vn.network import Network
+from rmt_vn.network import Network, mask_probability
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.chain import sample_live_counts
 from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
@@ -160,7 +160,7 @@ def random_matrices(
 
 def live_widths(network: Network, n_networks: int, rng: np.random.Generator) -> np.ndarray:
     """n_0 and the numbers of live nodes of each layer, shape (n_networks, L + 1): linear and ReLU networks."""
-    probability = network.masked("drawing live nodes without weights")
+    probability = mask_probability(network, "drawing live nodes without weights")
     hidden = [sample_live_counts(width, probability, n_networks, rng) for width in network.widths[1:]]
     return np.stack([np.full(n_networks, network.widths[0]), *hidden], axis=-1).astype(int)
 

@@ -15,7 +15,7 @@ from scipy.special import expm1, log1p
 
 from rmt_vn.laws.hyperbolic.masks import live_count_distribution
 from rmt_vn.laws.hyperbolic.transforms import LogFactor, log_gaussian_step_off_axis
-from rmt_vn.network import Network
+from rmt_vn.network import Network, mask_probability
 
 # Where ln M(0) = −t/8 has fallen below this, all but 1e-36 of the law is at |ρ| = 1 in double precision.
 _MERGED = -85.0
@@ -98,7 +98,9 @@ def diffusion(t: float) -> Walk:
 
 @lru_cache(maxsize=64)
 def network_walk(network: Network) -> Walk:
-    probability = network.masked("the exact law of ρ", "; for other activations give laws.effective_depth(network)")
+    probability = mask_probability(
+        network, "the exact law of ρ", "; for other activations give laws.effective_depth(network)"
+    )
     n_0, n_1 = network.widths[:2]
     layers = [_Layer(n_0, n_1, 1.0, network.weights, 1)]
     for (n_in, n_out), count in network.hidden_shapes.items():

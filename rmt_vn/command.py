@@ -250,7 +250,7 @@ def _measure(options: argparse.Namespace) -> str:
         arrays = {name: arrays[name] for name in wanted}
     measured = {name: _measured(name, array, options.node_axis) for name, array in arrays.items()}
     if options.plot is not None:
-        from rmt_vn.figures.layers import draw_layers
+        from rmt_vn.figures.measured_layers import draw_layers
 
         draw_layers(measured, options.plot)
     if options.json:

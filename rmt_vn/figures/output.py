@@ -68,6 +68,7 @@ def make(
     known = {
         "figure": name,
         "claim": module.CLAIM,
+        "caption": module.CAPTION,
         "evidence": [to_json(each) for each in evidence],
         "preset": preset,
         "parameters": parameters,
@@ -99,7 +100,7 @@ def make(
 
 def _written(staging: Path, name: str, tables: dict[str, Table], formats: tuple[str, ...]) -> list[Path]:
     """Pictures and data."""
-    with matplotlib.rc_context(style.RC):
+    with style.own_style():
         picture = figures.load(name).draw(tables)
         files = [staging / f"{name}.{kind}" for kind in formats]
         for file in files:

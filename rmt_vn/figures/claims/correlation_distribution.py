@@ -13,7 +13,16 @@ from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import sample_correlation
 
-CLAIM = "The law of a single ρ is known too, exactly at any width: a normal one at first, at depth all but at ±1"
+CLAIM = (
+    "The whole distribution of the correlation ρ of two nodes is known: it is nearly normal at first, and close to "
+    "−1 and 1 in deep networks"
+)
+
+CAPTION = (
+    "Points are histograms of ρ over many random networks of depth L and effective depth t. Top: linear networks; "
+    "the lines are the exact law at their width (S3). Bottom: tanh networks; the lines are the law of wide layers "
+    "(S4)."
+)
 
 WIDTH = 20  # of the linear networks
 DEPTHS = (2, 6, 20, 60)
@@ -75,17 +84,26 @@ def evidence(tables: dict) -> list[Evidence]:
         farther.append(_excess(samples["count"][at], 1.5 * t))
     return [
         Evidence(
-            "largest χ² of a histogram, linear, against its exact law (S3), in standard deviations above its mean",
+            "largest χ² of a histogram of linear networks against the exact law (S3), in standard deviations "
+            "above its mean",
             max(exact),
             high=STANDARD_ERRORS,
         ),
-        Evidence("smallest of the same against the exact law of one layer more", min(deeper), low=STANDARD_ERRORS),
         Evidence(
-            "largest χ² of a histogram, tanh, against the law of wide ones (S4), in the same units",
+            "smallest χ² of these histograms against the exact law of one layer more, in the same units",
+            min(deeper),
+            low=STANDARD_ERRORS,
+        ),
+        Evidence(
+            "largest χ² of a histogram of tanh networks against the law of wide layers (S4), in the same units",
             max(universal),
             high=STANDARD_ERRORS,
         ),
-        Evidence("smallest of the same against the law at t half as large again", min(farther), low=STANDARD_ERRORS),
+        Evidence(
+            "smallest χ² of these histograms against the law of wide layers at 1.5 t, in the same units",
+            min(farther),
+            low=STANDARD_ERRORS,
+        ),
     ]
 
 
@@ -113,7 +131,7 @@ def draw(tables: dict) -> Figure:
     figure = new_figure(height=4.0)
     panels = figure.subplots(2, 1, sharex=True)
     samples, theory = tables["samples"], tables["theory"]
-    kinds = {"linear": "exact at its width, S3", "tanh": "$N \\to \\infty$, S4"}
+    kinds = {"linear": "exact, S3", "tanh": "$N \\to \\infty$, S4"}
     for axes, (activation, law) in zip(panels, kinds.items(), strict=True):
         for index, at in enumerate(_histograms(samples, activation)):
             low, high, count = (samples[name][at] for name in ("low", "high", "count"))
@@ -126,7 +144,7 @@ def draw(tables: dict) -> Figure:
             points(axes, (low + high) / 2, density, stderr, index, label=label)
         axes.set(ylabel="probability density", ylim=(0, 2.2))
         width = samples["width"][samples["activation"] == activation][0]
-        axes.set_title(f"{activation}, $N = {width}$; line: {law}", pad=3)
+        axes.set_title(f"{activation}, $N = {width}$; lines: {law}", pad=3)
         axes.legend(loc="upper center", ncols=2)
     panels[1].set(xlabel="correlation of two nodes $\\rho$", xlim=(-1.02, 1.02), xticks=[-1, -0.5, 0, 0.5, 1])
     return figure

@@ -14,7 +14,14 @@ from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import sample_vni
 
-CLAIM = "Effective nodes vanish to one, exponentially: 1 − VNI falls as exp(−t/8)"
+CLAIM = "The number of effective nodes falls to one, in the end exponentially: 1 − VNI falls as t^(−3/2) exp(−t/8)"
+
+CAPTION = (
+    "Top: effective nodes 1/VNI of linear networks with Gaussian weights against depth over width, L/N, at three "
+    "widths N; the thin grey line is one effective node. Bottom: 1 − VNI of the same networks, in the same colours "
+    "and markers. Points are random networks and solid lines the exact law (S3). The dashed line is the law of wide "
+    "layers (S4), for which t = L/N, and the dotted line what that law approaches at large t."
+)
 
 WIDTHS = (10, 30, 100)
 DEPTH_TO_WIDTH = (0.1, 0.2, 0.5, 1, 2, 4, 8, 16, 24, 32)
@@ -79,12 +86,12 @@ def evidence(tables: dict) -> list[Evidence]:
             high=STANDARD_ERRORS,
         ),
         Evidence(
-            "largest factor between 1 − VNI sampled and exact (S3) beyond L/N = 24",
+            "largest factor between sampled and exact 1 − VNI (S3) beyond L/N = 24",
             np.max(np.maximum(factor, 1 / factor)),
             high=3,
         ),
         Evidence(
-            "effective nodes of networks deeper than 20 widths, at most",
+            "largest number of effective nodes of networks deeper than 20 widths",
             np.max(1 / theory["vni"][theory["depth"] > 20 * theory["width"]]),
             high=1.02,
         ),
@@ -117,7 +124,11 @@ def draw(tables: dict) -> Figure:
     # The leading term of the tail diverges at t = 0 and says nothing there.
     late = limit["t"] > 8
     rest.semilogy(
-        limit["t"][late], limit["tail"][late], color="0.4", linestyle=":", label="its tail, $t^{-3/2} e^{-t/8}$"
+        limit["t"][late],
+        limit["tail"][late],
+        color="0.4",
+        linestyle=":",
+        label="its tail, $\\propto t^{-3/2} e^{-t/8}$",
     )
     nodes.plot([], [], color="0.4", label="exact, S3")
     nodes.axhline(1, color="0.7", linewidth=0.6, zorder=0)

@@ -15,7 +15,17 @@ from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import JacobianLayer, sample_along_depth
 
-CLAIM = "Two different challenges: χ decides whether gradients vanish or explode, and has no part in the VNI"
+CLAIM = (
+    "Vanishing gradients and vanishing nodes are two different challenges: χ decides whether gradients vanish or "
+    "explode, and has no part in the VNI"
+)
+
+CAPTION = (
+    "Random ReLU networks with Gaussian weights at three values of χ. Top: mean squared gradient at the inputs, over "
+    "that at the last layer; the lines are χ to the power L (S5). Bottom: mean VNI of the last layer; the three "
+    "lines of the exact law (S3) lie on one another. Points are moved sideways a little, so that they can be told "
+    "apart."
+)
 
 CHI = (0.8, 1.0, 1.25)
 
@@ -77,12 +87,12 @@ def evidence(tables: dict) -> list[Evidence]:
             high=STANDARD_ERRORS,
         ),
         Evidence(
-            "range of χ^L over the three χ at the greatest depth",
+            "largest minus smallest χ^L of the three χ, at the largest depth",
             np.ptp(theory["gradient"][depths == depths.max()]),
             low=100,
         ),
         Evidence(
-            "largest range of the exact VNI over the three χ at any depth",
+            "largest minus smallest exact VNI of the three χ, at the depth where they differ most",
             max(np.ptp(theory["vni"][depths == depth]) for depth in np.unique(depths)),
             high=0,
         ),
@@ -118,5 +128,5 @@ def draw(tables: dict) -> Figure:
     gradient.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(CHI))
     gradient.text(0.02, 0.93, "lines: $\\chi^L$, S5", transform=gradient.transAxes, fontsize=6.5)
     nodes.set(xlabel="depth $L$", ylabel="VNI", ylim=(0, 0.7))
-    nodes.text(0.98, 0.05, "lines: S3, the same for all", transform=nodes.transAxes, ha="right", fontsize=6.5)
+    nodes.text(0.98, 0.05, "lines: exact, S3, the same for all", transform=nodes.transAxes, ha="right", fontsize=6.5)
     return figure

@@ -17,7 +17,14 @@ from rmt_vn.network import WEIGHTS, Network
 from rmt_vn.samplers import sample_log_singular_values
 
 CLAIM = (
-    "The spectrum of the Jacobian spreads with depth, as S6 says, and far faster with Gaussian than with Haar weights"
+    "The spectrum of the Jacobian spreads with depth as free probability says (S6), and far faster with Gaussian "
+    "than with Haar weights"
+)
+
+CAPTION = (
+    "Density of log10 s² for the singular values s of the Jacobian J of random tanh networks of depth L, with "
+    "Gaussian (top) and Haar weights (bottom). Points are histograms over random networks, lines the law of wide "
+    "layers (S6)."
 )
 
 SIGMA_W = 1.3
@@ -104,18 +111,19 @@ def evidence(tables: dict) -> list[Evidence]:
     gaussian, haar = np.array([_spread(theory["high"][at], samples["below"][wide][at]) for at in shapes]).reshape(2, -1)
     return [
         Evidence(
-            "largest deviation of the fraction of singular values below a point, as width grows, from the law (S6), in "
-            "standard errors",
+            "largest deviation of the fraction of singular values below a point, extrapolated to N → ∞, from the law "
+            "(S6), in standard errors",
             largest_deviation(below, theory["below"], stderr),
             high=STANDARD_ERRORS,
         ),
         Evidence(
-            "largest deviation from the law of a quarter more layers, in standard errors, where it is least",
+            "largest deviation from the law of a quarter more layers, in standard errors, at the depth and weights "
+            "where it is smallest",
             min(np.max(deviations[at]) for at in shapes),
             low=STANDARD_ERRORS,
         ),
         Evidence(
-            "smallest factor by which the spread of ln s² grows from one depth shown to the next",
+            "smallest factor by which the spread of ln s² grows from one depth to the next",
             np.min([gaussian[1:] / gaussian[:-1], haar[1:] / haar[:-1]]),
             low=1.2,
         ),
@@ -147,9 +155,9 @@ def draw(tables: dict) -> Figure:
             low, high = theory["low"][at] / decade, theory["high"][at] / decade
             inside, stderr = (samples[name][wide][at] / (high - low) for name in ("inside", "inside_stderr"))
             points(axes, (low + high) / 2, inside, stderr, index)
-        axes.set(ylabel="density per decade", yscale="log", ylim=(4e-3, 3))
-        axes.set_title({"gaussian": "Gaussian", "orthogonal": "Haar"}[weights], loc="left")
-    handles = [*marks(f"$L = {depth}$" for depth in DEPTHS), Line2D([], [], color="0.4", label="wide layers, S6")]
+        axes.set(ylabel="density per decade of $s^2$", yscale="log", ylim=(4e-3, 3))
+        axes.set_title({"gaussian": "Gaussian weights", "orthogonal": "Haar weights"}[weights], loc="left")
+    handles = [*marks(f"$L = {depth}$" for depth in DEPTHS), Line2D([], [], color="0.4", label="$N \\to \\infty$, S6")]
     panels[0].legend(handles=handles, loc="upper left")
     panels[1].set(xlabel="$\\log_{10} s^2$, singular values $s$ of $J$")
     return figure

@@ -18,7 +18,18 @@ from rmt_vn.network import Network
 from rmt_vn.samplers import sample_log_singular_values
 from rmt_vn.samplers.lyapunov import lyapunov_rates
 
-CLAIM = "Singular values separate exponentially with depth, at rates known exactly for every width"
+CLAIM = (
+    "The singular values of deep linear networks separate exponentially with depth, at rates that are known exactly "
+    "for every width"
+)
+
+CAPTION = (
+    "Top: Lyapunov exponents λ_k of linear networks with Gaussian weights and width N. They are the rates per layer "
+    "at which the logarithms of the singular values grow, from the largest, k = 1, to the smallest, k = N. Points "
+    "are random networks, thin lines join the exact values (S6), and the dashed line is their limit for wide layers. "
+    "Bottom: logarithms of the six singular values s_k of products of L random matrices of width 6, divided by L. "
+    "The grey lines are the exact exponents that they approach."
+)
 
 WIDTHS = (2, 4, 16, 64)
 LAYERS = 100
@@ -81,18 +92,19 @@ def evidence(tables: dict) -> list[Evidence]:
             high=STANDARD_ERRORS,
         ),
         Evidence(
-            "largest deviation from those of a network one node wider, in standard errors, at the worst width",
+            "largest deviation from those of a network one node wider, in standard errors, at the width where it "
+            "is smallest",
             min(told_apart),
             low=STANDARD_ERRORS,
         ),
         Evidence(
-            "largest distance of an exact exponent but the last of a width from its limit ½ ln(1 − k/N)",
+            "largest distance of an exact exponent from its limit ½ ln(1 − k/N), but for the last of each width",
             np.max(np.abs(exponents["exact"] - _limit(k / width))[inner]),
             high=0.06,
         ),
         # E ln s_k − L λ_k tends to a constant of order one.
         Evidence(
-            "largest deviation of (1/L) ln s_k from λ_k at the greatest depth, beyond 2/L, in standard errors",
+            "largest deviation of (1/L) ln s_k from λ_k at the largest depth, beyond 2/L, in standard errors",
             largest_deviation(
                 products["sampled"][deepest],
                 products["limit"][deepest],
@@ -102,7 +114,7 @@ def evidence(tables: dict) -> list[Evidence]:
             high=STANDARD_ERRORS,
         ),
         Evidence(
-            "orders of magnitude between the largest and the smallest singular value at the greatest depth",
+            "orders of magnitude between the largest and the smallest singular value at the largest depth",
             np.ptp(logs[deepest]) / np.log(10),
             low=1000,
         ),
@@ -117,7 +129,7 @@ def _limit(ratio: np.ndarray) -> np.ndarray:
 
 def draw(tables: dict) -> Figure:
     figure = new_figure(height=4.4)
-    against_index, against_depth = figure.subplots(2, 1, height_ratios=(1.2, 1))
+    against_index, against_depth = figure.subplots(2, 1, height_ratios=(1, 1))
     _draw_exponents(against_index, tables["exponents"])
     _draw_products(against_depth, tables["products"])
     return figure
@@ -137,7 +149,7 @@ def _draw_exponents(axes: Axes, exponents: Table) -> None:
     handles = [
         *axes.get_legend_handles_labels()[0],
         Line2D([], [], color="0.3", linewidth=0.7, label="exact, S6"),
-        Line2D([], [], color="0.5", linestyle="--", label=r"$\frac{1}{2}\,\ln(1 - k/N)$"),
+        Line2D([], [], color="0.5", linestyle="--", label=r"$N \to \infty$: $\frac{1}{2}\,\ln(1 - k/N)$"),
     ]
     axes.legend(handles=handles, loc="lower left")
     axes.set(xlabel="index over width $k/N$", ylabel=r"Lyapunov exponent $\lambda_k$", xlim=(0, 1.03), ylim=(-2.9, 0.1))
@@ -149,8 +161,10 @@ def _draw_products(axes: Axes, products: Table) -> None:
         limit = products["limit"][at][0]
         axes.axhline(limit, color="0.6", linewidth=0.7, zorder=1)
         points(axes, products["depth"][at], products["sampled"][at], products["stderr"][at], k - 1)
+        # The first two are so close that their names must make room for one another.
+        up = {1: 2.5, 2: -0.5}.get(k, 0)
         axes.annotate(
-            f"$\\lambda_{k}$", (1, limit), (2, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=6
+            f"$\\lambda_{k}$", (1, limit), (2, up), ("axes fraction", "data"), "offset points", va="center", fontsize=6
         )
     axes.set(xscale="log", xlabel="depth $L$", ylabel=r"$(1/L)\,\ln s_k$")
-    axes.set_title(f"singular values of products, $N = {SHOWN}$", loc="left")
+    axes.set_title(f"singular values, $N = {SHOWN}$; lines: exact exponents, S6", loc="left", fontsize=7)

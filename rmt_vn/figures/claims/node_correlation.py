@@ -12,7 +12,14 @@ from rmt_vn.figures.style import new_figure
 from rmt_vn.network import WEIGHTS, Network
 from rmt_vn.samplers import JacobianLayer, sample_along_depth
 
-CLAIM = "Hidden nodes become correlated with depth, sooner with Gaussian than with Haar weights"
+CLAIM = "Hidden nodes become correlated with depth, and sooner with Gaussian than with Haar weights"
+
+CAPTION = (
+    "Squared correlation coefficients ρ_ij² of all pairs of nodes i, j in four layers of two random tanh networks, "
+    "one with Gaussian and one with Haar orthogonal weights, over inputs in a small ball. Each square is a layer; "
+    "its nodes are sorted so that correlated ones stand together. Below it is the VNI of the layer, which is the "
+    "mean of the square."
+)
 
 PRESETS = {
     "quick": {"width": 50, "depths": [1, 10, 30, 90], "sigma_w": 1.2},
@@ -63,7 +70,7 @@ def evidence(tables: dict) -> list[Evidence]:
     vni = np.mean(correlation**2, axis=(-2, -1))
     gaussian, haar = vni
     return [
-        Evidence("smallest rise of the VNI from one depth shown to the next", np.diff(vni).min(), low=0),
+        Evidence("smallest rise of the VNI from one of the layers shown to the next", np.diff(vni).min(), low=0),
         Evidence(
             "smallest excess of the VNI with Gaussian weights over that with Haar weights",
             np.min(gaussian - haar),
@@ -81,7 +88,7 @@ def evidence(tables: dict) -> list[Evidence]:
 def draw(tables: dict) -> Figure:
     table = tables["matrices"]
     squared = table["correlation"] ** 2
-    figure = new_figure(height=1.95)
+    figure = new_figure(height=1.85)
     panels = figure.subplots(len(squared), squared.shape[1])
     for row, weights in enumerate(table["weights"]):
         for column, depth in enumerate(table["depth"]):
@@ -91,7 +98,7 @@ def draw(tables: dict) -> Figure:
             axes.spines[:].set_visible(True)
             axes.set_xlabel(f"VNI {squared[row, column].mean():.2f}", labelpad=2, fontsize=7)
             if row == 0:
-                axes.set_title(f"$l = {depth}$", pad=3)
+                axes.set_title(f"layer {depth}", pad=3)
         panels[row, 0].set_ylabel({"gaussian": "Gaussian", "orthogonal": "Haar"}[weights])
-    figure.colorbar(image, ax=panels, label="$\\rho_{ij}^2$", shrink=0.8, aspect=18, pad=0.02)
+    figure.colorbar(image, ax=panels, label="squared correlation $\\rho_{ij}^2$", shrink=0.8, aspect=18, pad=0.02)
     return figure

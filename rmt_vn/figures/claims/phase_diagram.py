@@ -11,7 +11,16 @@ from rmt_vn.figures.style import new_figure
 from rmt_vn.mean_field import fixed_point
 from rmt_vn.network import Network
 
-CLAIM = "χ and the VNI are two axes: the line χ = 1 keeps gradients, not nodes"
+CLAIM = (
+    "Where gradients keep their size, nodes vanish all the same: along the whole line χ = 1 the VNI grows with "
+    "every layer"
+)
+
+CAPTION = (
+    "Wide tanh networks with Gaussian weights of variance σ_w² over the fan-in and biases of standard deviation σ_b. "
+    "Left: χ, the factor by which the mean squared gradient changes in each layer. Right: what each layer adds to N "
+    "times the VNI, to first order. Contours are labelled with their values; the orange line is χ = 1 on both sides."
+)
 
 PRESETS = {"quick": {"points": 25}, "paper": {"points": 80}}
 
@@ -39,10 +48,10 @@ def evidence(tables: dict) -> list[Evidence]:
     error = plane["chi"][quiet, plane["sigma_b"] == 0] - plane["sigma_w"][quiet] ** 2
     rate = plane["rate"][np.abs(plane["chi"] - 1) < 0.05]
     return [
-        Evidence("largest error of χ where it must be σ_w²: no biases, σ_w ≤ 1", np.max(np.abs(error)), high=1e-9),
-        Evidence("smallest growth of N VNI in a layer near χ = 1: nodes vanish all along the line", rate.min(), low=1),
+        Evidence("largest error of χ without biases at σ_w ≤ 1, where it is σ_w²", np.max(np.abs(error)), high=1e-9),
+        Evidence("smallest rise of N · VNI in a layer, near χ = 1", rate.min(), low=1),
         # Faster here than there: neither number fixes the other.
-        Evidence("largest growth of N VNI in a layer near χ = 1, over the smallest", rate.max() / rate.min(), low=1.5),
+        Evidence("largest rise of N · VNI in a layer over the smallest, near χ = 1", rate.max() / rate.min(), low=1.5),
     ]
 
 
@@ -51,8 +60,8 @@ def draw(tables: dict) -> Figure:
     figure = new_figure(height=2.3)
     panels = figure.subplots(1, 2, sharey=True)
     quantities = (
-        ("chi", "gradients: growth $\\chi$", [0.4, 0.7, 1, 1.3, 1.6]),
-        ("rate", "nodes: growth of $N\\,$VNI", [1.1, 1.3, 1.6, 2, 2.5]),
+        ("chi", "gradients: factor $\\chi$ a layer", [0.4, 0.7, 1, 1.3, 1.6]),
+        ("rate", "$N\\,$VNI: rise a layer", [1.1, 1.3, 1.6, 2, 2.5]),
     )
     for axes, (name, title, levels) in zip(panels, quantities, strict=True):
         values = plane[name].T

@@ -15,8 +15,15 @@ from rmt_vn.network import Network
 from rmt_vn.samplers import walk_activations, walk_jacobian
 
 CLAIM = (
-    "What a readout recovers of narrow inputs goes with the effective nodes; of wide inputs nonlinearity hides as much "
-    "while the nodes stay"
+    "What a linear readout recovers of narrow inputs falls with the effective nodes; of wide inputs a nonlinear "
+    "network can hide as much while its nodes remain"
+)
+
+CAPTION = (
+    "Share of the variance of the inputs that the best linear readout recovers from a layer of a random tanh network "
+    "with a little noise added, against the effective nodes of that layer. Left: inputs in a small ball. Right: "
+    "inputs from the normal distribution N(0, I). Lines join the layers of one kind of network, from the first at "
+    "the upper right to the last. Points are random networks with Gaussian (filled) or Haar weights (open)."
 )
 
 # σ_w², weights
@@ -105,22 +112,22 @@ def evidence(tables: dict) -> list[Evidence]:
     narrow_critical = narrow & gaussian & critical & last
     return [
         Evidence(
-            "least loss of explained variance from the first to the last layer, narrow inputs, Gaussian",
+            "smallest loss of recovered variance from the first layer to the last, narrow inputs, Gaussian weights",
             lost.min(),
             low=0.3,
         ),
         Evidence(
-            "rank correlation of explained variance and effective nodes over all layers and networks, narrow inputs",
+            "rank correlation of recovered variance and effective nodes over all layers and networks, narrow inputs",
             np.corrcoef(np.arange(len(rank)), rank)[0, 1],
             low=0.9,
         ),
         Evidence(
-            "VNI of chaotic Gaussian networks over wide inputs at the last layer, of critical ones over narrow inputs",
+            "VNI of the last layer, Gaussian weights: of chaotic networks, wide inputs, over critical, narrow inputs",
             float(samples["vni"][wide_chaotic][0] / samples["vni"][narrow_critical][0]),
             high=0.6,
         ),
         Evidence(
-            "and yet what a readout explains of the wide inputs there",
+            "share of the variance of wide inputs that is recovered from the last layer of those chaotic networks",
             float(samples["explained"][wide_chaotic][0]),
             high=0.2,
         ),
@@ -131,7 +138,7 @@ def draw(tables: dict) -> Figure:
     samples = tables["samples"]
     figure = new_figure(height=2.7)
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, kind, title in zip(panels, ("narrow", "wide"), ("a small ball", "$N(0, I)$"), strict=True):
+    for axes, kind, title in zip(panels, ("narrow", "wide"), ("narrow (a small ball)", "wide, $N(0, I)$"), strict=True):
         for index, (square, weights) in enumerate(CASES):
             at = (samples["inputs"] == kind) & (samples["sigma_w_squared"] == square) & (samples["weights"] == weights)
             vni, error = samples["vni"][at], samples["vni_stderr"][at]
@@ -152,7 +159,7 @@ def draw(tables: dict) -> Figure:
                 elinewidth=0.8,
             )
         axes.set(xscale="log", xlabel="effective nodes $1/\\mathrm{VNI}$", xlim=(1, 130), ylim=(-0.04, 1.03))
-        axes.set_title(f"inputs: {title}")
+        axes.set_title(f"inputs: {title}", fontsize=7)
     panels[0].set_ylabel("share of the inputs' variance\nthat a readout recovers")
     handles = [
         Line2D(

@@ -17,7 +17,13 @@ from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import JacobianLayer, sample_along_depth
 
-CLAIM = "One curve for all networks: the VNI depends on the effective depth t alone"
+CLAIM = "Nine kinds of network lie on one curve: their VNI depends on the effective depth t alone"
+
+CAPTION = (
+    "Mean squared correlation of two different nodes of a layer against the effective depth t. Points are random "
+    "networks with five activations, Gaussian (filled) or Haar weights (open) and many depths. The solid line is the "
+    "law of wide layers, R(t) (S4); the dashed line is the first-order law (S1), its tangent at t = 0."
+)
 
 SIGMA_W = {"linear": 1.0, "relu": 2**0.5, "tanh": 1.5, "hard_tanh": 1.5, "sin": 1.3}
 
@@ -121,12 +127,12 @@ def draw(tables: dict) -> Figure:
                 )
     handles = [
         Line2D([], [], color="0.35", label="$R(t)$, S4"),
-        Line2D([], [], color="0.35", linestyle="--", label="$t$, S1"),
+        Line2D([], [], color="0.35", linestyle="--", label="first order, $t$, S1"),
     ]
-    handles += marks(activation.replace("_", " ") for activation in SIGMA_W)
+    handles += marks({"relu": "ReLU", "hard_tanh": "hard tanh"}.get(name, name) for name in SIGMA_W)
     handles += [
-        Line2D([], [], color="0.5", marker="o", linestyle="none", label="filled: Gaussian"),
-        Line2D([], [], color="0.5", marker="o", markerfacecolor="white", linestyle="none", label="open: Haar"),
+        Line2D([], [], color="0.5", marker="o", linestyle="none", label="filled: Gaussian weights"),
+        Line2D([], [], color="0.5", marker="o", markerfacecolor="white", linestyle="none", label="open: Haar weights"),
     ]
     axes.legend(handles=handles, loc="upper left")
     axes.set(

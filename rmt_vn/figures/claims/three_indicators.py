@@ -15,7 +15,17 @@ from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import JacobianLayer, sample_along_depth
 
-CLAIM = "VNI, participation ratio and annealed ratio agree to first order in L/N only"
+CLAIM = (
+    "Three indicators of vanishing nodes agree to first order in L/N and no further: VNI, participation ratio and "
+    "annealed ratio"
+)
+
+CAPTION = (
+    "Three indicators for linear networks with Gaussian weights against the effective depth t = L/N; C is the "
+    "covariance matrix of the nodes of a layer, and E the mean over networks. Circles are the VNI of random "
+    "networks, and the solid line its exact law (S3). Squares are the participation ratio of the same networks. The "
+    "dashed line is the annealed ratio (S2), in which numerator and denominator are averaged apart."
+)
 
 PRESETS = {
     "quick": {"width": 50, "depths": [1, 2, 4, 8, 16, 32, 64, 128], "n_networks": 40, "replicates": 8},
@@ -75,17 +85,18 @@ def evidence(tables: dict) -> list[Evidence]:
             high=STANDARD_ERRORS,
         ),
         Evidence(
-            "largest relative difference of participation ratio and VNI below t = 0.05",
+            "largest relative difference of the participation ratio from the VNI below t = 0.05",
             np.max(np.abs(participation / exact - 1)[first]),
             high=0.1,
         ),
         Evidence(
-            "smallest excess of participation ratio over VNI beyond t = 0.3, in standard errors",
+            "smallest excess of the participation ratio over the VNI beyond t = 0.3, in standard errors",
             apart[late].min(),
             low=STANDARD_ERRORS,
         ),
         Evidence(
-            "smallest excess of annealed ratio (S2) over participation ratio beyond t = 0.3, in standard errors",
+            "smallest excess of the annealed ratio (S2) over the participation ratio beyond t = 0.3, in standard "
+            "errors",
             np.min((annealed - participation)[late] / samples["participation_stderr"][late]),
             low=STANDARD_ERRORS,
         ),
@@ -109,7 +120,7 @@ def draw(tables: dict) -> Figure:
         samples["participation"],
         samples["participation_stderr"],
         1,
-        label="participation, sampled\n$E[\\mathrm{Tr}C^2/(\\mathrm{Tr}C)^2]$",
+        label="participation ratio, sampled\n$E[\\mathrm{Tr}C^2/(\\mathrm{Tr}C)^2]$",
     )
     axes.semilogx(theory["t"], theory["exact_vni"], color=COLOURS[0], label="VNI, exact (S3)")
     points(axes, samples["t"], samples["vni"], samples["vni_stderr"], 0, label="VNI, sampled")

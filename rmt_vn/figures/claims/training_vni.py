@@ -26,7 +26,16 @@ from rmt_vn.figures.xor_runs import (
 from rmt_vn.network import WEIGHTS
 
 CLAIM = (
-    "Training raises the VNI of networks that learn, of all depths and weights, and raises it less in those that fail"
+    "Training raises the VNI of networks that learn, at every depth and with both kinds of weights, and raises it "
+    "less in networks that fail"
+)
+
+CAPTION = (
+    "Tanh networks of width 16 and depth L, trained on continuous XOR by Adam at two learning rates (thin and thick "
+    "lines). Top: VNI of the last hidden layer over the inputs, during training. Middle: VNI of the Jacobian from "
+    "the first to the last hidden layer. Bottom: the same for every hidden layer of the deepest networks, before "
+    "(grey) and after training. Points are means over the runs of a setting that learned (filled, solid lines) and "
+    "over those that failed (open, dotted lines), where there are at least two of them."
 )
 
 # The smaller learning rate thin, the larger one thick.
@@ -110,12 +119,12 @@ def evidence(tables: dict) -> list[Evidence]:
         ahead.append(learned.min() - lost.max())
     return [
         Evidence(
-            "least rise of the Jacobian VNI of runs that learn, over depths, rates and weights, in standard errors",
+            "smallest rise of the Jacobian VNI of runs that learn, over depths, rates and weights, in standard errors",
             min(least),
             low=STANDARD_ERRORS,
         ),
         Evidence(
-            "least rise of runs that learn less greatest rise of runs that fail, of the same weights",
+            "smallest rise of runs that learn minus largest rise of runs that fail, with the same weights",
             min(ahead),
             low=0.1,
         ),
@@ -127,7 +136,7 @@ def draw(tables: dict) -> Figure:
     figure = new_figure(height=5.9)
     panels = figure.subplots(3, 2, sharey=True)
     depths = np.unique(means["depth"]).tolist()
-    for row, (name, label) in enumerate((("vni", "over the inputs"), ("jacobian_vni", "Jacobian, from layer 1"))):
+    for row, (name, label) in enumerate((("vni", "VNI over the inputs"), ("jacobian_vni", "Jacobian VNI"))):
         for axes, weights in zip(panels[row], WEIGHTS, strict=True):
             for index, depth in enumerate(depths):
                 for outcome in ("learned", "failed"):
@@ -153,21 +162,22 @@ def draw(tables: dict) -> Figure:
                         )
             axes.set_xscale("symlog", linthresh=100, linscale=0.5)
             axes.set(xlim=(-15, 1.3 * means["step"].max()), ylim=(0, 1.03))
-        panels[row, 0].set_ylabel(f"VNI, {label}")
-    for axes, weights in zip(panels[0], ("Gaussian", "Haar"), strict=True):
+        panels[row, 0].set_ylabel(label)
+    for axes, weights in zip(panels[0], ("Gaussian weights", "Haar weights"), strict=True):
         axes.set_title(weights)
     for axes in panels[1]:
-        axes.set_xlabel("step")
+        axes.set_xlabel("training step")
     for axes, weights in zip(panels[2], WEIGHTS, strict=True):
         _draw_layers(axes, tables["layers"], weights, len(depths) - 1)
-    panels[2, 0].set_ylabel(f"the same, $L = {depths[-1]}$\nby layers")
+    panels[2, 0].set_ylabel(f"Jacobian VNI, $L = {depths[-1]}$")
     rates = np.unique(means["learning_rate"]).tolist()
     handles = [
         *marks(f"$L = {depth}$" for depth in depths),
+        Line2D([], [], color="0.6", marker=MARKERS[len(depths) - 1], linestyle="none", label="before training"),
         kind("learned"),
         kind("failed", filled=False, linestyle=":"),
         *(
-            Line2D([], [], color="0.4", linewidth=width, label=f"rate {rate:g}")
+            Line2D([], [], color="0.4", linewidth=width, label=f"learning rate {rate:g}")
             for rate, width in zip(rates, RATE_LINES, strict=False)
         ),
     ]
@@ -176,7 +186,7 @@ def draw(tables: dict) -> Figure:
 
 
 def _draw_layers(axes: Axes, layers: Table, weights: str, index: int) -> None:
-    """The start in grey; the end of runs that learned and that failed."""
+    """Every layer before training, in grey, and after it, for runs that learned and runs that failed."""
     of = layers["weights"] == weights
     hidden = layers["layer"].max()
     for outcome in ("learned", "failed"):
@@ -199,4 +209,4 @@ def _draw_layers(axes: Axes, layers: Table, weights: str, index: int) -> None:
                     markevery=max(1, hidden // 8),
                     errorevery=max(1, hidden // 8),
                 )
-    axes.set(xlabel="layer (grey: at the start)", ylim=(0, 1.03))
+    axes.set(xlabel="layer", ylim=(0, 1.03))

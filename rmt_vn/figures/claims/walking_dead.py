@@ -13,8 +13,15 @@ from rmt_vn.figures.tables import Table, table
 from rmt_vn.figures.xor_runs import adam_points, failed, setting_of, training_runs
 
 CLAIM = (
-    "Some runs fail with living gradients and a VNI near 1; far more learn with both, so a VNI near 1 is no mark of "
-    "failure"
+    "Some networks fail with a VNI near 1 although their gradients have not vanished; far more learn with both, so a "
+    "VNI near 1 is not the mark of failure"
+)
+
+CAPTION = (
+    "Norm of the gradient over all weights, against the VNI of the Jacobian from the first to the last hidden layer, "
+    "for tanh networks trained on continuous XOR. Each point is one run. Left: before training, at one learning "
+    "rate, since networks begin alike at all of them. Right: after training, at all learning rates. Circles are runs "
+    "that learn, crosses are runs that fail."
 )
 
 VANISHED = 0.9
@@ -114,13 +121,13 @@ def evidence(tables: dict) -> list[Evidence]:
     rows = []
     for criterion, size in (
         ("could begin", "from which learning could begin"),
-        ("as learned", "as those that learn have"),
+        ("as learned", "in the range of those that learned"),
     ):
         dead, learned = (count[criterion, lost, True, True] for lost in (True, False))
         rows += [
-            Evidence(f"failed runs with VNI above 0.9 and a gradient {size}", dead, low=1),
+            Evidence(f"runs that fail with a VNI above 0.9 and a gradient {size}", dead, low=1),
             Evidence(
-                f"successful runs with VNI above 0.9 and a gradient {size}, for each of these",
+                f"runs that learn with a VNI above 0.9 and a gradient {size}, over those that fail",
                 learned / max(dead, 1),
                 low=2,
             ),
@@ -150,8 +157,9 @@ def draw(tables: dict) -> Figure:
             )
         axes.set(yscale="log", xlabel="Jacobian VNI", xlim=(0, 1.03))
         axes.set_title(
-            f"before training, rate {SHOWN_RATE:g}" if step == steps[0] else f"after {step} steps, all rates"
+            f"before training, rate {SHOWN_RATE:g}" if step == steps[0] else f"after {step} steps, all rates",
+            fontsize=7,
         )
         axes.legend(loc="lower left", handletextpad=0.1)
-    panels[0].set_ylabel("gradient norm")
+    panels[0].set_ylabel("norm of the gradient")
     return figure

@@ -16,7 +16,15 @@ from rmt_vn.network import Network
 from rmt_vn.samplers import walk_activations
 
 CLAIM = (
-    "Over wide inputs nonlinearity protects width: chaotic networks keep their nodes, ordered and critical ones do not"
+    "Over wide inputs nonlinearity protects width: at the depths shown chaotic networks keep many effective nodes, "
+    "ordered and critical ones do not"
+)
+
+CAPTION = (
+    "VNI of each layer of random tanh networks of width 100, over inputs from the normal distribution N(0, I). "
+    "Networks are ordered if σ_w² is below 1, critical if it is 1, and chaotic if it is above. Points are random "
+    "networks with Gaussian (filled) or Haar weights (open). Solid lines are an approximation (S7), which is no "
+    "theorem; the dashed line is the law for inputs in a small ball (S4) at σ_w² = 1."
 )
 
 # σ_w², weights
@@ -83,19 +91,19 @@ def evidence(tables: dict) -> list[Evidence]:
     haar = samples["weights"] == "orthogonal"
     # S7 says 2.6 and more for both ratios; so few networks scatter too much to be held to all of that.
     return [
-        # S7 is a closure: it is held to 15% beyond the error of the sample, not to the error alone.
+        # S7 is an approximation: it is held to 15% beyond the error of the sample, not to the error alone.
         Evidence(
-            "largest deviation of a sample from S7 beyond 15%, in standard errors",
+            "largest deviation of a sample from S7, beyond 15% of it, in standard errors",
             largest_deviation(vni, expected, stderr, 0.15 * expected),
             high=STANDARD_ERRORS,
         ),
         Evidence(
-            "VNI of the ordered or critical networks over that of the weakly chaotic, at the greatest depth",
+            "VNI of the ordered or critical networks over that of the weakly chaotic, at the largest depth",
             min(ordered, critical) / weakly,
             low=1.5,
         ),
         Evidence(
-            "VNI of the weakly chaotic networks over that of the strongly chaotic, at the greatest depth",
+            "VNI of the weakly chaotic networks over that of the strongly chaotic, at the largest depth",
             weakly / strongly,
             low=1.5,
         ),
@@ -128,7 +136,7 @@ def draw(tables: dict) -> Figure:
         )
         if (square, weights) == (1.0, "gaussian"):
             axes.loglog(theory["depth"][along], theory["small_ball"][along], color=COLOURS[index], linestyle="--")
-    axes.plot([], [], color="0.4", label="wide inputs, S7 (a closure)")
+    axes.plot([], [], color="0.4", label="wide inputs, S7 (approximation)")
     axes.plot([], [], color="0.4", linestyle="--", label="small ball, S4, at $\\sigma_w^2 = 1$")
     axes.legend(loc="upper left")
     axes.set(xlabel="layer $l$", ylabel="VNI over $N(0, I)$ inputs", ylim=(8e-3, 1.5))

@@ -15,7 +15,17 @@ from rmt_vn.figures.tables import table
 from rmt_vn.network import Network
 from rmt_vn.samplers import sample_vni
 
-CLAIM = "It is the sum of 1/n that counts: networks of equal sum end alike, networks of equal size do not"
+CLAIM = (
+    "In networks of unequal widths the sum of 1/n over the layers decides: equal sums end at the same VNI, equal "
+    "numbers of parameters do not"
+)
+
+CAPTION = (
+    "Linear networks with Gaussian weights and 40 layers in three shapes: of constant width, a funnel that narrows, "
+    "and a bottleneck in the middle. Top: their widths n_l, chosen for equal sums of 1/n_l. Middle: the mean VNI of "
+    "each layer of these networks. Bottom: the same for networks of these shapes with equal numbers of parameters. "
+    "Points are random networks, lines the exact law (S3)."
+)
 
 # n_0 … n_{L−1} up to a common factor; the last layer has 60 nodes in all of them.
 _LAYER = np.arange(40)
@@ -94,15 +104,23 @@ def evidence(tables: dict) -> list[Evidence]:
             high=STANDARD_ERRORS,
         ),
         Evidence(
-            "range of the VNI at the end of networks of equal sum of 1/n", np.ptp(theory["exact"][equal_sum]), high=0.02
+            "largest minus smallest VNI of the last layer among networks of equal sums of 1/n",
+            np.ptp(theory["exact"][equal_sum]),
+            high=0.02,
         ),
-        Evidence("range of the VNI at the end of networks of equal size", np.ptp(theory["exact"][equal_size]), low=0.1),
+        Evidence(
+            "largest minus smallest VNI of the last layer among networks of equal numbers of parameters",
+            np.ptp(theory["exact"][equal_size]),
+            low=0.1,
+        ),
         # Widths are integers, so that neither can be made quite equal.
         Evidence(
-            "relative range of sums of 1/n called equal", _relative_range(theory["inverse_sum"][equal_sum]), high=0.03
+            "relative difference of the sums of 1/n that are called equal",
+            _relative_range(theory["inverse_sum"][equal_sum]),
+            high=0.03,
         ),
         Evidence(
-            "relative range of numbers of parameters called equal",
+            "relative difference of the numbers of parameters that are called equal",
             _relative_range(theory["parameters"][equal_size]),
             high=0.03,
         ),
@@ -129,11 +147,13 @@ def draw(tables: dict) -> Figure:
             if axes is panels[0]:
                 widths.step(theory["depth"][along], theory["width"][along], color=COLOURS[index], where="mid")
         axes.set(ylabel="VNI", ylim=(0, 0.75))
-        axes.set_title(comparison.replace("1/n", "$1/n_l$"), loc="left")
+        axes.set_title(
+            {"equal parameters": "equal numbers of parameters"}.get(comparison, "equal sums of $1/n_l$"), loc="left"
+        )
     widths.set(ylabel="width $n_l$", yscale="log", yticks=[20, 60, 180])
     widths.set_yticklabels(["20", "60", "180"])
     widths.minorticks_off()
-    widths.set_title("profiles, equal sum of $1/n_l$", loc="left")
-    panels[0].legend(loc="upper left", title="points: samples, lines: S3", title_fontsize=6.5)
+    widths.set_title("widths, for equal sums of $1/n_l$", loc="left")
+    panels[0].legend(loc="upper left", title="points: samples; lines: exact, S3", title_fontsize=6.5, alignment="left")
     panels[1].set(xlabel="layer $l$", xlim=(0, 41))
     return figure

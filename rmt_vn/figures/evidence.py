@@ -1,4 +1,4 @@
-"""What a claim rests on: numbers out of a figure's data, and the ranges they must lie in."""
+"""The numbers on which a claim rests, computed from the data of its figure, and the ranges they must be in."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Each claim compares many points at once: for them all to hold, single points must be allowed 5 standard errors.
+# Each claim compares many points at once. So that all of them hold, each must be allowed 5 standard errors.
 STANDARD_ERRORS = 5
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One number with which a claim stands or falls.
+    """One number on which a claim rests.
 
     Attributes
     ----------
     says : str
         What the number is, in plain English.
     value : float
+        The number.
     low, high : float
-        The claim needs low ≤ value ≤ high.
+        The claim holds only if low ≤ value ≤ high.
     """
 
     says: str
@@ -44,20 +45,20 @@ class Evidence:
 
 
 def to_json(evidence: Evidence) -> dict:
-    """What a manifest keeps; JSON has no infinities, so no bound is null, and so is a value that is not finite."""
+    """Evidence as a manifest keeps it. JSON has no infinities: absent bounds are null, as are values not finite."""
     numbers = {name: float(getattr(evidence, name)) for name in ("value", "low", "high")}
     finite = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
     return {"says": evidence.says, **finite, "holds": evidence.holds}
 
 
 def from_json(record: dict) -> Evidence:
-    """What `to_json` kept; a value of null is NaN."""
+    """The evidence that `to_json` made this record of; a value of null is read as NaN."""
     absent = {"value": math.nan, "low": -math.inf, "high": math.inf}
     return Evidence(record["says"], **{k: none if record[k] is None else record[k] for k, none in absent.items()})
 
 
 def largest_deviation(sampled: np.ndarray, law: ArrayLike, stderr: np.ndarray, allowed: ArrayLike = 0.0) -> float:
-    """Largest |sampled − law| beyond what is allowed, in standard errors."""
+    """The largest of (|sampled − law| − allowed)/stderr."""
     # Samples without spread give ∞ or NaN, which no range holds.
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.max((np.abs(sampled - law) - allowed) / stderr))

@@ -1,4 +1,4 @@
-"""Proportions of runs that fail: intervals, trends, and where half of them do."""
+"""Statistics of the numbers of runs that fail: intervals, trends, and the position at which half of the runs fail."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from scipy.stats import norm
 
 
 def wilson_interval(failures: ArrayLike, runs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """95% interval of the probability to fail (Wilson 1927), which does not collapse where none or all fail.
+    """95% confidence interval of the probability of failure (Wilson 1927), with a length even where none or all fail.
 
     Parameters
     ----------
     failures, runs : array_like of int
-        Of one shape; at least one run each.
+        Of the same shape, with at least one run each.
     """
     k, n, z = np.asarray(failures, float), np.asarray(runs, float), norm.ppf(0.975)
     centre = (k + z**2 / 2) / (n + z**2)
@@ -28,7 +28,7 @@ def trend_in_proportions(failures: ArrayLike, runs: ArrayLike, scores: ArrayLike
     ----------
     failures, runs : array_like, shape (strata, levels)
     scores : array_like, shape (levels,)
-        Such as ln L.
+        What failure may grow with, such as ln L.
 
     Returns
     -------
@@ -48,13 +48,13 @@ def trend_in_proportions(failures: ArrayLike, runs: ArrayLike, scores: ArrayLike
 def half_point(failures: ArrayLike, runs: ArrayLike, positions: ArrayLike) -> tuple[float, float]:
     """Mean position at which runs begin to fail, and its standard error, free of any model (Spearman–Kärber).
 
-    Where not all fail at the last position the rest are taken to fail one step beyond it, so that the value is a lower
-    bound; correspondingly at the first.
+    One step beyond the last position all runs are taken to fail, so that the value is a lower bound if some do not fail
+    at the last position. One step before the first position no run is taken to fail.
 
     Parameters
     ----------
     failures, runs, positions : array_like, shape (levels,)
-        At increasing positions, at least two.
+        Levels are in the order of increasing positions; there are at least two.
     """
     k, n, x = (np.asarray(each, float) for each in (failures, runs, positions))
     p = np.concatenate([[0.0], np.maximum.accumulate(k / n), [1.0]])

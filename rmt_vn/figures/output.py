@@ -1,4 +1,4 @@
-"""From a figure module to files: pictures, the data behind them, and a manifest, each of them whole."""
+"""The files of a figure: its pictures, the data behind them, and a manifest that says what they are."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from rmt_vn.figures.evidence import Evidence, to_json
 from rmt_vn.figures.tables import Table, write_table
 from rmt_vn.whole_files import move_into, staging_folder
 
-# What each format would say of the time of drawing: equal data must give equal bytes.
+# Formats that would hold the time of drawing are told not to: equal data must give equal bytes.
 _UNDATED = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
-# It warns of each font in each PDF that is older than fonts are, as those of Computer Modern say they are.
+# The fonts of formulas give a date of 1904 as that of their making; without this, each PDF would bring a warning.
 logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
 
 
@@ -38,18 +38,18 @@ def make(
     engine: Engine | None = None,
     formats: tuple[str, ...] = ("png", "pdf"),
 ) -> tuple[list[Path], list[Evidence]]:
-    """Compute and draw one figure; write pictures, tables and manifest into the folder `out`, and its gallery anew.
+    """Compute and draw one figure; write its files into the folder `out`, and the gallery of that folder anew.
 
-    What is there already and would be drawn the same again is left as it is. The files are written beside their places
-    and moved there, one after the other, once all are whole: what fails or is stopped before that leaves what was
-    there, and no file is ever seen half-written.
+    If the files are there already and would come out the same, they are left as they are. Otherwise all of them are
+    written to a hidden folder first and then moved to their places, one after the other. So a failure or an
+    interruption leaves the old files as they were, and no file is ever seen half-written.
 
     Returns
     -------
     files : list of Path
         Pictures first, then data, then the manifest.
     evidence : list of Evidence
-        What the claim rests on; the figure is written whether it holds or not.
+        The numbers on which the claim rests. The figure is written whether they hold or not.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def make(
 
 
 def _written(staging: Path, name: str, tables: dict[str, Table], formats: tuple[str, ...]) -> list[Path]:
-    """Pictures and data."""
+    """The pictures and the data, written into the folder `staging`."""
     with style.own_style():
         picture = figures.load(name).draw(tables)
         files = [staging / f"{name}.{kind}" for kind in formats]
@@ -109,7 +109,7 @@ def _written(staging: Path, name: str, tables: dict[str, Table], formats: tuple[
 
 
 def _up_to_date(manifest: Path, mark: str) -> list[Path]:
-    """The files of a figure that would be drawn again as they are; none if one of them is missing or was changed."""
+    """The files of a figure if they would come out the same again; none if one of them is missing or was changed."""
     try:
         known = json.loads(manifest.read_text(encoding="utf-8"))
         files = [manifest.parent / file for file in known["files"]]

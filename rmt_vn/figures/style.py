@@ -1,4 +1,4 @@
-"""How the figures look: one column wide, legible in grey and by the colour blind."""
+"""How figures look: one column wide, and legible in grey and for the colour-blind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-# Okabe & Ito (2008), ordered so that neighbours differ in lightness too.
+# The colours of Okabe & Ito (2008), ordered so that neighbours differ in lightness too.
 COLOURS = ("#000000", "#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#0072B2")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 COLUMN = 3.5  # inches
@@ -48,12 +48,12 @@ def own_style() -> Iterator[None]:
 
 
 def new_figure(*, height: float, width: float = COLUMN) -> Figure:
-    """An empty figure, in inches, one column wide."""
+    """An empty figure, by default one column wide; sizes are in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def points(axes: Axes, x: np.ndarray, y: np.ndarray, stderr: np.ndarray, index: int, *, filled: bool = True, **kwargs):
-    """Samples: markers with bars of two standard errors, never joined."""
+    """Draw samples: markers with bars of two standard errors, not joined by lines."""
     colour = COLOURS[index % len(COLOURS)]
     return axes.errorbar(
         x,
@@ -71,7 +71,7 @@ def points(axes: Axes, x: np.ndarray, y: np.ndarray, stderr: np.ndarray, index: 
 
 
 def marks(labels: Iterable[str]) -> list[Line2D]:
-    """Handles of a legend in the order of colours and markers, for panels that share one."""
+    """Entries of a legend that name the colours and markers, in their order."""
     return [
         Line2D([], [], color=colour, marker=marker, linestyle="none", label=label)
         for colour, marker, label in zip(COLOURS, MARKERS, labels, strict=False)
@@ -79,7 +79,7 @@ def marks(labels: Iterable[str]) -> list[Line2D]:
 
 
 def kind(label: str, *, filled: bool = True, linestyle: Literal["-", "--", ":", "none"] = "-") -> Line2D:
-    """The handle of what is told apart by filling or by the line, whatever its colour."""
+    """The entry of a legend that names filled or open markers, or a style of line, of any colour."""
     face = None if filled else "white"
     return Line2D(
         [], [], color="0.4", marker="o", markerfacecolor=face, linestyle=linestyle, linewidth=0.7, label=label

@@ -1,4 +1,4 @@
-"""The data behind a figure: tables of named columns, and the files they are kept in."""
+"""The data behind a figure: tables of named columns, and the files in which they are kept."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Table = dict[str, np.ndarray]
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence]) -> Table:
-    """Named columns out of rows."""
+    """A table out of its rows; `names` are the names of its columns."""
     return {name: np.asarray(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def write_table(stem: Path, columns: Table) -> Path:
-    """Columns of equal length as CSV, numbers to the last bit; arrays of more dimensions as NPZ."""
+    """Write a table: as CSV, with every number to its last bit, or as NPZ if a column has more than one dimension."""
     if any(column.ndim != 1 for column in columns.values()):
         path = stem.with_suffix(".npz")
         np.savez(path, **columns)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Training runs on continuous XOR: which of many replicas learn, and what their layers are like on the way."""
+"""Training runs on continuous XOR: which of many networks learn, and the VNI of their layers as they are trained."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from rmt_vn.network import WEIGHTS, Network, Weights
 from rmt_vn.tasks import Task, continuous_xor
 from rmt_vn.training import Training, train
 
-# A run has failed if its accuracy on new points is below this after the budget: half way between guessing, 1/2, and
-# knowing, 1. The accuracies are in the figures' data, for those who would draw the line elsewhere.
+# A run has failed if its accuracy on new points is below this after the last step: half way between 1/2, the accuracy
+# of guessing, and 1. The accuracies are in the data of the figures, for those who would choose another limit.
 FAILED_BELOW = 0.75
 
 BATCH = 32
-# Replicas trained together: enough to share the overhead of a step, few enough to keep what is done often.
+# Replicas trained together: enough to share the overhead of a step, and few enough for the cache to keep results often.
 _TOGETHER = 10
 
 
 def xor_network(width: int, depth: int, weights: Weights) -> Network:
-    """tanh, σ_w = 1, biases that start at zero; `depth` weight matrices, the last of them a linear readout."""
+    """A tanh network with σ_w = 1 and no biases at the start. The last of its `depth` layers is the linear readout."""
     return Network((2, *[width] * (depth - 1), 1), activation="tanh", weights=weights)
 
 
 def training_runs(
     points: Sequence[Point], *, replicas: int, seed: int, engine: Engine, label: str = "training"
 ) -> list[Numbers]:
-    """`xor_run` at every point, with `replicas` replicas each along the last axis.
+    """The results of `xor_run` at every point, with `replicas` replicas along the last axis.
 
-    Replica k of a point has the same numbers whatever others are trained with it: more of them refine the result.
+    Replica k of a point has the same numbers however many others are trained: more replicas add to the result.
     """
     batches = [range(start, min(start + _TOGETHER, replicas)) for start in range(0, replicas, _TOGETHER)]
     tasks = [{**point, "replicas": tuple(batch), "seed": seed} for point in points for batch in batches]
@@ -58,8 +58,8 @@ def xor_run(
     -------
     dict of ndarray
         Over 512 new points: `accuracy` and `loss`, `vni` and `jacobian_vni` of the last hidden layer, and `gradient`,
-        the norm of the gradient over all layers, each of shape (steps, replicas). `diverged`, shape (replicas,). NaN
-        where diverged.
+        the norm of the gradient over all layers, each of shape (steps, replicas). `diverged`, shape (replicas,), says
+        which replicas diverged; all other values of these are NaN.
     """
     training = _training(network, replicas, seed, measure_at, optimizer=optimizer, learning_rate=learning_rate)
     of = training.measurements
@@ -74,12 +74,12 @@ def xor_run(
 
 
 def xor_layers(network: Network, learning_rate: float, steps: int, replicas: tuple[int, ...], seed: int) -> Numbers:
-    """The same runs by Adam as `xor_run`, layer by layer: at the start and at the end.
+    """The runs that `xor_run` makes with Adam, but with the Jacobian VNI of every layer, before and after training.
 
     Returns
     -------
     dict of ndarray
-        `accuracy` at the end, shape (replicas,); `jacobian_vni`, shape (2, hidden layers, replicas).
+        `accuracy` after training, shape (replicas,); `jacobian_vni`, shape (2, hidden layers, replicas).
     """
     start, end = _training(network, replicas, seed, (0, steps), learning_rate=learning_rate).measurements
     return {"accuracy": end.accuracy, "jacobian_vni": np.stack([start.jacobian_vni, end.jacobian_vni])}
@@ -88,7 +88,7 @@ def xor_layers(network: Network, learning_rate: float, steps: int, replicas: tup
 def _training(
     network: Network, replicas: tuple[int, ...], seed: int, measure_at: tuple[int, ...], **how: Any
 ) -> Training:
-    """4096 points to learn from, 512 new ones to be judged on."""
+    """Train on 4096 points; accuracy and VNI are measured on 512 others."""
     return train(
         network,
         _points(4096, seed),
@@ -107,7 +107,7 @@ def _points(n_samples: int, seed: int) -> Task:
 
 
 def failed(accuracy: np.ndarray) -> np.ndarray:
-    """Whether runs have failed, diverged ones among them."""
+    """Which runs have failed; those that diverged have."""
     return ~(accuracy >= FAILED_BELOW)
 
 
@@ -125,7 +125,7 @@ def setting_of(point: Point) -> tuple[str, int, int, float]:
 def adam_points(
     widths: Sequence[int], depths: Sequence[int], learning_rates: Sequence[float], measure_at: Sequence[int]
 ) -> list[Point]:
-    """Gaussian and Haar networks of all widths and depths, trained by Adam at all rates: what three figures share."""
+    """Gaussian and Haar networks of all widths and depths, each with all learning rates; three figures share them."""
     return [
         {
             "network": xor_network(width, depth, weights),

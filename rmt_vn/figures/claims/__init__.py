@@ -1,6 +1,10 @@
 """The claims of the study, one module for each figure.
 
-A module holds its `CLAIM`, its `PRESETS` of parameters, `compute(*, seed, engine, **parameters)`, which returns tables
-of numbers, `evidence(tables)`, the numbers out of them with which the claim stands or falls, and `draw(tables)`, which
-only draws them.
+A module holds
+
+- `CLAIM`, one sentence, and `CAPTION`, which says what the picture shows and names every line of it;
+- `PRESETS`, the parameters of `compute` for each preset;
+- `compute(*, seed, engine, **parameters)`, which returns tables of numbers;
+- `evidence(tables)`, the numbers on which the claim rests, computed from the tables;
+- `draw(tables)`, which draws the tables and computes nothing new.
 """

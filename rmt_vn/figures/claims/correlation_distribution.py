@@ -1,4 +1,4 @@
-"""S3 and S4 on whole histograms: how the correlation of two nodes is distributed."""
+"""S3 and S4: the distribution of the correlation of two nodes, against histograms over random networks."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def compute(*, seed: int, engine: Engine, n_linear: int, tanh_width: int, n_tanh
 
 
 def _tanh_network(width: int, t: float) -> Network:
-    """The network of that width whose effective depth is nearest to t."""
+    """The tanh network of this width whose effective depth is nearest to t."""
     one, two = (laws.effective_depth(Network.uniform(width, depth, sigma_w=1.5)) for depth in (1, 2))
     return Network.uniform(width, 1 + round((t - one) / (two - one)), sigma_w=1.5)
 
 
 def histogram(network: Network, n_networks: int, seed: np.random.SeedSequence) -> dict:
-    """How often ρ is between the edges."""
+    """How many of the sampled ρ lie in each bin between `EDGES`."""
     rho = sample_correlation(network, n_networks, rng=np.random.default_rng(seed))
     return {"count": np.histogram(rho, EDGES)[0]}
 
@@ -108,15 +108,15 @@ def evidence(tables: dict) -> list[Evidence]:
 
 
 def _histograms(samples: dict, activation: str) -> list[np.ndarray]:
-    """Which rows make up each histogram."""
+    """For each depth in turn, which rows of the table are its histogram."""
     of_it = samples["activation"] == activation
     return [of_it & (samples["depth"] == depth) for depth in np.unique(samples["depth"][of_it])]
 
 
 def _excess(count: np.ndarray, law: float | Network) -> float:
-    """(χ² − its mean)/its standard deviation, for counts between the edges under a law of ρ."""
+    """χ² of the counts under a law of ρ, less the mean that it has if the law is true, over its standard deviation."""
     expected = np.diff(laws.correlation_cdf(law, EDGES)) * count.sum()
-    # Cells too rare for χ² go to the rarest of the others.
+    # Bins with too few expected counts for χ² are added to the rarest of the others.
     rare = expected < 10
     rarest = np.argmin(np.where(rare, np.inf, expected))
     count, expected = count.astype(float), expected.copy()

@@ -1,4 +1,4 @@
-"""S3 and S4 at depth: the effective number of nodes falls to one, exponentially."""
+"""S3 and S4 at large depth: the number of effective nodes falls to one, exponentially."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S5 beside S3: mean squared gradients and VNI of ReLU networks below, at and above χ = 1."""
+"""S5 and S3: mean squared gradients and VNI of ReLU networks below, at and above χ = 1."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def compute(*, seed: int, engine: Engine, width: int, depths: list[int], n_netwo
 
 
 def gradient_and_vni(layer: JacobianLayer) -> np.ndarray:
-    """‖Jᵀδ‖² averaged over unit gradients δ at the last layer, and the VNI; shape (samples, 2)."""
+    """Mean of ‖Jᵀδ‖² over unit gradients δ at the last layer, and the VNI, shape (networks, 2)."""
     jacobian = layer.jacobian
     squared = np.sum(jacobian**2, axis=(-2, -1)) * np.exp(2 * layer.log_norm) / jacobian.shape[-2]
     return np.stack([squared, measures.jacobian_vni(jacobian)], axis=-1)

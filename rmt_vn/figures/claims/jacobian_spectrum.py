@@ -1,4 +1,4 @@
-"""S6 on samples: singular values of Jacobians, against the law of free probability."""
+"""S6: singular values of the Jacobians of random networks, against the law of free probability."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ CAPTION = (
 SIGMA_W = 1.3
 DEPTHS = (2, 8, 32)
 BINS = 16
-# What part of the spectrum the bins cover.
+# The quantiles of the spectrum at which the bins begin and end.
 COVERED = (0.02, 0.99)
-# ln of the largest squared singular value over the least that is looked for.
+# The lower quantile is looked for down to this far below the upper edge of the spectrum, in ln s².
 REACH = 60
 
 PRESETS = {
@@ -77,7 +77,7 @@ def compute(*, seed: int, engine: Engine, widths: list[int], n_networks: int, re
 
 
 def fractions(network: Network, edges: tuple[float, ...], n_networks: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Of the ln s² of each network, what part lies in each bin, and what part below its upper edge."""
+    """The fractions of the ln s² of each network that lie in each bin, and below its upper edge."""
     logs = 2 * sample_log_singular_values(network, n_networks, rng=rng)
     below = np.mean(logs[:, None, :] <= np.array(edges)[:, None], axis=-1)
     return np.stack([np.diff(below), below[:, 1:]], axis=1)
@@ -92,7 +92,7 @@ def _below(network: Network, log_square: np.ndarray) -> np.ndarray:
 
 
 def _bins(network: Network) -> tuple[float, ...]:
-    """Edges in ln s², of bins of equal width."""
+    """Edges of bins of equal width in ln s²; together the bins hold the part `COVERED` of the spectrum."""
     top = np.log(laws.spectral_edges(network)[1])
     y = np.linspace(top - REACH, top, 150)[:-1]
     low, high = np.interp(COVERED, _below(network, y), y)
@@ -102,7 +102,7 @@ def _bins(network: Network) -> tuple[float, ...]:
 
 def evidence(tables: dict) -> list[Evidence]:
     samples, theory = tables["samples"], tables["theory"]
-    # Finite width is felt in proportion to 1/N: less by twice the samples at 2N minus those at N.
+    # The error of a finite width N falls as 1/N, so twice the samples at 2N minus those at N are all but free of it.
     narrow, wide = (samples["width"] == width for width in np.unique(samples["width"]))
     below = 2 * samples["below"][wide] - samples["below"][narrow]
     stderr = np.hypot(2 * samples["below_stderr"][wide], samples["below_stderr"][narrow])
@@ -136,7 +136,7 @@ def evidence(tables: dict) -> list[Evidence]:
 
 
 def _spread(log_square: np.ndarray, below: np.ndarray) -> float:
-    """Distance of the quantiles at 10% and 90%."""
+    """Distance between the quantiles of ln s² at 10% and 90%."""
     return float(np.diff(np.interp([0.1, 0.9], below, log_square))[0])
 
 

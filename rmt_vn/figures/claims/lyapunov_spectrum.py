@@ -1,4 +1,4 @@
-"""The limit of many layers: exact Lyapunov exponents against samples, and singular values on their way there."""
+"""S6 for many layers: Lyapunov exponents, exact and sampled, and singular values that approach them with depth."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def compute(*, seed: int, engine: Engine, n_networks: int, depths: list[int], n_
 
 
 def logs_per_layer(network: Network, n_networks: int, *, rng: np.random.Generator) -> np.ndarray:
-    """(1/L) ln s_k."""
+    """(1/L) ln s_k, the logarithms of the singular values per layer."""
     return sample_log_singular_values(network, n_networks, rng=rng) / network.depth
 
 
@@ -122,7 +122,7 @@ def evidence(tables: dict) -> list[Evidence]:
 
 
 def _limit(ratio: np.ndarray) -> np.ndarray:
-    """½ ln(1 − k/N), as N → ∞ with k/N fixed; −∞ at one."""
+    """½ ln(1 − k/N), the limit of λ_k as N → ∞ at a fixed ratio k/N; −∞ where the ratio is 1."""
     with np.errstate(divide="ignore"):
         return np.log1p(-ratio) / 2
 
@@ -142,7 +142,7 @@ def _draw_exponents(axes: Axes, exponents: Table) -> None:
         at = exponents["width"] == width
         k, exact, sampled, stderr = (exponents[name][at] for name in ("k", "exact", "sampled", "stderr"))
         axes.plot(k / width, exact, color=COLOURS[index], linewidth=0.7)
-        # Of many points a few, and the last two, where the widths part.
+        # A few of many points, and the last two, at which the widths differ.
         shown = (k % max(1, width // 16) == 0) | (k >= width - 1)
         label = f"$N = {width}$"
         points(axes, k[shown] / width, sampled[shown], stderr[shown], index, filled=width < 16, label=label)

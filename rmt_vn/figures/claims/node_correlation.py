@@ -1,4 +1,4 @@
-"""The phenomenon itself: correlations of the nodes of one network, layer by layer."""
+"""Vanishing nodes at sight: squared correlations of the nodes of random networks, layer by layer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def compute(*, seed: int, engine: Engine, width: int, depths: list[int], sigma_w
 
 
 def correlations_along_depth(network: Network, depths: tuple[int, ...], seed: np.random.SeedSequence) -> dict:
-    """ρ_ij at some depths of one network."""
+    """The matrices ρ_ij of some layers of one random network."""
     layers = sample_along_depth(network, depths, 1, measure=_correlation, rng=np.random.default_rng(seed))
     return {"correlation": layers[0]}
 
@@ -57,7 +57,7 @@ def _correlation(layer: JacobianLayer) -> np.ndarray:
 
 
 def _ordered(matrices: np.ndarray) -> np.ndarray:
-    """Each layer's nodes in the order of the leading eigenvector of its ρ_ij², so that groups stand together."""
+    """The nodes of each layer sorted by the first eigenvector of its ρ_ij², so that correlated ones are together."""
     ordered = []
     for matrix in matrices:
         order = np.argsort(np.linalg.eigh(matrix**2)[1][:, -1])

@@ -1,4 +1,4 @@
-"""Failure by four optimizers over their learning rates, at three depths."""
+"""The share of networks that fail to learn, for four optimizers over their learning rates, at several depths."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def compute(
 
 
 def largest_rate(settings: Table, optimizer: str, depth: int) -> float:
-    """The largest learning rate of the grid at which no more than half fail; 0 if there is none."""
+    """The largest of the learning rates at which no more than half of the runs fail; 0 if there is none."""
     at = (settings["optimizer"] == optimizer) & (settings["depth"] == depth)
     return float(settings["learning_rate"][at & (2 * settings["failed"] <= settings["runs"])].max(initial=0.0))
 

@@ -1,4 +1,4 @@
-"""Mean field: whether gradients keep their size, and how fast nodes vanish, over the (σ_w, σ_b) plane."""
+"""Mean field: how gradients change, and how fast nodes vanish, over the plane of σ_w and σ_b."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def compute(*, seed: int, engine: Engine, points: int) -> dict:  # deterministic
 
 
 def mean_field_row(sigma_w: float, sigma_b: np.ndarray) -> dict[str, np.ndarray]:
-    """χ and μ_2/μ_1² of tanh networks with Gaussian weights."""
+    """χ, and what a layer adds to N · VNI to first order, μ_2/μ_1², for tanh networks with Gaussian weights."""
     fields = [
         fixed_point(Network.uniform(2, 1, activation="tanh", sigma_w=sigma_w, sigma_b=b)) for b in sigma_b.tolist()
     ]
@@ -60,8 +60,8 @@ def draw(tables: dict) -> Figure:
     figure = new_figure(height=2.3)
     panels = figure.subplots(1, 2, sharey=True)
     quantities = (
-        ("chi", "gradients: factor $\\chi$ a layer", [0.4, 0.7, 1, 1.3, 1.6]),
-        ("rate", "$N\\,$VNI: rise a layer", [1.1, 1.3, 1.6, 2, 2.5]),
+        ("chi", "gradients: factor $\\chi$", [0.4, 0.7, 1, 1.3, 1.6]),
+        ("rate", "nodes: rise of $N\\,$VNI", [1.1, 1.3, 1.6, 2, 2.5]),
     )
     for axes, (name, title, levels) in zip(panels, quantities, strict=True):
         values = plane[name].T

@@ -1,4 +1,4 @@
-"""What a linear readout can still say about the inputs from frozen random layers, against their effective nodes."""
+"""What a linear readout recovers of the inputs from random layers, against their effective nodes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CAPTION = (
 # σ_w², weights
 CASES = ((1.0, "gaussian"), (1.0, "orthogonal"), (2.0, "gaussian"), (2.0, "orthogonal"))
 
-# Noise of each node, as a part of the layer's root mean square signal. Without noise a linear readout would undo any
-# invertible J, however small its singular values: information is lost only against something.
+# Standard deviation of the noise of each node, over the root mean square signal of the layer. Without noise a linear
+# readout would invert any invertible J, however small its singular values, and nothing would ever be lost.
 NOISE = 0.1
 
 PRESETS = {
@@ -65,9 +65,9 @@ def compute(*, seed: int, engine: Engine, width: int, depths: list[int], inputs:
 
 
 def narrow_readout(network: Network, depths: tuple[int, ...], *, rng: np.random.Generator) -> np.ndarray:
-    """Share of the variance of the inputs, in a small ball, that the best noisy linear readout explains; and the VNI.
+    """What share of the variance of inputs in a small ball the best linear readout recovers from noisy nodes; the VNI.
 
-    The best readout of x from J x + noise explains (1/n_0) Σ_i s_i²/(s_i² + η²), s_i the singular values of J, when the
+    The best readout of x from J x + noise recovers (1/n_0) Σ_i s_i²/(s_i² + η²), s_i the singular values of J, when the
     noise has variance η² (the Wiener filter): no samples are needed. Shape (1, len(depths), 2).
     """
     values = []
@@ -81,7 +81,7 @@ def narrow_readout(network: Network, depths: tuple[int, ...], *, rng: np.random.
 
 
 def wide_readout(network: Network, depths: tuple[int, ...], inputs: int, *, rng: np.random.Generator) -> np.ndarray:
-    """The same for inputs from N(0, I): ridge regression of the inputs on a layer, judged on new inputs.
+    """The same for inputs from N(0, I), by a ridge regression of the inputs on a layer, measured on new inputs.
 
     The noise of the nodes is averaged over, not drawn: it adds η² to the diagonal of their covariance, and η²‖w‖² to
     the error of a readout w.

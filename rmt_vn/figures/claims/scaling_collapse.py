@@ -1,4 +1,4 @@
-"""S4 on samples: mean squared correlations of all networks against their effective depth."""
+"""S4: mean squared correlations of nodes in nine kinds of network, against the effective depth."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def compute(*, seed: int, engine: Engine, width: int, depths: list[int], n_netwo
 
 
 def mean_square_correlation(layer: JacobianLayer) -> np.ndarray:
-    """(VNI − 1/N)/(1 − 1/N) of the pre-activations: the mean of ρ² over pairs of different nodes."""
+    """(VNI − 1/N)/(1 − 1/N) of the pre-activations, which is the mean of ρ² over pairs of different nodes."""
     n = layer.rows.shape[-2]
     return (n * measures.jacobian_vni(layer.rows) - 1) / (n - 1)
 

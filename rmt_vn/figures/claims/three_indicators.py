@@ -1,4 +1,4 @@
-"""S2 and S3 side by side: the VNI, the participation ratio and the annealed ratio are three numbers."""
+"""S2 and S3: the VNI, the participation ratio and the annealed ratio are three different numbers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def compute(*, seed: int, engine: Engine, width: int, depths: list[int], n_netwo
 
 
 def indicators(layer: JacobianLayer) -> np.ndarray:
-    """VNI and Tr C²/(Tr C)², shape (samples, 2)."""
+    """VNI and Tr C²/(Tr C)² of each network, shape (networks, 2)."""
     jacobian = layer.jacobian
     return np.stack([measures.jacobian_vni(jacobian), 1 / measures.jacobian_participation_ratio(jacobian)], axis=-1)
 

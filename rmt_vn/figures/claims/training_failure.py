@@ -1,4 +1,4 @@
-"""Failure probability of training against depth, at a fixed learning rate and at the best of several."""
+"""The share of networks that fail to learn against depth, at a fixed learning rate and at the best of several."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CAPTION = (
     "over width. Points are moved sideways a little, so that their bars can be told apart."
 )
 
-# The default of Adam, at which the sketches of this study were made.
+# The usual learning rate of Adam.
 FIXED_RATE = 1e-3
 
 PRESETS = {
@@ -76,7 +76,7 @@ def compute(*, seed: int, engine: Engine, replicas: int, **grid) -> dict:
 
 
 def _trends(settings: Table) -> list[tuple]:
-    """Standard scores of failure along depth at fixed widths, and along width at fixed depths."""
+    """Standard scores of the trends of failure with depth at fixed widths, and with width at fixed depths."""
     widths = np.unique(settings["width"])
     rows = []
     for weights in WEIGHTS:
@@ -90,9 +90,9 @@ def _trends(settings: Table) -> list[tuple]:
 
 
 def counts(settings: Table, weights: str, width: int, *, best: bool) -> tuple[np.ndarray, ...]:
-    """Depths, failures and runs of one family, at the fixed learning rate or, at each depth, at its best one.
+    """Depths, failures and runs for one width and kind of weights, at the fixed learning rate or at each depth's best.
 
-    The best is chosen by the same runs that are counted, so it looks a little better than it is.
+    The best is chosen by the same runs that are counted, so that it looks a little better than it is.
     """
     at = (settings["weights"] == weights) & (settings["width"] == width)
     depths = np.unique(settings["depth"][at])
@@ -137,7 +137,10 @@ def evidence(tables: dict) -> list[Evidence]:
 
 
 def half_depth(settings: Table, weights: str, width: int, *, best: bool) -> tuple[float, float]:
-    """Depth at which half fail, and the standard error of its logarithm; a lower bound where more than half learn."""
+    """Depth at which half of the runs fail, and the standard error of its logarithm.
+
+    It is a lower bound if some runs still learn at the largest depth.
+    """
     depths, failures, runs = counts(settings, weights, width, best=best)
     position, error = half_point(failures, runs, np.log(depths))
     return float(np.exp(position)), error
@@ -174,8 +177,8 @@ def draw(tables: dict) -> Figure:
         axes.set_ylabel("failure probability")
     handles = [
         *marks(f"$N = {width}$" for width in np.unique(settings["width"])),
-        kind("Gaussian weights"),
-        kind("Haar weights", filled=False, linestyle=":"),
+        kind("Gaussian"),
+        kind("Haar", filled=False, linestyle=":"),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=0.8)
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.0)
     return figure

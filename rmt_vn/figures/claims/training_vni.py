@@ -1,4 +1,4 @@
-"""VNI of the last hidden layer during training, of runs that learn and of runs that do not."""
+"""The VNI of the last hidden layer during training, for runs that learn and for runs that fail."""
 
 from __future__ import annotations
 
@@ -34,14 +34,16 @@ CAPTION = (
     "Tanh networks of width 16 and depth L, trained on continuous XOR by Adam at two learning rates (thin and thick "
     "lines). Top: VNI of the last hidden layer over the inputs, during training. Middle: VNI of the Jacobian from "
     "the first to the last hidden layer. Bottom: the same for every hidden layer of the deepest networks, before "
-    "(grey) and after training. Points are means over the runs of a setting that learned (filled, solid lines) and "
-    "over those that failed (open, dotted lines), where there are at least two of them."
+    "(grey crosses) and after training. Points are means over the runs of a setting that learned (filled, solid "
+    "lines) and over those that failed (open, dotted lines), where there are at least two of them."
 )
 
-# The smaller learning rate thin, the larger one thick.
+# Widths of lines: the smaller learning rate is thin, the larger one thick.
 RATE_LINES = (0.5, 1.3)
+# The colour of networks before training, whatever their depth.
+BEFORE = "0.55"
 
-# Some of the runs of training_failure, which need not be trained twice.
+# These are some of the runs of training_failure, which the cache keeps: they need not be trained twice.
 PRESETS = {
     "quick": training_failure.PRESETS["quick"] | {"widths": [16]},
     "paper": {
@@ -73,7 +75,7 @@ def compute(*, seed: int, engine: Engine, replicas: int, **grid) -> dict:
 
 
 def _layers(grid: dict, replicas: int, seed: int, engine: Engine) -> Table:
-    """Jacobian VNI through the layers of the deepest networks, at the start and the end."""
+    """Jacobian VNI of every layer of the deepest networks, before and after training."""
     (width,), depth, steps = grid["widths"], grid["depths"][-1], grid["measure_at"][-1]
     settings = [(weights, rate) for weights in WEIGHTS for rate in grid["learning_rates"]]
     common = {"steps": steps, "replicas": tuple(range(replicas)), "seed": seed}
@@ -94,7 +96,7 @@ def _layers(grid: dict, replicas: int, seed: int, engine: Engine) -> Table:
 
 
 def _outcomes(accuracy: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """The runs that learned and those that failed, without diverged ones, where there are two: an error takes two."""
+    """The runs that learned, and those that failed but did not diverge; each only if there are two, as errors need."""
     lost = failed(accuracy)
     for outcome, which in (("learned", ~lost), ("failed", lost & np.isfinite(accuracy))):
         if np.count_nonzero(which) > 1:
@@ -173,7 +175,7 @@ def draw(tables: dict) -> Figure:
     rates = np.unique(means["learning_rate"]).tolist()
     handles = [
         *marks(f"$L = {depth}$" for depth in depths),
-        Line2D([], [], color="0.6", marker=MARKERS[len(depths) - 1], linestyle="none", label="before training"),
+        Line2D([], [], color=BEFORE, marker="x", linestyle="none", label="before training"),
         kind("learned"),
         kind("failed", filled=False, linestyle=":"),
         *(
@@ -198,8 +200,8 @@ def _draw_layers(axes: Axes, layers: Table, weights: str, index: int) -> None:
                     layers["layer"][at],
                     layers["jacobian_vni"][at],
                     yerr=2 * layers["stderr"][at],
-                    marker=MARKERS[index],
-                    color="0.6" if when == "start" else COLOURS[index],
+                    marker="x" if when == "start" else MARKERS[index],
+                    color=BEFORE if when == "start" else COLOURS[index],
                     markerfacecolor="white" if outcome == "failed" else None,
                     linestyle=":" if outcome == "failed" else "-",
                     linewidth=width,

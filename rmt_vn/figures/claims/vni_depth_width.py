@@ -1,4 +1,4 @@
-"""S1 and S3 on samples: VNI against depth at several widths."""
+"""S1 and S3: the VNI of random networks against depth, at several widths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradient norm against VNI of failed and successful runs, before anything is learned and at the end."""
+"""Gradients against VNI for runs that learn and runs that fail, before and after training."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CAPTION = (
 
 VANISHED = 0.9
 
-# Every rate begins with the same networks; before training, those of one rate are shown, lest one lie on the other.
+# Networks begin the same at every rate. Before training those of one rate are shown, so that no point hides another.
 SHOWN_RATE = 3e-4
 
-# The runs of training_failure, which need not be trained twice.
+# These are the runs of training_failure, which the cache keeps: they need not be trained twice.
 PRESETS = training_failure.PRESETS
 
 
@@ -61,12 +61,12 @@ def compute(*, seed: int, engine: Engine, replicas: int, **grid) -> dict:
 
 
 def two_way(runs: Table) -> Table:
-    """Runs at the end, by whether they failed, whether their VNI is near 1 and whether their gradients live.
+    """Numbers of runs by whether they failed, whether their VNI is near 1, and whether their gradients have vanished.
 
-    By either of two criteria: a gradient "could begin" if it is no smaller than those with which networks of the same
-    weights, width and depth began that then learned, so that learning from it is possible; it is "as learned" if it is
-    in the range that such networks have at the end. Weights, widths and depths of which no network learned are left
-    out, since nothing is known of what they need.
+    Gradients are those after training, judged by either of two criteria. A gradient "could begin" if it is no smaller
+    than those with which networks of the same weights, width and depth began that then learned, so that learning from
+    it is possible. It is "as learned" if it is in the range that such networks have after training. Weights, widths and
+    depths of which no network learned are left out, since nothing is known of the gradients that they need.
     """
     end, start = (runs["step"] == step for step in (runs["step"].max(), runs["step"].min()))
     keys = np.array([f"{w} {n} {d}" for w, n, d in zip(runs["weights"], runs["width"], runs["depth"], strict=True)])
@@ -90,12 +90,13 @@ def two_way(runs: Table) -> Table:
 
 
 def early_warning(runs: Table) -> tuple[float, float]:
-    """Whether, among runs of one setting, those that will fail begin with the larger Jacobian VNI.
+    """Whether, among runs of the same setting, those that will fail begin with the larger Jacobian VNI.
 
     Returns
     -------
     share : float
-        Of pairs (failed, successful) of one setting in which the failed one began with the larger; 1/2 by chance.
+        Of pairs (failed, successful) of one setting, the share in which the failed one began with the larger VNI: 1/2
+        by chance.
     score : float
         Its distance from 1/2 in standard errors, if failure had nothing to do with it (Mann–Whitney, settings apart). A
         little too large: networks that are in pairs at two learning rates count twice.

@@ -1,4 +1,4 @@
-"""S7 on samples: the VNI over wide inputs, from ordered to chaotic networks."""
+"""S7: the VNI over wide inputs, in ordered, critical and chaotic networks."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def compute(*, seed: int, engine: Engine, width: int, depths: list[int], inputs:
 def vni_over_wide_inputs(
     network: Network, depths: tuple[int, ...], inputs: int, *, rng: np.random.Generator
 ) -> np.ndarray:
-    """VNI at some depths over inputs from N(0, I) to one random network, shape (1, len(depths)).
+    """VNI of some layers of one random network over inputs from N(0, I), shape (1, len(depths)).
 
-    P samples raise ρ² by about (1 − ρ²)/(P − 1) on average; that is taken off.
+    With P inputs ρ² is too large by about (1 − ρ²)/(P − 1) on average; this is subtracted.
     """
     x = rng.standard_normal((inputs, network.widths[0]))
     layers = enumerate(walk_activations(network, x, rng=rng), start=1)

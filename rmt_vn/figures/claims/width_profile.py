@@ -1,4 +1,4 @@
-"""S3 at unequal widths: what counts is the sum of 1/n_l, not the number of parameters."""
+"""S3 at unequal widths: the sum of 1/n_l decides, not the number of parameters."""
 
 from __future__ import annotations
 

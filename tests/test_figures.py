@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from figure_files import read_table
 
 from rmt_vn import figures
 from rmt_vn.figures import __main__ as command
@@ -19,6 +20,8 @@ from rmt_vn.figures.style import new_figure
 # Not made twice: they take most of the time, and their sweeps are of the kinds that the others have too. Those of
 # training are computed anew for each figure without a cache: one, the optimizers', stands for all.
 LONG = {"jacobian_spectrum", "scaling_collapse", "training_failure", "training_vni", "walking_dead"}
+# The pages of the gallery, which are written again by every run.
+PAGES = {"index.html", "README.md"}
 # Where one process works, BLAS has one thread: on a busy machine two wait for one another most of the time.
 ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -48,16 +51,9 @@ def read_tables(quick):
     def read(name):
         files = json.loads((quick / f"{name}.json").read_text(encoding="utf-8"))["files"]
         paths = [quick / file for file in files if file.endswith((".csv", ".npz"))]
-        return {path.stem.removeprefix(f"{name}_"): _table(path) for path in paths}
+        return {path.stem.removeprefix(f"{name}_"): read_table(path) for path in paths}
 
     return read
-
-
-def _table(path):
-    if path.suffix == ".csv":
-        return np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="utf-8")
-    with np.load(path) as arrays:
-        return dict(arrays)
 
 
 def test_same_files_for_any_number_of_processes(quick, tmp_path):
@@ -67,17 +63,17 @@ def test_same_files_for_any_number_of_processes(quick, tmp_path):
     files = {path.name for path in out.iterdir()}
     assert {f"{name}.{kind}" for name in names for kind in ("png", "pdf")} < files
     # Manifests tell the time, and the gallery shows those figures that are there.
-    for name in sorted(name for name in files - {"index.html"} if not name.endswith(".json")):
+    for name in sorted(name for name in files - PAGES if not name.endswith(".json")):
         assert (quick / name).read_bytes() == (out / name).read_bytes(), name
 
 
 def test_again_nothing_is_computed_and_nothing_drawn(quick):
-    before = {path.name: path.stat().st_mtime_ns for path in quick.iterdir() if path.name != "index.html"}
-    gallery = (quick / "index.html").read_bytes()
+    before = {path.name: path.stat().st_mtime_ns for path in quick.iterdir() if path.name not in PAGES}
+    pages = {name: (quick / name).read_bytes() for name in PAGES}
     kept = {path: path.stat().st_mtime_ns for path in (quick.parent / "cache").rglob("*.npz")}
     written_by(quick.parent, "--jobs", "1", "--cache", str(quick.parent / "cache"), env=ALONE)
-    after = {path.name: path.stat().st_mtime_ns for path in quick.iterdir() if path.name != "index.html"}
-    assert after == before and (quick / "index.html").read_bytes() == gallery
+    after = {path.name: path.stat().st_mtime_ns for path in quick.iterdir() if path.name not in PAGES}
+    assert after == before and {name: (quick / name).read_bytes() for name in PAGES} == pages
     assert kept == {path: path.stat().st_mtime_ns for path in (quick.parent / "cache").rglob("*.npz")}
 
 
@@ -92,6 +88,7 @@ def strict_json(path):
 def test_picture_and_manifest(quick, name):
     manifest = strict_json(quick / f"{name}.json")
     assert manifest["claim"] == figures.load(name).CLAIM and manifest["seed"] == 0
+    assert manifest["caption"] == figures.load(name).CAPTION
     assert manifest["files"][:2] == [f"{name}.png", f"{name}.pdf"]
     assert all((quick / file).stat().st_size > 0 for file in manifest["files"])
 
@@ -361,7 +358,7 @@ def test_what_would_be_drawn_the_same_is_left_as_it_is(run, tmp_path, monkeypatc
 
     def written():
         assert run(*arguments)[0] == 0
-        return {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.name != "index.html"}
+        return {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.name not in PAGES}
 
     first = written()
     assert written() == first

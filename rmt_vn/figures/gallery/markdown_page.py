@@ -30,8 +30,9 @@ which each of them must be for the claim to hold.
 
 # All that Markdown, HTML or a formula in Markdown could take for a command within a line.
 _SPECIAL = re.compile(r"[\\`*_\[\]<>|~$&]")
-# Where a code host would make a link or a picture out of bare text. A word joiner, which is not seen, prevents it.
-_LINK_STARTS = re.compile(r"www(?=\.)|:(?=//|\w+:)|@|#(?=\d)", re.IGNORECASE)
+# Where a code host would make a link or a picture out of bare text: addresses, names of users, issues, emoji. Renderers
+# look for these before or after they take backslashes away; so a word joiner, which is not seen, follows as well.
+_LINK_STARTS = re.compile(r"(?<=\w)\.(?=[^\W\d])|:(?=//|\w+:)|@|#(?=\d)")
 _WORD_JOINER = "\u2060"
 
 
@@ -72,8 +73,8 @@ def _picture(each: Shown) -> str:
 
 def _text(text: str) -> str:
     """Text that is shown as it is, whatever is in it."""
-    joined = _LINK_STARTS.sub(lambda found: found[0] + _WORD_JOINER, _one_line(text))
-    return _SPECIAL.sub(lambda found: "\\" + found[0], joined)
+    escaped = _SPECIAL.sub(lambda found: "\\" + found[0], _one_line(text))
+    return _LINK_STARTS.sub(lambda found: "\\" + found[0] + _WORD_JOINER, escaped)
 
 
 def _code(text: str) -> str:

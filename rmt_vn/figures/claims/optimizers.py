@@ -18,7 +18,8 @@ CLAIM = "With every optimizer, the largest learning rate at which networks learn
 
 CAPTION = (
     "Share of tanh networks of depth L that fail to learn continuous XOR, with 95% intervals, against the learning "
-    "rate, for four optimizers. Points are moved sideways a little, so that their bars can be told apart."
+    "rate, for four optimizers. Lines join the points of one depth, which are moved sideways a little, so that "
+    "their bars can be told apart."
 )
 
 _PAPER_RATES = {
@@ -97,7 +98,7 @@ def evidence(tables: dict) -> list[Evidence]:
         shallow, deep = (
             largest_rate(settings, optimizer, depth) for depth in (settings["depth"].min(), settings["depth"].max())
         )
-        says = f"{optimizer}: largest rate at which no more than half fail, at the largest depth over the smallest"
+        says = f"{optimizer}: largest rate at which no more than half fail, of the deepest networks over the shallowest"
         rows.append(Evidence(says, deep / shallow if shallow else np.nan, high=0.5))
     return rows
 

@@ -15,8 +15,8 @@ from rmt_vn.network import Network
 from rmt_vn.samplers import walk_activations, walk_jacobian
 
 CLAIM = (
-    "What a linear readout recovers of narrow inputs falls with the effective nodes; of wide inputs a nonlinear "
-    "network can hide as much while its nodes remain"
+    "What a linear readout recovers of narrow inputs falls with the effective nodes; of wide inputs as "
+    "much can be lost by a network that keeps its nodes"
 )
 
 CAPTION = (

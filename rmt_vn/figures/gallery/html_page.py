@@ -30,9 +30,9 @@ _PAGE = """\
 <p>The vanishing node indicator, VNI = (1/N²) Σ ρ<sub>ij</sub>², is the mean squared correlation of the N nodes of a
 layer: 1/N if they are independent, 1 if they are all the same, so that 1/VNI is the effective number of nodes.</p>
 <p>Each figure makes one claim. Points are samples: random networks that were drawn, or trained, and measured. Their
-bars are two standard errors long in either direction, or 95% intervals where a probability is shown. Lines without
-points are theory; lines that join points only lead the eye. Beside each picture are the numbers on which its claim
-rests, and the range in which each of them must be for the claim to hold.</p>
+bars are two standard errors long in either direction, or 95% intervals where a probability is shown. Lines are theory,
+or else they join the points of one setting; the text beside each picture says which. Below it are the numbers on which
+the claim rests, and the range in which each of them must be for the claim to hold.</p>
 <nav aria-label="Figures">
 <ol>
 {contents}

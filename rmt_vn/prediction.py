@@ -34,14 +34,14 @@ KEPT = 10.0
 VANISHING = 0.1
 
 _COVERAGE = 0.95
-# Multiplications that the simulated networks may take in all: half a second of one core.
-_WORK = 5e9
+# Multiplications that the simulated networks may take in all: a quarter of a second of one core.
+_WORK = 3e9
 # Numbers of the matrices that are multiplied at a time: they stay within the cache.
 _BLOCK_FLOATS = 2**17
 # Twins of wide networks are no narrower than this where the network is not; more inputs than a multiple of the nodes
 # change little.
 _NARROWEST = 16
-_MOST_INPUTS_PER_NODE = 4
+_MOST_INPUTS_PER_NODE = 2
 _WIDEST_DESIGN = 10**9
 _DEEPEST_DESIGN = 10**5
 

@@ -236,7 +236,7 @@ def test_cite_says_what_the_citation_file_says(output):
         ("measure activations.npz --plot none/plot.png", "No such file or directory"),
         ("measure activations.npz --plot plot.doc", "doc"),
         ("design --depth 10", "--vni"),
-        ("design --depth 0 --vni 0.1", "depth must be an integer ≥ 1, got 0"),
+        ("design --depth 0 --vni 0.1", "depth must be an integer from 1 to 100000, got 0"),
         ("design --depth 10 --vni 1", "vni must be a number between 0 and 1"),
         ("design --depth 10 --vni 1e-12", "no width up to"),
     ],

@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 
 from rmt_vn.command.parser import new_parser
-from rmt_vn.program import run_program, say
+from rmt_vn.program import OneLineParser, run_program, say
 
 __all__ = ["main"]
 
@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     options = new_parser().parse_args(arguments)
+    parser: OneLineParser = options.parser
     written = True
     try:
         command = importlib.import_module(f"rmt_vn.command.{options.module}")
@@ -41,4 +42,4 @@ def _run(arguments: list[str] | None) -> int:
     except OSError as error:
         fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     # Only here the functions that failed are gone, and any progress bar of theirs with them.
-    options.parser.error(fault)
+    parser.error(fault)

@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 __all__ = ["OneLineParser", "printable", "run_program", "say", "whole_number"]
 
@@ -21,10 +21,12 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {printable(message)}\n")
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        # What --help and --version have printed is only now written out.
-        written = _written(sys.stdout.flush)
-        super().exit(status if written else max(status, 1), message)
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse hides it if help cannot be written.
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+        elif not say(message.rstrip("\n")):
+            self.exit(1)
 
 
 def whole_number(least: int | None = None) -> Callable[[str], int]:
@@ -74,9 +76,8 @@ def run_program(main: Callable[[], int]) -> int:
         if stream is None:  # whoever started the program has closed it, and wants to hear nothing
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
-            # A terminal that knows no Greek shows question marks rather than a traceback. Text waits to be flushed,
-            # also under `python -u`, for argparse hides the errors of what it writes at once.
-            stream.reconfigure(errors="replace", write_through=False)
+            # A terminal that knows no Greek shows question marks rather than a traceback.
+            stream.reconfigure(errors="replace")
     try:
         return main()
     except KeyboardInterrupt:
@@ -95,12 +96,8 @@ def say(text: str) -> bool:
         False if the text could not be written, because the disk is full, say; one line on standard error then says why.
         A reader who has gone (``… | head``) has seen enough, which is no fault.
     """
-    return _written(lambda: print(text, flush=True))
-
-
-def _written(write: Callable[[], object]) -> bool:
     try:
-        write()
+        print(text, flush=True)
         return True
     except BrokenPipeError:
         fault = None

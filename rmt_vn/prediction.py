@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from statistics import fmean
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -15,6 +17,7 @@ from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import layer_moments, length_map
 from rmt_vn.measures import jacobian_vni
 from rmt_vn.network import WEIGHTS, Network, Weights
+from rmt_vn.progress import progress
 from rmt_vn.results import Result
 from rmt_vn.rng import RNG
 from rmt_vn.samplers import walk_jacobian
@@ -31,14 +34,16 @@ KEPT = 10.0
 VANISHING = 0.1
 
 _COVERAGE = 0.95
-# Multiplications that the simulated networks may take in all: some seconds of one core.
-_WORK = 2e10
-_BLOCK_FLOATS = 2**21
+# Multiplications that the simulated networks may take in all: a quarter of a second of one core.
+_WORK = 3e9
+# Numbers of the matrices that are multiplied at a time: they stay within the cache.
+_BLOCK_FLOATS = 2**17
 # Twins of wide networks are no narrower than this where the network is not; more inputs than a multiple of the nodes
 # change little.
 _NARROWEST = 16
-_MOST_INPUTS_PER_NODE = 4
+_MOST_INPUTS_PER_NODE = 2
 _WIDEST_DESIGN = 10**9
+_DEEPEST_DESIGN = 10**5
 
 
 @dataclass(frozen=True, repr=False)
@@ -283,7 +288,8 @@ def _live_nodes(network: Network, width: int) -> float:
 
 def _moments(network: Network, q: np.ndarray) -> list[tuple[float, float]]:
     """(μ_1, μ_2) of each layer; the length map soon repeats itself, and each variance is integrated over once."""
-    at = {variance: layer_moments(network, variance) for variance in set(q.tolist())}
+    variances = set(q.tolist())
+    at = {variance: layer_moments(network, variance) for variance in progress(variances, "moments")}
     return [at[variance] for variance in q.tolist()]
 
 
@@ -338,7 +344,10 @@ def _log_odds(vni: np.ndarray) -> np.ndarray:
 def _sample_layers(network: Network, input_variance: float, n_networks: int, rng: np.random.Generator) -> np.ndarray:
     """VNI of each layer of simulated networks, shape (L, n_networks)."""
     blocks = block_sizes(n_networks, _BLOCK_FLOATS // (max(network.widths[1:]) * max(network.widths)))
-    walks = (walk_jacobian(network, size, rng=rng, input_variance=input_variance) for size in blocks)
+    walks = (
+        walk_jacobian(network, size, rng=rng, input_variance=input_variance)
+        for size in progress(blocks, "simulated networks")
+    )
     sampled = np.concatenate([np.array([jacobian_vni(layer.jacobian) for layer in walk]) for walk in walks], axis=1)
     return np.minimum(sampled, 1.0)  # rounding
 
@@ -393,7 +402,7 @@ def design(depth: int, vni: float, *, input_variance: float = 1.0, **parameters)
     Parameters
     ----------
     depth : int
-        L.
+        L, at most 100 000.
     vni : float
         The largest mean VNI that the last layer may have, 0 < vni < 1.
     input_variance : float
@@ -416,22 +425,30 @@ def design(depth: int, vni: float, *, input_variance: float = 1.0, **parameters)
     >>> [each.width for each in design(50, 0.32, activation="linear")]
     [101, 4]
     """
+    depth = checked_count("depth", depth, most=_DEEPEST_DESIGN)
     if isinstance(vni, bool) or not isinstance(vni, (int, float)) or not 0 < vni < 1:
         raise ValueError(f"vni must be a number between 0 and 1, got {vni!r}")
     kinds = (parameters.pop("weights"),) if "weights" in parameters else WEIGHTS
-    return tuple(_narrowest(depth, float(vni), input_variance, {**parameters, "weights": kind}) for kind in kinds)
+    # Neither the variances nor the moments depend on the widths or on the kind of weights.
+    narrow = Network.uniform(1, depth, **parameters)
+    moments = _moments(narrow, length_map(narrow, input_variance))
+    return tuple(_narrowest(depth, float(vni), moments, {**parameters, "weights": kind}) for kind in kinds)
 
 
-def _narrowest(depth: int, target: float, input_variance: float, parameters: dict) -> Design:
-    q = length_map(Network.uniform(1, depth, **parameters), input_variance)
-    moments = _moments(Network.uniform(1, depth, **parameters), q)
+def _narrowest(depth: int, target: float, moments: Sequence[tuple[float, float]], parameters: dict) -> Design:
+    covered = Network.uniform(1, 1, **parameters).live_probability is not None
+    weights = parameters["weights"]
+    # What a layer adds to t is linear in its ratio, so that the mean ratio of the layers is enough.
+    ratio = fmean(mu2 / mu1**2 for mu1, mu2 in moments[:-1]) if depth > 1 else 1.0
 
     def at(width: int) -> Design:
-        network = Network.uniform(width, depth, **parameters)
-        t = float(_effective_depths(network, moments)[-1])
-        exact = network.live_probability is not None
-        vni = laws.exact_vni(network) if exact else 1 / width + (1 - 1 / width) * float(laws.universal_vni(t))
-        return Design(network.weights, width, vni, t)
+        first, later = (laws.layer_depth(width, width, weights, slope_ratio=each) for each in (1.0, ratio))
+        t = first + (depth - 1) * later
+        if covered:
+            vni = laws.exact_vni(Network.uniform(width, depth, **parameters))
+        else:
+            vni = 1 / width + (1 - 1 / width) * float(laws.universal_vni(t))
+        return Design(weights, width, vni, t)
 
     # VNI ≥ 1/N, and it falls with the width: double it until it is enough, then halve the gap.
     low, high = 0, math.ceil(min(1 / target, _WIDEST_DESIGN))

@@ -13,6 +13,7 @@ from rmt_vn.checks import checked_count
 from rmt_vn.losses import LOSSES
 from rmt_vn.network import Network
 from rmt_vn.optimizers import OptimizerName
+from rmt_vn.progress import progress
 from rmt_vn.results import Result
 from rmt_vn.rng import RNG
 from rmt_vn.tasks import Task
@@ -155,7 +156,8 @@ def train(
     loss, accuracy = np.empty((2, steps, len(which)))
     diverged_at = np.full(len(which), -1)
     measurements = []
-    for step, chosen in enumerate(_batches(rngs, len(task.inputs), batch, steps)):
+    batches = _batches(rngs, len(task.inputs), batch, steps)
+    for step, chosen in enumerate(progress(batches, "training steps", steps)):
         if step in wanted:
             measurements.append(measure(network, parameters, probe or task, step=step))
         x[0][:, : network.widths[0]] = task.inputs[chosen].mT

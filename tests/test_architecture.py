@@ -94,7 +94,8 @@ MAY_IMPORT = {
     "checks": set(),
     "rng": set(),
     "results": set(),
-    "argument_parser": set(),
+    "program": set(),
+    "progress": set(),
     "whole_files": set(),
     "activations": set(),
     "network": {"activations", "checks", "results"},
@@ -103,22 +104,22 @@ MAY_IMPORT = {
     "measures": ARGUMENTS,
     "laws": FOUNDATIONS,
     # Not the laws: samples are there to judge them, and must not share their mistakes.
-    "samplers": FOUNDATIONS | {"ensembles", "measures"},
+    "samplers": FOUNDATIONS | {"ensembles", "measures", "progress"},
     "mlp": {"network", "activations", "ensembles", "measures", "rng"},
     "losses": set(),
     "optimizers": {"checks"},
     "tasks": {"losses"} | ARGUMENTS,
-    "training": {"network", "mlp", "losses", "optimizers", "tasks"} | ARGUMENTS,
-    "prediction": FOUNDATIONS | {"ensembles", "measures", "laws", "samplers"},
+    "training": {"network", "mlp", "losses", "optimizers", "tasks", "progress"} | ARGUMENTS,
+    "prediction": FOUNDATIONS | {"measures", "laws", "samplers", "progress"},
     "adapters": {"network", "activations", "measures"} | ARGUMENTS,
     "files": set(),
     # The network alone: a point of a sweep may hold one. Sweeps are of any function.
     "experiments": {"network", "whole_files"} | ARGUMENTS,
     "figures": FOUNDATIONS
     | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments", "whole_files"}
-    | {"argument_parser"},
+    | {"program"},
     # Figures only where one is asked for.
-    "command": {"network", "activations", "files", "measures", "prediction", "figures", "reference", "argument_parser"},
+    "command": {"network", "files", "measures", "prediction", "figures", "reference", "program"},
     "reference": set(),  # It asks for all by their names.
     "__main__": {"command"},
 }

@@ -14,13 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import rmt_vn
 from rmt_vn import Network, command, laws, measures
-from rmt_vn.prediction import design, predict
+from rmt_vn.activations import ACTIVATIONS
+from rmt_vn.command.parser import EXAMPLES as EXAMPLES_OF
+from rmt_vn.files import SUFFIXES
+from rmt_vn.network import WEIGHTS
+from rmt_vn.prediction import INPUTS, design, predict
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = [example for examples in command.EXAMPLES.values() for example in examples]
+EXAMPLES = [example for examples in EXAMPLES_OF.values() for example in examples]
 
 
 @pytest.fixture
@@ -75,11 +80,20 @@ def test_the_examples_of_the_help_run(example, layers, output):
 
 
 def test_help_shows_the_examples(capsys):
-    for arguments, examples in ((), EXAMPLES), *(((name,), each) for name, each in command.EXAMPLES.items()):
+    for arguments, examples in ((), EXAMPLES), *(((name,), each) for name, each in EXAMPLES_OF.items()):
         with pytest.raises(SystemExit) as stop:
             command.main([*arguments, "--help"])
         shown = capsys.readouterr().out
         assert stop.value.code == 0 and all(f"  {example}\n" in shown for example in examples)
+
+
+def test_help_names_what_can_be_chosen(capsys):
+    # The help is written without asking the modules that know, for they take a second to import.
+    chosen = {"predict": (*ACTIVATIONS, *WEIGHTS, *INPUTS), "measure": SUFFIXES, "design": (*ACTIVATIONS, *WEIGHTS)}
+    for name, words in chosen.items():
+        with pytest.raises(SystemExit):
+            command.main([name, "--help"])
+        assert set(words) <= set(re.findall(r"\.?\w+", capsys.readouterr().out))
 
 
 def test_predict(output):
@@ -172,10 +186,32 @@ def test_a_plot_is_written_whole_or_not_at_all(layers, monkeypatch, capsys):
     assert not list(Path().glob(".rmt-vn-*"))
 
 
-def test_names_of_layers_cannot_command_the_terminal(tmp_path, output):
-    np.savez(tmp_path / "h.npz", **{"\x1b[2Jgone": np.random.default_rng(0).standard_normal((9, 3))})
+def test_names_of_layers_cannot_command_the_terminal(tmp_path, output, run):
+    numbers = np.random.default_rng(0).standard_normal((9, 3))
+    np.savez(tmp_path / "h.npz", **{"\x1b[2Jgone": numbers})
     printed = output("measure", tmp_path / "h.npz")
     assert "\x1b" not in printed and r"\x1b[2Jgone" in printed
+    # The message lists the layers that there are.
+    code, (line,) = run("measure", str(tmp_path / "h.npz"), "--layers", "other")
+    assert code == 2 and "\x1b" not in line and r"\x1b[2Jgone" in line
+    code, (line,) = run("measure", str(tmp_path / "\x1b[2J\u202e.npy"))
+    assert code == 2 and "\x1b" not in line and r"\x1b[2J\u202e.npy: No such file" in line
+
+
+@pytest.mark.parametrize("plot", ["plot", "plot.doc", "none/plot.png", "p.png"])
+@pytest.mark.parametrize("name", ["first", "p$^$"])
+def test_the_table_is_printed_whatever_becomes_of_the_picture(tmp_path, monkeypatch, capsys, plot, name):
+    monkeypatch.chdir(tmp_path)
+    np.savez("h.npz", **{name: np.random.default_rng(0).standard_normal((9, 3))})
+    try:
+        code = command.main(["measure", "h.npz", "--plot", plot])
+    except SystemExit as stop:
+        code = stop.code
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1].split()[:4] == [name, "3", "0", "9"]
+    assert code in (0, 2)
+    assert Path(plot).exists() == (code == 0) == (plot == "p.png") or (name == "p$^$" and code == 2)
+    assert len(printed.err.splitlines()) == (code == 2)
 
 
 def test_design(output):
@@ -200,6 +236,9 @@ def test_cite_says_what_the_citation_file_says(output):
     ):
         assert field in printed and field in citation
     assert f"{{{rmt_vn.__version__}}}" in printed
+    released = re.search(r'^date-released: "(\d{4})-', citation, re.MULTILINE)
+    assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == rmt_vn.__version__
+    assert re.search(r"year +\D*(\d+)", printed)[1] == released[1]
 
 
 # --- what it refuses --------------------------------------------------------------------------------------------------
@@ -218,7 +257,9 @@ def test_cite_says_what_the_citation_file_says(output):
         ("predict --widths 10,5x0", "1 to 100000 layers"),
         ("predict --widths 10,5x9999999999", "1 to 100000 layers"),
         ("predict --widths 5", "at least two"),
-        ("predict --widths 5,5 --activation tahn", "invalid choice: 'tahn'"),
+        ("predict --widths 5,5 --activation tahn", "unknown activation 'tahn'"),
+        ("predict --widths 5,5 --weights gauss", "weights must be one of gaussian, orthogonal, got 'gauss'"),
+        ("predict --widths 5,5 --inputs narrow", "inputs must be one of ball, wide, got 'narrow'"),
         ("predict --widths 5,5 --sigma-w much", "--sigma-w: must be a number, got 'much'"),
         ("predict --widths 5,5 --sigma-w 0", "sigma_w must be a number > 0"),
         ("predict --widths 5,5 --sigma-w nan", "got nan"),
@@ -236,7 +277,8 @@ def test_cite_says_what_the_citation_file_says(output):
         ("measure activations.npz --plot none/plot.png", "No such file or directory"),
         ("measure activations.npz --plot plot.doc", "doc"),
         ("design --depth 10", "--vni"),
-        ("design --depth 0 --vni 0.1", "depth must be an integer ≥ 1, got 0"),
+        ("design --depth 0 --vni 0.1", "depth must be an integer from 1 to 100000, got 0"),
+        ("design --depth 999999999999999 --vni 0.1", "depth must be an integer from 1 to 100000, got 999999999999999"),
         ("design --depth 10 --vni 1", "vni must be a number between 0 and 1"),
         ("design --depth 10 --vni 1e-12", "no width up to"),
     ],
@@ -319,7 +361,28 @@ def test_who_reads_may_stop_reading():
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
-def test_tables_are_not_drawn_by_the_drawing_library():
-    code = "import sys; from rmt_vn import command; command.main(['cite']); print('matplotlib' in sys.modules)"
+def test_help_and_version_load_no_numerical_library():
+    code = (
+        "import sys\n"
+        "from rmt_vn.command import main\n"
+        "for name in 'predict', 'measure', 'design', '--help', '--version':\n"
+        "    try: main([name, '--help'] if name[0] != '-' else [name])\n"
+        "    except SystemExit as stop: assert stop.code == 0\n"
+        "main(['cite'])\n"
+        "print({'numpy', 'scipy', 'matplotlib', 'tqdm'} & set(sys.modules))"
+    )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "False"
+    assert run.stdout.splitlines()[-1] == "set()"
+
+
+def test_predictions_take_one_thread(monkeypatch, output):
+    seen = []
+
+    def counted(*arguments, **options):
+        seen.extend(each["num_threads"] for each in threadpool_info())
+        return predict(*arguments, **options)
+
+    monkeypatch.setattr("rmt_vn.command.predicting.predict", counted)
+    with threadpool_limits(2):
+        output("predict", "--widths", "5,4")
+    assert set(seen) == {1}

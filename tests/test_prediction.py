@@ -253,5 +253,5 @@ def test_targets_are_between_0_and_1(vni):
 def test_what_no_width_can_keep():
     with pytest.raises(ValueError, match="no width up to 1000000000 keeps the VNI below 1e-09 at depth 10"):
         design(10, 1e-9, activation="linear")
-    with pytest.raises(ValueError, match="depth must be an integer ≥ 1, got 0"):
+    with pytest.raises(ValueError, match="depth must be an integer from 1 to 100000, got 0"):
         design(0, 0.1)

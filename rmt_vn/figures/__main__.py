@@ -9,13 +9,15 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
 from rmt_vn import figures
-from rmt_vn.argument_parser import OneLineParser, whole_number
-from rmt_vn.experiments import Engine, stop_workers
+from rmt_vn.program import OneLineParser, printable, run_program, say, whole_number
+
+if TYPE_CHECKING:
+    from rmt_vn.experiments import Engine
 
 FORMATS = ("png", "pdf", "svg")
 DEFAULT_CACHE = user_cache_path("rmt_vn", appauthor=False)
@@ -102,8 +104,13 @@ def _client(parser: argparse.ArgumentParser, address: str) -> Any:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
-    0; 1 if a figure failed or its claim is not borne out; 2 for bad arguments; 130 if interrupted.
+    0; 1 if a figure failed, its claim is not borne out, or standard output could not be written; 2 for bad arguments;
+    130 if interrupted.
     """
+    return run_program(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -111,13 +118,13 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     if options.list:
-        for name, module in modules.items():
-            print(f"{name:20}  {module.CLAIM}")
-        return 0
+        return 0 if say("\n".join(f"{name:20}  {module.CLAIM}" for name, module in modules.items())) else 1
     out = options.out or DEFAULT_OUT[options.preset]
     _check_writable(parser, "--out", out)
     if options.cache is not None:
         _check_writable(parser, "--cache (or else --no-cache)", options.cache)
+    from rmt_vn.experiments import Engine, stop_workers
+
     with nullcontext() if options.scheduler is None else _client(parser, options.scheduler) as client:
         engine = Engine(jobs=options.jobs, cache=options.cache, client=client)
         try:
@@ -133,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _make_all(modules: dict[str, ModuleType], options: argparse.Namespace, out: Path, engine: Engine) -> int:
     from rmt_vn.figures.output import make
 
-    failed, doubtful = [], []
+    failed, doubtful, written = [], [], True
     for name, module in modules.items():
         started = time.perf_counter()
         try:
@@ -142,20 +149,19 @@ def _make_all(modules: dict[str, ModuleType], options: argparse.Namespace, out: 
             )
         except Exception as error:  # the other figures are still made
             failed.append(name)
-            print(f"{name}: FAILED: {type(error).__name__}: {error}", file=sys.stderr)
+            print(printable(f"{name}: FAILED: {type(error).__name__}: {error}"), file=sys.stderr)
         else:
-            print(f"{name}: {module.CLAIM} → {picture} ({time.perf_counter() - started:.1f} s)", flush=True)
+            told = say(f"{name}: {module.CLAIM} → {picture} ({time.perf_counter() - started:.1f} s)")
+            written = told and written
             for each in evidence:
                 if not each.holds:
                     doubtful.append(name)
-                    told = f"{each.says} = {each.value:.3g}, expected {each.expected}"
-                    print(f"{name}: the claim is not borne out: {told}", file=sys.stderr)
+                    value = f"{each.says} = {each.value:.3g}, expected {each.expected}"
+                    print(f"{name}: the claim is not borne out: {value}", file=sys.stderr)
     if failed:
         print(f"{len(failed)} of {len(modules)} figures failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed or doubtful else 0
+    return 0 if written and not failed and not doubtful else 1
 
 
 if __name__ == "__main__":
-    # A terminal that knows no Greek shows question marks rather than a traceback.
-    sys.stdout.reconfigure(errors="replace")
     sys.exit(main())

@@ -13,6 +13,7 @@ from rmt_vn.checks import checked_choice
 from rmt_vn.ensembles import biases, haar, weight_matrices
 from rmt_vn.measures.arrays import finite_array
 from rmt_vn.network import Network
+from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.forward import dropout_mask, last_of
 
@@ -45,7 +46,8 @@ def sample_activations(
     OverflowError
         If the activations grow beyond the range of doubles.
     """
-    return last_of(walk_activations(network, inputs, rng=rng, method=method))
+    layers = walk_activations(network, inputs, rng=rng, method=method)
+    return last_of(progress(layers, "layers", network.depth))
 
 
 def walk_activations(

@@ -10,6 +10,7 @@ import numpy as np
 
 from rmt_vn.ensembles import weight_matrices
 from rmt_vn.network import Network
+from rmt_vn.progress import progress
 from rmt_vn.results import Result
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
@@ -88,7 +89,8 @@ def sample_along_depth(
     ndarray, shape (n_networks, len(depths), …)
         In the order of increasing depth.
     """
-    layers = enumerate(walk_jacobian(network, n_networks, rng=rng), start=1)
+    walk = walk_jacobian(network, n_networks, rng=rng)
+    layers = enumerate(progress(walk, "layers", network.depth), start=1)
     wanted = set(depths)
     return np.stack([measure(layer) for depth, layer in layers if depth in wanted], axis=1)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from rmt_vn.checks import checked_count
 from rmt_vn.network import Network
+from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.means import SampledMean
 from rmt_vn.samplers.singular_values import chosen_method, live_widths, log_gain, random_matrices, triangular_factors
@@ -90,7 +91,7 @@ def lyapunov_rates(
         )
     else:
         draws = (_log_chi(widths, size, rng) + log_gain(network) for widths in live_widths(network, n_networks, rng))
-    return np.stack(list(draws)) / network.depth
+    return np.stack(list(progress(draws, "networks", n_networks))) / network.depth
 
 
 def _log_diagonal(r: np.ndarray, size: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import checked_variance
 from rmt_vn.measures.arrays import finite_array
 from rmt_vn.network import Network, mask_probability
+from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.chain import sample_live_counts
 from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
@@ -127,7 +128,7 @@ def sample_log_singular_values(
         widths = live_widths(network, n_networks, rng)
         draws = (_log_spectrum(_bartlett_factors(each, rng)) + log_gain(network) for each in widths)
     size = min(network.widths[0], network.widths[-1])
-    return np.stack([_padded(values, size) for values in draws])
+    return np.stack([_padded(values, size) for values in progress(draws, "networks", n_networks)])
 
 
 def chosen_method(network: Network, method: str, input_variance: float | None) -> Literal["matrices", "bartlett"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import checked_variance
 from rmt_vn.measures import jacobian_correlation, jacobian_vni
 from rmt_vn.network import Network
+from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.chain import chain_correlation, chain_vni
 from rmt_vn.samplers.forward import block_sizes, last_of
@@ -82,14 +84,14 @@ def sample_vni(
     if method == "jacobian":
         blocks = (
             jacobian_vni(last_of(walk_jacobian(network, size, rng=rng, input_variance=input_variance)).jacobian)
-            for size in block_sizes(n_networks, _BLOCK_FLOATS // max(network.widths) ** 2)
+            for size in _blocks(n_networks, _BLOCK_FLOATS // max(network.widths) ** 2)
         )
     elif network.live_probability is not None:
-        blocks = (chain_vni(network, size, rng) for size in block_sizes(n_networks, _CHAIN_BLOCK))
+        blocks = (chain_vni(network, size, rng) for size in _blocks(n_networks, _CHAIN_BLOCK))
     else:
         blocks = (
             rows_vni(*sample_rows(network, size, _ROWS, rng, input_variance, live=True))
-            for size in block_sizes(n_networks, _BLOCK_FLOATS // (_ROWS * sum(network.widths)))
+            for size in _blocks(n_networks, _BLOCK_FLOATS // (_ROWS * sum(network.widths)))
         )
     values = np.concatenate(list(blocks))
     return SampledVNI(values, network, method)
@@ -118,21 +120,26 @@ def sample_correlation(
         raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network.widths[-1]}")
     rng = np.random.default_rng(rng)
     if _chosen_method(method) == "chain" and network.live_probability is not None:
-        walks = (chain_correlation(network, size, rng) for size in block_sizes(n_networks, _CHAIN_BLOCK))
+        walks = (chain_correlation(network, size, rng) for size in _blocks(n_networks, _CHAIN_BLOCK))
         return np.concatenate(list(walks))
     if method == "jacobian":
         pairs = (
             last_of(walk_jacobian(network, size, rng=rng, input_variance=input_variance)).rows[:, :2]
-            for size in block_sizes(n_networks, _BLOCK_FLOATS // max(network.widths) ** 2)
+            for size in _blocks(n_networks, _BLOCK_FLOATS // max(network.widths) ** 2)
         )
     else:
         pairs = (
             sample_rows(network, size, 2, rng, input_variance, live=False)[0]
-            for size in block_sizes(n_networks, _BLOCK_FLOATS // sum(network.widths))
+            for size in _blocks(n_networks, _BLOCK_FLOATS // sum(network.widths))
         )
     correlations = np.concatenate([jacobian_correlation(rows)[:, 0, 1] for rows in pairs])
     # The sign of a row of W_L is a fair coin, but for the condition that layer L is alive, which is about D_L.
     return correlations * rng.choice([-1.0, 1.0], n_networks)
+
+
+def _blocks(n_networks: int, size: int) -> Iterator[int]:
+    """Sizes of the blocks in which networks are sampled, with a bar on a terminal."""
+    return progress(block_sizes(n_networks, size), "blocks of networks")
 
 
 def _chosen_method(method: str) -> Literal["jacobian", "chain"]:

@@ -1,0 +1,230 @@
+"""The commands of ``rmt-vn`` and their options: a light module, for ``--help`` must answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+import rmt_vn
+from rmt_vn.program import OneLineParser, whole_number
+
+__all__ = ["EXAMPLES", "new_parser"]
+
+_MOST_LAYERS = 10**5
+# Descriptions are as wide as what argparse fills by itself on a common terminal.
+_COLUMNS = 78
+
+EXAMPLES = {
+    "predict": (
+        "rmt-vn predict --widths 784,200x50,10 --activation tanh --weights gaussian --sigma-w 1",
+        "rmt-vn predict --widths 100x21 --activation relu --sigma-w 1.414 --json",
+    ),
+    "measure": (
+        "rmt-vn measure activations.npz",
+        "rmt-vn measure activations.csv --json",
+        "rmt-vn measure conv.npy --node-axis 1 --plot conv.png",
+    ),
+    "design": (
+        "rmt-vn design --depth 100 --vni 0.1",
+        "rmt-vn design --depth 100 --vni 0.1 --activation relu --weights orthogonal",
+    ),
+    "api": ("rmt-vn api",),
+    "cite": ("rmt-vn cite",),
+}
+
+# Of each command: the module that runs it, its line in the list of commands, and what it does.
+_COMMANDS = {
+    "predict": (
+        "predicting",
+        "Predict the effective nodes of a random network, layer by layer.",
+        "Predict what a network does at initialization, when its weights are random. For each layer, the table has the "
+        "variance q of the pre-activations; chi, the factor by which the mean squared gradient grows on its way back "
+        "through the layer; the effective depth t; the vanishing node indicator (VNI), between 1/width and 1, and an "
+        "interval that holds 95% of random networks; the effective nodes, 1/VNI; and the mean squared gradient, that "
+        "of the last layer being 1. Sentences below it say what the numbers mean.",
+    ),
+    "measure": (
+        "measuring",
+        "Measure the effective nodes of a network's layers from their activations.",
+        "Measure how many of a layer's nodes are effective. A file holds the activations of one layer, or of several "
+        "(.npz), over some samples. For each layer, the table has its number of nodes, those that do not vary over the "
+        "samples, the number of samples, the effective nodes 1/VNI, the vanishing node indicator (VNI) with its bias "
+        "removed and a 95% confidence interval, and the plain estimate, which is too high for few samples.",
+    ),
+    "design": (
+        "designing",
+        "Find the width that keeps a network's nodes from vanishing.",
+        "Find the narrowest network of equal widths whose mean vanishing node indicator (VNI) stays within a target in "
+        "its last layer, for Gaussian and for orthogonal weights. A VNI of 0.1 means 10 effective nodes.",
+    ),
+    "api": (
+        "describing",
+        "Print the Python API on one page.",
+        "Print every public function in one line each. Python's help(), or pydoc, has the whole documentation of each.",
+    ),
+    "cite": (
+        "citing",
+        "Print BibTeX entries for this software and for the work that it is about.",
+        "Print BibTeX entries for this software, and for the preprint and the thesis that describe vanishing nodes.",
+    ),
+}
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; what it parses has the command's `module` and its `parser`."""
+    parser = OneLineParser(
+        prog="rmt-vn",
+        description=textwrap.fill(
+            "The deeper a network, the more alike its nodes: a wide layer then does the work of a few. This "
+            "program predicts, from a network's widths and weights, and measures, from its activations, how many "
+            "of its nodes are effective.",
+            _COLUMNS,
+        ),
+        epilog=_examples(example for examples in EXAMPLES.values() for example in examples)
+        + "\n\nrmt-vn COMMAND --help explains a command and its options.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"rmt-vn {rmt_vn.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    options = {"predict": _add_predict_options, "measure": _add_measure_options, "design": _add_design_options}
+    for name, (module, line, description) in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=line,
+            description=textwrap.fill(description, _COLUMNS),
+            epilog=_examples(EXAMPLES[name]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(module=module, parser=command)
+        if name in options:
+            options[name](command)
+            command.add_argument("--json", action="store_true", help="print JSON: all layers, and all digits")
+    return parser
+
+
+def _examples(lines: Iterable[str]) -> str:
+    return "examples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _add_predict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--widths",
+        type=_widths,
+        required=True,
+        metavar="N,NxL,...",
+        help="the number of inputs, then of nodes in each layer; 200x50 stands for fifty layers of 200 nodes",
+    )
+    _add_network_options(parser, weights="gaussian")
+    parser.add_argument(
+        "--inputs",
+        default="ball",
+        metavar="{ball,wide}",
+        help="over which inputs nodes are compared: ball, a small ball round one input (default), or wide, normally "
+        "distributed inputs",
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_number(),
+        default=0,
+        metavar="N",
+        help="seed of the simulated networks that give the intervals (default: 0)",
+    )
+
+
+def _add_measure_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="an .npy, .npz or .csv file: a row for each sample, a column for a node"
+    )
+    parser.add_argument(
+        "--layers", metavar="NAME[,NAME]", help="measure only these layers of an .npz file (default: all of them)"
+    )
+    parser.add_argument(
+        "--node-axis",
+        type=whole_number(),
+        default=-1,
+        metavar="AXIS",
+        help="the axis of the array that numbers the nodes; all others number samples (default: -1, the last one; "
+        "images whose channels come second take 1)",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="OUT.png",
+        help="also draw the effective nodes into this file, a .png, .pdf or .svg picture",
+    )
+
+
+def _add_design_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--depth", type=whole_number(), required=True, metavar="L", help="the number of layers")
+    parser.add_argument(
+        "--vni",
+        type=_number,
+        required=True,
+        metavar="V",
+        help="the largest mean VNI that the last layer may have, between 0 and 1",
+    )
+    _add_network_options(parser, weights=None)
+
+
+def _add_network_options(parser: argparse.ArgumentParser, *, weights: str | None) -> None:
+    # `Network` checks the names; to know them here, scipy would have to be imported.
+    parser.add_argument(
+        "--activation",
+        default="tanh",
+        metavar="NAME",
+        help="the activation function: linear, relu, leaky_relu, tanh, hard_tanh, erf, sigmoid, softplus, gelu, "
+        "silu or sin (default: tanh)",
+    )
+    parser.add_argument(
+        "--weights",
+        default=weights,
+        metavar="{gaussian,orthogonal}",
+        help=f"how weights are drawn (default: {weights or 'both, one after the other'})",
+    )
+    parser.add_argument(
+        "--sigma-w",
+        type=_number,
+        default=1.0,
+        metavar="S",
+        help="weight scale: weights have the variance S^2 divided by the fan-in (default: 1)",
+    )
+    parser.add_argument(
+        "--sigma-b", type=_number, default=0.0, metavar="S", help="standard deviation of the biases (default: 0)"
+    )
+    parser.add_argument(
+        "--keep",
+        type=_number,
+        default=1.0,
+        metavar="P",
+        help="under dropout, the probability of keeping a node; PyTorch and Keras take 1 - P (default: 1, no dropout)",
+    )
+    parser.add_argument(
+        "--input-variance",
+        type=_number,
+        default=1.0,
+        metavar="V",
+        help="mean square of the numbers in an input; standardized data have 1 (default: 1)",
+    )
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """784,200x50,10: 784 inputs, fifty layers of 200 nodes, and one of 10."""
+    widths: list[int] = []
+    for part in text.split(","):
+        if not (match := re.fullmatch(r"\s*(\d{1,10})(?:x(\d{1,10}))?\s*", part, re.ASCII)):
+            raise argparse.ArgumentTypeError(f"must be like 784,200x50,10 (inputs first), got {text!r}")
+        count = int(match[2] or 1)
+        if not 1 <= count <= _MOST_LAYERS - len(widths):
+            raise argparse.ArgumentTypeError(f"must be 1 to {_MOST_LAYERS} layers, got {text!r}")
+        widths += [int(match[1])] * count
+    return tuple(widths)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None

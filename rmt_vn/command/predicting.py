@@ -1,0 +1,79 @@
+"""``rmt-vn predict``: what to expect of a random network, layer by layer."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from rmt_vn.command.tables import table, to_json
+from rmt_vn.network import Network
+from rmt_vn.prediction import LayerPrediction, Prediction, predict
+
+__all__ = ["run"]
+
+# Tables for people show no more layers than this; --json has all.
+_MOST_ROWS = 24
+
+
+def run(options: argparse.Namespace) -> Iterator[str]:
+    """A table and a verdict, or JSON."""
+    if options.seed < 0:
+        raise ValueError(f"--seed must be an integer from 0, got {options.seed}")
+    network = Network(
+        options.widths, options.activation, options.weights, options.sigma_w, options.sigma_b, options.keep
+    )
+    # Threads gain nothing with matrices of some hundred rows, and fight over the cores of a busy machine.
+    with threadpool_limits(1):
+        predicted = predict(network, input_variance=options.input_variance, inputs=options.inputs, rng=options.seed)
+        yield to_json(_record(predicted)) if options.json else _text(predicted)
+
+
+def _record(predicted: Prediction) -> dict[str, Any]:
+    network = predicted.network
+    return {
+        "widths": network.widths,
+        "activation": network.activation.name,
+        "weights": network.weights,
+        "sigma_w": network.sigma_w,
+        "sigma_b": network.sigma_b,
+        "keep": network.keep,
+        "inputs": predicted.inputs,
+        "input_variance": predicted.input_variance,
+        "statement": predicted.statement,
+        "layers": [row.to_dict() for row in predicted.layers],
+        "simulated_widths": predicted.simulated and predicted.simulated.widths,
+        "gradient_growth": predicted.gradient_growth,
+        "gradients": predicted.gradients,
+        "nodes": predicted.nodes,
+        "vanishing_from": predicted.vanishing_from,
+        "half_depth": predicted.half_depth,
+        "two_nodes_depth": predicted.two_nodes_depth,
+        "verdict": predicted.verdict,
+    }
+
+
+def _text(predicted: Prediction) -> str:
+    rows = _some(predicted.layers)
+    left_out = len(predicted.layers) - len(rows)
+    head = ("layer", "width", "q", "chi", "depth t", "VNI", "95% of networks", "eff. nodes", "gradient")
+    lines = table(head, [_row(row) for row in rows])
+    if left_out:
+        lines.append(f"({left_out} of {len(predicted.layers)} layers not shown; --json has all)")
+    return "\n".join([*lines, "", *predicted.verdict])
+
+
+def _row(row: LayerPrediction) -> tuple[str, ...]:
+    interval = "" if row.interval is None else f"{row.interval[0]:.4f} to {row.interval[1]:.4f}"
+    numbers = (f"{each:.4g}" for each in (row.q, row.chi, row.effective_depth, row.vni))
+    return (str(row.layer), str(row.width), *numbers, interval, f"{row.effective_nodes:.4g}", f"{row.gradient:.3g}")
+
+
+def _some(rows: Sequence[LayerPrediction]) -> list[LayerPrediction]:
+    """All of a few, else the first, the last, and some that are as far apart in between as one factor allows."""
+    if len(rows) <= _MOST_ROWS:
+        return list(rows)
+    return [rows[index - 1] for index in np.unique(np.geomspace(1, len(rows), _MOST_ROWS).round().astype(int))]

@@ -10,14 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).parents[1]
 STUDY = Path(__file__).with_name("study.py")
 CHUNKS = 90
+
+
+@pytest.fixture(autouse=True)
+def interrupts_are_heard():
+    """A shell lets what it starts in the background ignore SIGINT, and children inherit that: not the children here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def started(arguments, *, said, env=()):
     """A process in a session of its own, which writes standard error to a file: a pipe stays open for its children."""
     with said.open("a") as stderr:
-        process = subprocess.Popen(arguments, env={**os.environ, **dict(env)}, stderr=stderr, start_new_session=True)
+        process = subprocess.Popen(
+            arguments, cwd=ROOT, env={**os.environ, **dict(env)}, stderr=stderr, start_new_session=True
+        )
     process.said = said
     return process
 
@@ -42,7 +53,9 @@ class Study:
 
     def start(self, *, jobs=2, out=None, start=()):
         arguments = [*start, sys.executable, str(STUDY), str(self.cache), str(jobs), str(out or self.out)]
-        return started(arguments, said=self.folder / "said", env={"STUDY_LOG": str(self.log)})
+        # A script finds what lies beside it, not the package in the folder above.
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        return started(arguments, said=self.folder / "said", env={"STUDY_LOG": str(self.log), "PYTHONPATH": path})
 
     def began(self):
         """(process, name of the chunk) for each chunk that was begun."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mp_oracle import MP_ACTIVATIONS, MP_SLOPES, mp_gaussian_mean
+from oracles import MP_ACTIVATIONS, MP_SLOPES, mp_gaussian_mean
 
 from rmt_vn import Activation, Network
 from rmt_vn.activations import ACTIVATIONS, leaky_relu

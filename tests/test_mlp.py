@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mp_oracle import MP_ACTIVATIONS
+from oracles import MP_ACTIVATIONS
 
 from rmt_vn import Activation, Network, laws, losses, measures, mlp
 from rmt_vn.activations import ACTIVATIONS

@@ -12,7 +12,6 @@ from oracles import MP_ACTIVATIONS, MP_SLOPES, inversion_density, mp_gaussian_me
 from scipy.linalg import expm
 
 from rmt_vn import Network, activations, laws
-from rmt_vn.mean_field import fixed_point
 
 DIGITS = 40
 DEPTHS = [1e-8, 1e-5, 1e-3, 0.03, 0.3, 1.0, 2.5, 10.0, 40.0, 170.0, 900.0, 5000.0]
@@ -166,6 +165,18 @@ def next_variance(name, q, sigma_w, sigma_b, keep=1.0):
 
 
 @cache
+def fixed_variance(name, sigma_w, sigma_b):
+    """q*, where the next variance is the same: a few steps of the map, then the secant method."""
+    q = mp.mpf("0.6")
+    for _ in range(4):
+        q = next_variance(name, q, sigma_w, sigma_b)
+    with mp.workdps(20):
+        return mp.findroot(
+            lambda q: next_variance(name, q, sigma_w, sigma_b) - q, (q, q * mp.mpf("1.05")), solver="secant", tol=1e-28
+        )
+
+
+@cache
 def slope_ratio(name, q, keep=1.0):
     """μ_2/μ_1² of φ′(√q z), times a mask that is 1/p with probability p."""
     dphi, kinks = MP_SLOPES[name], activations.ACTIVATIONS[name].kinks
@@ -187,9 +198,7 @@ def depth_by_hand(widths, ratios, weights):
     [("tanh", 1.8, 0.0), ("erf", 1.3, 0.2), ("hard_tanh", 1.5, 0.1), ("sin", 1.6, 0.0), ("gelu", 1.2, 0.4)],
 )
 def test_effective_depth_at_the_fixed_point(name, sigma_w, sigma_b, weights):
-    with mp.workdps(15):
-        q = mp.findroot(lambda q: next_variance(name, q, sigma_w, sigma_b) - q, (0.6, 0.7), solver="secant", tol=1e-24)
-        ratio = slope_ratio(name, q)
+    ratio = slope_ratio(name, fixed_variance(name, sigma_w, sigma_b))
     kind = {"activation": name, "weights": weights, "sigma_w": sigma_w, "sigma_b": sigma_b}
     ours = laws.effective_depth(Network.uniform(30, 8, **kind))
     gaussian, haar = 1 / 30 + 7 * float(ratio) / 30, 7 * (float(ratio) - 1) / 30
@@ -259,9 +268,9 @@ def test_first_order_law_of_the_design():
 @pytest.mark.parametrize("name", sorted(activations.ACTIVATIONS))
 def test_first_order_law_is_the_thesis_formula(name, weights):
     kind = {"activation": name, "weights": weights, "sigma_w": 0.9, "sigma_b": 0.3}
-    field = fixed_point(Network.uniform(2, 1, **kind))
+    ratio = slope_ratio(name, fixed_variance(name, 0.9, 0.3))
     s1 = -1 if weights == "gaussian" else 0
-    thesis = 1 / 70 + 33 / 70 * (field.mu2 / field.mu1**2 - 1 - s1)
+    thesis = 1 / 70 + 33 / 70 * (float(ratio) - 1 - s1)
     assert laws.first_order_vni(Network.uniform(70, 33, **kind)) == pytest.approx(thesis, rel=1e-12)
 
 

@@ -84,7 +84,7 @@ FEW, MANY = RNG.standard_normal((3, 6)), RNG.standard_normal((9, 6))
 TWICE = FEW[[0, 1, 0]]
 
 
-def statistics(network, inputs, method, seed, repeats=3000):
+def statistics(network, inputs, method, seed, repeats=1500):
     """An activation, its square, products within a node and a layer, and the VNI, of independent networks."""
     rng = np.random.default_rng(seed)
     values = []

@@ -3,6 +3,20 @@
 import pytest
 from threadpoolctl import threadpool_limits
 
+# The files that take longest, the longest first: begun last, one of them would keep one process busy alone at the end.
+LONGEST = ("figures", "theory_analysis", "laws_against_samples", "samplers", "theory_algebra", "faults", "laws_exact")
+
+
+def pytest_configure(config):
+    """With `--dist loadfile` the files are handed out in the order below, not those first that have the most tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_blas_thread():

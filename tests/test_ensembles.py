@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from statistics_checks import mean_and_error, standard_errors_between
 
 from rmt_vn import Network
 from rmt_vn.ensembles import biases, haar, weight_matrices
@@ -10,7 +11,8 @@ from rmt_vn.ensembles import biases, haar, weight_matrices
 
 
 def z_score(samples, expected):
-    return abs(np.mean(samples) - expected) / (np.std(samples, ddof=1) / np.sqrt(len(samples)))
+    mean, stderr = mean_and_error(samples)
+    return standard_errors_between(mean, expected, stderr)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from statistics_checks import assert_sampled
 
 from rmt_vn import Network, figures
 from rmt_vn.experiments import Engine, monte_carlo, run, tidy
@@ -92,8 +93,8 @@ def test_changed_code_is_computed_again(engine, monkeypatch):
     changed = lambda loc, *, rng: 2 * loc + rng.standard_normal((50, 2))  # noqa: E731
     monkeypatch.setattr("test_experiments.normal", changed)
     (after,) = monte_carlo(_halved, points(1.0), replicates=2, seed=0, engine=engine)
-    # Mean (2 + 0)/2: k = 5 standard errors.
-    assert np.all(np.abs(after.mean - 1.0) < 5 * after.stderr)
+    # The mean is (2 + 0)/2 now, and was 1/2 before.
+    assert_sampled(after.mean, 1.0, after.stderr, wrong=[0.5])
 
 
 def test_pooling_is_the_mean_and_its_standard_error_over_all_samples():

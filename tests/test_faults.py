@@ -1,5 +1,9 @@
-"""Sweeps that are killed, interrupted, starved and shared: each fault is caused for real, on processes of their own."""
+"""Sweeps that are killed, interrupted, starved and shared: each fault is caused for real, on processes of their own.
 
+One fault of each kind is caused in the quick tests, the others in the slow ones.
+"""
+
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,26 +14,47 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).parents[1]
 STUDY = Path(__file__).with_name("study.py")
 CHUNKS = 90
+
+
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def interrupts_are_heard():
+    """A shell lets what it starts in the background ignore SIGINT, and children inherit that: not the children here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    """Where a test fails, on a busy machine because a process takes too long, that process is ended and waited for."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def started(arguments, *, said, env=()):
     """A process in a session of its own, which writes standard error to a file: a pipe stays open for its children."""
     with said.open("a") as stderr:
-        process = subprocess.Popen(arguments, env={**os.environ, **dict(env)}, stderr=stderr, start_new_session=True)
+        process = subprocess.Popen(
+            arguments, cwd=ROOT, env={**os.environ, **dict(env)}, stderr=stderr, start_new_session=True
+        )
     process.said = said
+    STARTED.append(process)
     return process
 
 
 def end_of(process, seconds=60):
     """Exit code and what was said on standard error."""
-    try:
-        code = process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    return code, process.said.read_text()
+    return process.wait(seconds), process.said.read_text()
 
 
 class Study:
@@ -42,7 +67,9 @@ class Study:
 
     def start(self, *, jobs=2, out=None, start=()):
         arguments = [*start, sys.executable, str(STUDY), str(self.cache), str(jobs), str(out or self.out)]
-        return started(arguments, said=self.folder / "said", env={"STUDY_LOG": str(self.log)})
+        # A script finds what lies beside it, not the package in the folder above.
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        return started(arguments, said=self.folder / "said", env={"STUDY_LOG": str(self.log), "PYTHONPATH": path})
 
     def began(self):
         """(process, name of the chunk) for each chunk that was begun."""
@@ -86,6 +113,7 @@ def alive_in(session):
     return found
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_goes_on_where_it_stopped(tmp_path, undisturbed):
     study, rng = Study(tmp_path), np.random.default_rng(0)
     for kills_left in range(10, -1, -1):
@@ -135,12 +163,14 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(tmp_path, und
     assert study.out.read_bytes() == undisturbed
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_the_sweep(tmp_path):
     process = Study(tmp_path).start()
     assert end_of(process)[0] == 0
     wait_until(lambda: not alive_in(process.pid), seconds=2)
 
 
+@pytest.mark.slow
 def test_orphans_of_a_killed_sweep_end_by_themselves(tmp_path):
     study = Study(tmp_path)
     process = study.start()
@@ -150,6 +180,7 @@ def test_orphans_of_a_killed_sweep_end_by_themselves(tmp_path):
     wait_until(lambda: not alive_in(process.pid), seconds=10)
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_on_one_cache(tmp_path, undisturbed):
     study = Study(tmp_path)
     both = [study.start(jobs=1, out=tmp_path / name) for name in ("one", "two")]
@@ -162,6 +193,7 @@ def test_two_runs_at_once_on_one_cache(tmp_path, undisturbed):
 # --- on a cluster -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_cluster_of_two_gives_the_same_bytes(tmp_path, undisturbed):
     study = Study(tmp_path)
     code, said = end_of(study.start(jobs="dask"))
@@ -171,6 +203,7 @@ def test_a_cluster_of_two_gives_the_same_bytes(tmp_path, undisturbed):
     assert study.out.read_bytes() == undisturbed
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(tmp_path, undisturbed):
     study = Study(tmp_path)
     process = study.start(jobs="dask")
@@ -185,15 +218,32 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(tmp_path, undisturbe
     assert CHUNKS <= len(study.began()) <= CHUNKS + 10
 
 
+CLUSTER = """
+import sys
+from pathlib import Path
+from dask.distributed import LocalCluster
+
+with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    Path(sys.argv[1]).write_text(cluster.scheduler_address)
+    sys.stdin.read()
+"""
+
+
 @pytest.fixture
-def scheduler():
-    """The address of a Dask cluster of two processes, as a user would start it."""
-    from dask.distributed import LocalCluster
+def scheduler(tmp_path):
+    """The address of a Dask cluster of two processes, as a user would start it: not in this process, where what it
+    leaves open when it is stopped on a busy machine would be held against the tests."""
+    address = tmp_path / "address"
+    cluster = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER, str(address)], cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True
+    )
+    with cluster:
+        wait_until(lambda: address.exists() and address.read_text())
+        yield address.read_text()
+        cluster.stdin.close()
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster.scheduler_address
 
-
+@pytest.mark.slow
 def test_the_figures_command_on_a_cluster(tmp_path, scheduler):
     told = {}
     for name, where in {"here": ("--jobs", "1"), "there": ("--scheduler", scheduler)}.items():
@@ -204,7 +254,9 @@ def test_the_figures_command_on_a_cluster(tmp_path, scheduler):
         assert data.read_bytes() == (tmp_path / "there" / data.name).read_bytes()
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", ""])
+@pytest.mark.parametrize(
+    "address", ["nonsense://x", *(pytest.param(each, marks=pytest.mark.slow) for each in ("tcp://127.0.0.1:9", ""))]
+)
 def test_a_scheduler_that_is_not_there(tmp_path, address):
     code, said = end_of(figures(tmp_path, "--scheduler", address, "--out", str(tmp_path / "out")))
     assert code == 2
@@ -227,6 +279,7 @@ def figures(folder, *arguments, env=()):
     return started(command, said=folder / "said", env={"XDG_CACHE_HOME": str(folder / "home"), **dict(env)})
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_says_so_in_one_line_and_goes_on_later(tmp_path):
     arguments = (
         "gradients_and_nodes",
@@ -254,6 +307,7 @@ def test_an_interrupted_command_says_so_in_one_line_and_goes_on_later(tmp_path):
     assert before.items() <= {path: path.stat().st_mtime_ns for path in kept()}.items()
 
 
+@pytest.mark.slow
 def test_the_default_cache_is_where_the_platform_keeps_such_things(tmp_path):
     arguments = ("phase_diagram", "--jobs", "1", "--out", str(tmp_path / "out"))
     assert end_of(figures(tmp_path, *arguments, "--no-cache"))[0] == 0
@@ -274,6 +328,7 @@ def on_a_disk_of_its_own(folder, options, *, before="true", after="true"):
     return [*namespace, "sh", "-c", f'{mounted}; {before}; "$@"; code=$?; {after}; exit $code', str(folder)]
 
 
+@pytest.mark.slow
 def test_a_full_cache_is_told_and_what_was_kept_stays(tmp_path, undisturbed):
     study = Study(tmp_path)
     elsewhere = tmp_path / "kept"
@@ -291,6 +346,7 @@ def test_a_full_cache_is_told_and_what_was_kept_stays(tmp_path, undisturbed):
     assert study.out.read_bytes() == undisturbed
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_figures_whole(tmp_path):
     arguments = ("phase_diagram", "--no-cache", "--jobs", "1", "--out")
     old, out, after = (tmp_path / name for name in ("old", "disk", "after"))

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +18,19 @@ from rmt_vn.figures import output
 from rmt_vn.figures.evidence import Evidence, from_json, to_json
 from rmt_vn.figures.style import new_figure
 
-# Not made twice: they take most of the time, and their sweeps are of the kinds that the others have too. Those of
-# training are computed anew for each figure without a cache: one, the optimizers', stands for all.
-LONG = {"jacobian_spectrum", "scaling_collapse", "training_failure", "training_vni", "walking_dead"}
+ROOT = Path(__file__).parents[1]
+# These take from three to twenty seconds each, and are computed by the slow tests alone. The quick tests read what is
+# committed of them.
+LONG = {
+    "correlation_distribution", "effective_nodes", "jacobian_spectrum", "optimizers", "representation_power",
+    "scaling_collapse", "training_failure", "training_vni", "walking_dead",
+}  # fmt: skip
+SHORT = [name for name in figures.NAMES if name not in LONG]
+COMPUTED = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in figures.NAMES]
+# Not made twice even there: their sweeps are of the kinds that the others have too. Those of training are computed anew
+# for each figure without a cache: one, the optimizers', stands for all.
+ONCE = {"jacobian_spectrum", "scaling_collapse", "training_failure", "training_vni", "walking_dead"}
+TWICE = [name for name in figures.NAMES if name not in ONCE]
 # The pages of the gallery, which are written again by every run.
 PAGES = {"index.html", "README.md"}
 # Where one process works, BLAS has one thread: on a busy machine two wait for one another most of the time.
@@ -27,7 +38,7 @@ ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def written_by(folder, *arguments, env=()):
-    """What the README's command writes with the quick preset."""
+    """What the README's command writes with the quick preset: the folder, and the names of the figures."""
     command = [sys.executable, "-m", "rmt_vn.figures", *arguments, "--out", str(folder / "out")]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **dict(env)})
     assert (done.returncode, done.stderr) == (0, "")
@@ -36,42 +47,56 @@ def written_by(folder, *arguments, env=()):
     return folder / "out", made
 
 
-@pytest.fixture(scope="session")
-def quick(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("one")
-    out, made = written_by(folder, "--jobs", "1", "--cache", str(folder / "cache"), env=ALONE)
-    assert made == list(figures.NAMES)
+def by_one_process(folder, names):
+    out, made = written_by(folder, *names, "--jobs", "1", "--cache", str(folder / "cache"), env=ALONE)
+    assert made == list(names)
     return out
 
 
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory):
+    """The folder of the figures that take little time."""
+    return by_one_process(tmp_path_factory.mktemp("short"), SHORT)
+
+
+@pytest.fixture(scope="session")
+def long(tmp_path_factory):
+    """The folder of the others."""
+    return by_one_process(tmp_path_factory.mktemp("long"), [name for name in figures.NAMES if name in LONG])
+
+
 @pytest.fixture
-def read_tables(quick):
+def folder_of(request):
+    """Where a figure lies that was computed for these tests."""
+    return lambda name: request.getfixturevalue("long" if name in LONG else "quick")
+
+
+def read_tables(folder, name):
     """The data of a figure, as they lie beside its picture."""
-
-    def read(name):
-        files = json.loads((quick / f"{name}.json").read_text(encoding="utf-8"))["files"]
-        paths = [quick / file for file in files if file.endswith((".csv", ".npz"))]
-        return {path.stem.removeprefix(f"{name}_"): read_table(path) for path in paths}
-
-    return read
+    files = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["files"]
+    paths = [folder / file for file in files if file.endswith((".csv", ".npz"))]
+    return {path.stem.removeprefix(f"{name}_"): read_table(path) for path in paths}
 
 
-def test_same_files_for_any_number_of_processes(quick, tmp_path):
-    names = [name for name in figures.NAMES if name not in LONG]
+@pytest.mark.parametrize(
+    "names", [["vni_depth_width"], pytest.param(TWICE, marks=pytest.mark.slow)], ids=["one", "all"]
+)
+def test_same_files_for_any_number_of_processes(folder_of, tmp_path, names):
     out, made = written_by(tmp_path, *names, "--jobs", "2", "--no-cache")
     assert made == names
-    files = {path.name for path in out.iterdir()}
-    assert {f"{name}.{kind}" for name in names for kind in ("png", "pdf")} < files
     # Manifests tell the time, and the gallery shows those figures that are there.
-    for name in sorted(name for name in files - PAGES if not name.endswith(".json")):
-        assert (quick / name).read_bytes() == (out / name).read_bytes(), name
+    for name in names:
+        files = strict_json(out / f"{name}.json")["files"]
+        assert {f"{name}.{kind}" for kind in ("png", "pdf")} < set(files)
+        for file in files:
+            assert (folder_of(name) / file).read_bytes() == (out / file).read_bytes(), file
 
 
 def test_again_nothing_is_computed_and_nothing_drawn(quick):
     before = {path.name: path.stat().st_mtime_ns for path in quick.iterdir() if path.name not in PAGES}
     pages = {name: (quick / name).read_bytes() for name in PAGES}
     kept = {path: path.stat().st_mtime_ns for path in (quick.parent / "cache").rglob("*.npz")}
-    written_by(quick.parent, "--jobs", "1", "--cache", str(quick.parent / "cache"), env=ALONE)
+    assert by_one_process(quick.parent, SHORT) == quick
     after = {path.name: path.stat().st_mtime_ns for path in quick.iterdir() if path.name not in PAGES}
     assert after == before and {name: (quick / name).read_bytes() for name in PAGES} == pages
     assert kept == {path: path.stat().st_mtime_ns for path in (quick.parent / "cache").rglob("*.npz")}
@@ -84,27 +109,38 @@ def strict_json(path):
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
-@pytest.mark.parametrize("name", figures.NAMES)
-def test_picture_and_manifest(quick, name):
-    manifest = strict_json(quick / f"{name}.json")
+@pytest.mark.parametrize("name", COMPUTED)
+def test_picture_and_manifest(folder_of, name):
+    manifest = strict_json(folder_of(name) / f"{name}.json")
     assert manifest["claim"] == figures.load(name).CLAIM and manifest["seed"] == 0
     assert manifest["caption"] == figures.load(name).CAPTION
     assert manifest["files"][:2] == [f"{name}.png", f"{name}.pdf"]
-    assert all((quick / file).stat().st_size > 0 for file in manifest["files"])
+    assert all((folder_of(name) / file).stat().st_size > 0 for file in manifest["files"])
 
 
 # --- the claims -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", figures.NAMES)
-def test_the_claim_is_borne_out(quick, read_tables, name):
-    rows = figures.load(name).evidence(read_tables(name))
+def evidence_of(folder, name):
+    """What the claim rests on, computed from the data of a figure; none of it fails."""
+    rows = figures.load(name).evidence(read_tables(folder, name))
     assert 2 <= len(rows) <= 6
     assert [row for row in rows if not row.holds] == []
-    kept = [from_json(record) for record in strict_json(quick / f"{name}.json")["evidence"]]
+    return rows
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_the_claim_is_borne_out(folder_of, name):
+    rows = evidence_of(folder_of(name), name)
+    kept = [from_json(record) for record in strict_json(folder_of(name) / f"{name}.json")["evidence"]]
     assert [(row.says, row.low, row.high) for row in kept] == [(row.says, row.low, row.high) for row in rows]
     # Columns of a table and lone arrays are summed in different orders.
     assert [row.value for row in kept] == pytest.approx([row.value for row in rows], rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", figures.NAMES)
+def test_the_claim_is_borne_out_by_the_committed_data(name):
+    evidence_of(ROOT / "figures", name)
 
 
 def times(factor):
@@ -208,9 +244,9 @@ CONTROLS = {
 }
 
 
-@pytest.mark.parametrize("name", figures.NAMES)
-def test_a_wrong_figure_is_found_out(read_tables, name):
-    tables, evidence = read_tables(name), figures.load(name).evidence
+@pytest.mark.parametrize("name", COMPUTED)
+def test_a_wrong_figure_is_found_out(folder_of, name):
+    tables, evidence = read_tables(folder_of(name), name), figures.load(name).evidence
     missed_by = []
     for label, column, wrong in CONTROLS[name]:
         changed = tables[label].copy()

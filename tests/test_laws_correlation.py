@@ -6,6 +6,7 @@ from itertools import pairwise
 import mpmath as mp
 import numpy as np
 import pytest
+from oracles import diffusion_transform, gaussian_transform, gaussian_transforms, inversion_density, mean_over_live
 from scipy import stats
 
 from rmt_vn import Network, laws
@@ -48,28 +49,25 @@ def test_one_gaussian_layer(n):
 # --- the spectral integral at 25 digits -------------------------------------------------------------------------------
 
 
-def gaussian(n, nu):
-    return (
-        abs(mp.gamma(mp.mpf(2 * n - 1) / 4 + 0.5j * nu)) ** 2 * mp.rgamma(mp.mpf(n) / 2) * mp.rgamma(mp.mpf(n - 1) / 2)
-    )
-
-
 def masked(n, nu):
     """E m_k, k ~ Bin(n, 1/2) given k ≥ 1."""
-    return mp.fsum(mp.binomial(n, k) * gaussian(k, nu) for k in range(2, n + 1)) / (2**n - 1)
+    return mean_over_live(gaussian_transforms(n, nu), 0.5)
 
 
 SPECTRAL = {
-    "t = 0.05": (0.05, lambda nu: mp.exp(-(nu**2 + 0.25) * mp.mpf(0.05) / 2)),
-    "t = 1": (1.0, lambda nu: mp.exp(-(nu**2 + 0.25) / 2)),
-    "t = 50": (50.0, lambda nu: mp.exp(-(nu**2 + 0.25) * 25)),
-    "linear": (uniform(20, 10), lambda nu: gaussian(20, nu) ** 10),
-    "rectangular": (linear(6, 2, 4, 5), lambda nu: gaussian(6, nu) * gaussian(2, nu) * gaussian(4, nu)),
-    "relu": (uniform(6, 3, "relu"), lambda nu: gaussian(6, nu) * masked(6, nu) ** 2),
+    "t = 0.05": (0.05, lambda nu: diffusion_transform(mp.mpf(0.05), nu)),
+    "t = 1": (1.0, lambda nu: diffusion_transform(1, nu)),
+    "t = 50": (50.0, lambda nu: diffusion_transform(50, nu)),
+    "linear": (uniform(20, 10), lambda nu: gaussian_transform(20, nu) ** 10),
+    "rectangular": (
+        linear(6, 2, 4, 5),
+        lambda nu: gaussian_transform(6, nu) * gaussian_transform(2, nu) * gaussian_transform(4, nu),
+    ),
+    "relu": (uniform(6, 3, "relu"), lambda nu: gaussian_transform(6, nu) * masked(6, nu) ** 2),
     # Haar factors fall as powers of ν: deep, so that the sum ends.
     "haar relu": (
         uniform(4, 25, "relu", weights="orthogonal"),
-        lambda nu: (masked(4, nu) / gaussian(4, nu)) ** 24,
+        lambda nu: (masked(4, nu) / gaussian_transform(4, nu)) ** 24,
     ),
 }
 
@@ -173,8 +171,7 @@ def test_second_and_fourth_moment_of_the_universal_law(t):
 
         def integrand(nu):
             c = nu**2 + mp.mpf(1) / 4
-            density = nu * mp.tanh(mp.pi * nu) * abs(mp.gamma(0.25 + 0.5j * nu)) ** 2 / (2 * mp.sqrt(mp.pi))
-            return density * (1 - (1.5 - c / 4) * mp.exp(-c * t / 2))
+            return inversion_density(nu) * (1 - (1.5 - c / 4) * diffusion_transform(t, nu))
 
         fourth = mp.quad(integrand, [0, 0.3, 1, 3, 8, 16, 45])
     assert laws.correlation_moment(t, 4) == pytest.approx(float(fourth), rel=PROMISED)

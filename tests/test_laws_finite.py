@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from scipy import stats
+from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import Network, laws
 from rmt_vn.ensembles import weight_matrices
@@ -35,6 +36,7 @@ def test_moments_are_those_of_the_wick_engine(widths, weight):
         assert laws.trace_moment(widths, traces) == wick_moment(widths, traces)
 
 
+@pytest.mark.slow
 def test_moments_of_weight_five_and_six_are_those_of_the_wick_engine():
     # 945 and 10395 pairings; at weight 6 two partitions share their eigenvalue of the Laplace–Beltrami operator.
     for traces in ((5,), (3, 1, 1), (4, 2), (3, 3)):
@@ -145,11 +147,10 @@ def test_moments_are_those_of_samples():
     jacobian = np.eye(widths[0])
     for n_in, n_out in pairwise(widths):
         jacobian = rng.standard_normal((count, n_out, n_in)) / np.sqrt(n_in) @ jacobian
-    values = products_of_traces(jacobian, partition)
-    stderr = values.std(ddof=1) / np.sqrt(count)
-    # k = 4; the last layer one node wider is rejected.
-    assert abs(values.mean() - float(laws.trace_moment(widths, partition))) < 4 * stderr
-    assert abs(values.mean() - float(laws.trace_moment((4, 3, 6), partition))) > 4 * stderr
+    value, stderr = mean_and_error(products_of_traces(jacobian, partition))
+    # The last layer one node wider is rejected.
+    wrong = float(laws.trace_moment((4, 3, 6), partition))
+    assert_sampled(value, float(laws.trace_moment(widths, partition)), stderr, wrong=[wrong])
 
 
 @pytest.mark.parametrize(
@@ -302,17 +303,16 @@ def sampled(network, count):
 
 @pytest.mark.parametrize("network", NETWORKS, ids=repr)
 def test_exponents_and_determinants_are_those_of_samples(network):
-    count = 20_000
-    diagonal, determinant = sampled(network, count)
+    diagonal, determinant = sampled(network, 20_000)
     # k = 5: some thirty numbers are compared.
-    rates, stderr = diagonal.mean(axis=0) / network.depth, diagonal.std(axis=0) / network.depth / np.sqrt(count)
-    assert np.all(np.abs(rates - laws.lyapunov_exponents(network)) < 5 * stderr + 1e-12)
-    stderr = determinant.std() / np.sqrt(count)
-    assert abs(determinant.mean() - laws.mean_log_determinant(network)) < 5 * stderr + 1e-12
+    rates, stderr = mean_and_error(diagonal / network.depth)
+    assert_sampled(rates, laws.lyapunov_exponents(network), stderr, k=5)
     # The control: a layer one node wider.
     wider = Network((*network.widths[:-2], network.widths[-2] + 1, network.widths[-1]), activation="linear",
                     weights=network.weights, sigma_w=network.sigma_w)  # fmt: skip
-    assert abs(determinant.mean() - laws.mean_log_determinant(wider)) > 5 * stderr
+    value, stderr = mean_and_error(determinant)
+    right, wrong = laws.mean_log_determinant(network), laws.mean_log_determinant(wider)
+    assert_sampled(value, right, stderr, wrong=[wrong], k=5)
 
 
 @pytest.mark.parametrize(

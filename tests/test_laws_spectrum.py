@@ -58,7 +58,10 @@ def test_closed_form_of_two_layers():
     assert laws.fuss_catalan_density(2, x) == pytest.approx(expected, rel=1e-10, abs=0)
 
 
-@pytest.mark.parametrize("depth", range(1, 51))
+@pytest.mark.parametrize(
+    "depth",
+    [depth if depth in (1, 2, 3, 10, 50) else pytest.param(depth, marks=pytest.mark.slow) for depth in range(1, 51)],
+)
 def test_linear_gaussian_is_fuss_catalan(depth):
     network = Network.uniform(100, depth, activation="linear")
     top = top_edge(depth)
@@ -227,7 +230,7 @@ def holds(network, **at):
     assert moments == pytest.approx(np.ones(4), rel=1e-8)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 10, 50])
+@pytest.mark.parametrize("depth", [1, 2, pytest.param(10, marks=pytest.mark.slow), 50])
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_mass_and_moments(name, weights, depth):

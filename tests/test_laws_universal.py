@@ -1,16 +1,17 @@
 """S4, the universal law and its effective depth, and S1, its tangent."""
 
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
 import pytest
 from numpy.polynomial import Polynomial
+from oracles import MP_ACTIVATIONS, MP_SLOPES, inversion_density, mp_gaussian_mean
 from scipy.linalg import expm
 
 from rmt_vn import Network, activations, laws
-from rmt_vn.mean_field import fixed_point
 
 DIGITS = 40
 DEPTHS = [1e-8, 1e-5, 1e-3, 0.03, 0.3, 1.0, 2.5, 10.0, 40.0, 170.0, 900.0, 5000.0]
@@ -29,14 +30,15 @@ def reference(t):
         while points[-1] < end:
             points.append(min(2 * points[-1], end))
 
-        def density(nu):
-            return nu * mp.tanh(mp.pi * nu) * abs(mp.gamma(0.25 + 0.5j * nu)) ** 2 / (2 * mp.sqrt(mp.pi))
-
         # `quad` stops at an absolute error: take e^{−t/8} out, and R(t) itself from an integral of its own size.
-        s = mp.exp(-t / 8) * mp.quad(lambda nu: density(nu) * mp.exp(-(nu**2) * t / 2), points)
+        s = mp.exp(-t / 8) * mp.quad(
+            lambda nu: inversion_density(nu) * mp.exp(-(nu**2) * t / 2), points, method="gauss-legendre"
+        )
         if t > 0.1:
             return 1 - s, s
-        rise = mp.quad(lambda nu: -density(nu) * mp.expm1(-(nu**2 + mp.mpf(1) / 4) * t / 2), [*points[:-1], 60])
+        rise = mp.quad(
+            lambda nu: -inversion_density(nu) * mp.expm1(-(nu**2 + mp.mpf(1) / 4) * t / 2), [*points[:-1], 60]
+        )
         return rise, 1 - rise
 
 
@@ -156,32 +158,29 @@ def test_a_million_wide_and_a_million_deep(activation):
     assert laws.exact_vni_complement(network) == pytest.approx(1 - laws.approximate_vni(network), rel=1e-5)
 
 
-MP_ACTIVATIONS = {
-    "tanh": (mp.tanh, lambda x: mp.sech(x) ** 2, []),
-    "erf": (mp.erf, lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-(x**2)), []),
-    "hard_tanh": (lambda x: max(-1, min(1, x)), lambda x: mp.mpf(abs(x) < 1), [-1, 1]),
-    "sin": (mp.sin, mp.cos, []),
-    "gelu": (lambda x: x * mp.ncdf(x), lambda x: mp.ncdf(x) + x * mp.npdf(x), []),
-    "softplus": (lambda x: mp.log1p(mp.exp(x)), lambda x: 1 / (1 + mp.exp(-x)), []),
-    "leaky_relu": (lambda x: x if x > 0 else x / 100, lambda x: mp.mpf(1) if x > 0 else mp.mpf("0.01"), [0]),
-    "relu": (lambda x: max(x, 0), lambda x: mp.mpf(x > 0), [0]),
-}
-
-
-def gaussian_mean(f, q, kinks):
-    z_kinks = [kink / mp.sqrt(q) for kink in kinks if abs(kink) < 8 * mp.sqrt(q)]
-    return mp.quad(lambda z: f(mp.sqrt(q) * z) * mp.npdf(z), sorted([-9, -4, -1, 1, 4, 9, *z_kinks]))
-
-
+@cache
 def next_variance(name, q, sigma_w, sigma_b, keep=1.0):
-    phi, _, kinks = MP_ACTIVATIONS[name]
-    return sigma_w**2 * gaussian_mean(lambda x: phi(x) ** 2, q, kinks) / keep + sigma_b**2
+    phi, kinks = MP_ACTIVATIONS[name], activations.ACTIVATIONS[name].kinks
+    return sigma_w**2 * mp_gaussian_mean(lambda x: phi(x) ** 2, q, kinks) / keep + sigma_b**2
 
 
+@cache
+def fixed_variance(name, sigma_w, sigma_b):
+    """q*, where the next variance is the same: a few steps of the map, then the secant method."""
+    q = mp.mpf("0.6")
+    for _ in range(4):
+        q = next_variance(name, q, sigma_w, sigma_b)
+    with mp.workdps(20):
+        return mp.findroot(
+            lambda q: next_variance(name, q, sigma_w, sigma_b) - q, (q, q * mp.mpf("1.05")), solver="secant", tol=1e-28
+        )
+
+
+@cache
 def slope_ratio(name, q, keep=1.0):
     """μ_2/μ_1² of φ′(√q z), times a mask that is 1/p with probability p."""
-    _, dphi, kinks = MP_ACTIVATIONS[name]
-    mu1, mu2 = (gaussian_mean(lambda x, k=k: dphi(x) ** (2 * k), q, kinks) for k in (1, 2))
+    dphi, kinks = MP_SLOPES[name], activations.ACTIVATIONS[name].kinks
+    mu1, mu2 = (mp_gaussian_mean(lambda x, k=k: dphi(x) ** (2 * k), q, kinks) for k in (1, 2))
     return mu2 / mu1**2 / keep
 
 
@@ -199,9 +198,7 @@ def depth_by_hand(widths, ratios, weights):
     [("tanh", 1.8, 0.0), ("erf", 1.3, 0.2), ("hard_tanh", 1.5, 0.1), ("sin", 1.6, 0.0), ("gelu", 1.2, 0.4)],
 )
 def test_effective_depth_at_the_fixed_point(name, sigma_w, sigma_b, weights):
-    with mp.workdps(15):
-        q = mp.findroot(lambda q: next_variance(name, q, sigma_w, sigma_b) - q, (0.6, 0.7), solver="secant", tol=1e-24)
-        ratio = slope_ratio(name, q)
+    ratio = slope_ratio(name, fixed_variance(name, sigma_w, sigma_b))
     kind = {"activation": name, "weights": weights, "sigma_w": sigma_w, "sigma_b": sigma_b}
     ours = laws.effective_depth(Network.uniform(30, 8, **kind))
     gaussian, haar = 1 / 30 + 7 * float(ratio) / 30, 7 * (float(ratio) - 1) / 30
@@ -271,9 +268,9 @@ def test_first_order_law_of_the_design():
 @pytest.mark.parametrize("name", sorted(activations.ACTIVATIONS))
 def test_first_order_law_is_the_thesis_formula(name, weights):
     kind = {"activation": name, "weights": weights, "sigma_w": 0.9, "sigma_b": 0.3}
-    field = fixed_point(Network.uniform(2, 1, **kind))
+    ratio = slope_ratio(name, fixed_variance(name, 0.9, 0.3))
     s1 = -1 if weights == "gaussian" else 0
-    thesis = 1 / 70 + 33 / 70 * (field.mu2 / field.mu1**2 - 1 - s1)
+    thesis = 1 / 70 + 33 / 70 * (float(ratio) - 1 - s1)
     assert laws.first_order_vni(Network.uniform(70, 33, **kind)) == pytest.approx(thesis, rel=1e-12)
 
 

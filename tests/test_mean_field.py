@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mp_oracle import MP_ACTIVATIONS, MP_SLOPES, mp_gaussian_mean
+from oracles import MP_ACTIVATIONS, MP_SLOPES, mp_gaussian_mean
+from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import Activation, Network
 from rmt_vn.activations import ACTIVATIONS, leaky_relu
@@ -312,16 +313,13 @@ def test_wide_networks_follow_the_length_map(name, sigma_w, sigma_b, weights):
     inputs = np.random.default_rng(5).standard_normal((4, width))
     inputs *= np.sqrt(width * 0.8) / np.linalg.norm(inputs, axis=1, keepdims=True)
     sampled = _next_variances(network, inputs, n_networks, seed=11)
-    stderr = sampled.std(ddof=1) / np.sqrt(n_networks)
+    value, stderr = mean_and_error(sampled)
 
-    def z_score(sigma_w_squared):
+    def law(sigma_w_squared):
         longer = Network((width,) * 5, name, weights, np.sqrt(sigma_w_squared), sigma_b)
-        return abs(sampled.mean() - length_map(longer, 0.8)[-1]) / stderr
+        return length_map(longer, 0.8)[-1]
 
     # The law is that of infinite width, off by about 1/2000 at width 2000; a standard error is 1/2000 to 3/1000.
-    # 4 of them: six tests, each wrong by chance once in 16 000 seeds.
-    assert stderr < 4e-3 * sampled.mean()
-    assert z_score(sigma_w**2) < 4
+    assert stderr < 4e-3 * value
     # Negative control: weights of 3% less or more variance are another network.
-    assert z_score(0.97 * sigma_w**2) > 4
-    assert z_score(1.03 * sigma_w**2) > 4
+    assert_sampled(value, law(sigma_w**2), stderr, wrong=[law(0.97 * sigma_w**2), law(1.03 * sigma_w**2)])

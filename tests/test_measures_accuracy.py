@@ -7,6 +7,7 @@ import pytest
 from populations import Study, mixing, sample, true_vni
 from scipy.special import stdtrit
 from scipy.stats import kurtosis
+from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn.measures import VNIAccumulator, plug_in_vni, sketch_vni, vni
 from rmt_vn.measures.indicator.error import half_width, pair_variance, standard_error, variance_parts
@@ -142,9 +143,9 @@ def test_pairs_of_samples_of_independent_gaussian_nodes():
     plug_in = np.array([plug_in_vni(rng.standard_normal((p, n))) for _ in range(repeats)])
     values = plug_in - (1 - plug_in) / (p - 2)
     scatter = np.var((values - values.mean()) ** 2) ** 0.5 / repeats**0.5
-    assert abs(values.var() - pair_variance(np.eye(p), p, n, 0.0, True)) < 4 * scatter
+    right, wrong = (pair_variance(np.eye(p), p, n, 0.0, centred) for centred in (True, False))
     # Negative control: as if the means were known.
-    assert abs(values.var() - pair_variance(np.eye(p), p, n, 0.0, False)) > 4 * scatter
+    assert_sampled(values.var(), right, scatter, wrong=[wrong])
 
 
 def test_the_plug_in_would_fail_where_it_is_known_to():
@@ -157,10 +158,9 @@ def test_independent_nodes_of_any_distribution_have_no_bias():
     """By permutation of the samples of one node, E r² = 1/(P − 1): for exponential nodes as for Gaussian ones."""
     rng = np.random.default_rng(1)
     values = np.array([vni(rng.exponential(size=(9, 6)) ** 2).value for _ in range(1500)])
-    stderr = values.std(ddof=1) / len(values) ** 0.5
-    assert abs(values.mean() - 1 / 6) < 4 * stderr
+    value, stderr = mean_and_error(values)
     # Negative control: with the degree of freedom of the mean forgotten, E r² would be 1/P.
-    assert abs(values.mean() - (1 / 6 + 5 / 6 * (1 / 8 - 1 / 9))) > 4 * stderr
+    assert_sampled(value, 1 / 6, stderr, wrong=[1 / 6 + 5 / 6 * (1 / 8 - 1 / 9)])
 
 
 def test_nodes_that_are_not_centred():

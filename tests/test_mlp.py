@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mp_oracle import MP_ACTIVATIONS
+from oracles import MP_ACTIVATIONS
+from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import Activation, Network, laws, losses, measures, mlp
 from rmt_vn.activations import ACTIVATIONS
@@ -386,10 +387,10 @@ def test_jacobian_vni_begins_where_the_law_says():
     mlp.forward(network, weights, x, h)
     values = mlp.layer_jacobian_vni(network, weights, x, h)
     law = [1 / 12] + [laws.exact_vni(Network.uniform(12, depth, activation="linear")) for depth in range(1, 9)]
-    z = (values[1:].mean(axis=1) - law[1:]) / (values[1:].std(axis=1, ddof=1) / np.sqrt(3000))
-    assert np.abs(z).max() < 4.5
+    means, stderr = mean_and_error(values[1:].T)
+    # k = 4.5: eight numbers are compared. Control: the last of them 5% off.
+    assert_sampled(means, law[1:], stderr, wrong=[[*law[1:-1], 1.05 * law[-1]]], k=4.5)
     np.testing.assert_allclose(values[0], law[0], rtol=1e-12)
-    assert np.abs(values[-1].mean() / (1.05 * law[-1]) - 1) > 4 * values[-1].std() / np.sqrt(3000)
 
 
 def test_jacobians_that_leave_the_range_of_numbers():

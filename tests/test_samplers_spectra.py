@@ -5,11 +5,12 @@ import functools
 import mpmath as mp
 import numpy as np
 import pytest
+from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import Network, laws, samplers
 from rmt_vn.samplers import log_singular_values, sample_log_singular_values, sample_lyapunov
 
-# Each comparison is of many numbers at once: k = 5 is a false alarm in two million, and the seeds are fixed.
+# Each comparison is of many numbers at once.
 STANDARD_ERRORS = 5
 
 
@@ -211,7 +212,8 @@ def test_deep_products_by_both_methods():
     # A product of many factors, each one drawn: also the exact mean of their sum.
     total = fast.sum(axis=1)
     law = laws.mean_log_determinant(network) / 2
-    assert abs(total.mean() - law) < STANDARD_ERRORS * total.std(ddof=1) / np.sqrt(len(total))
+    value, stderr = mean_and_error(total)
+    assert_sampled(value, law, stderr, k=STANDARD_ERRORS)
 
 
 def test_haar_weights_alone_stretch_all_directions_alike():
@@ -226,15 +228,11 @@ def test_relu_networks_lose_rank_as_often_as_coins_say():
     rank = np.isfinite(sample_log_singular_values(network, 2000, rng=1)).sum(axis=1)
     # Each of four layers has 3, 2 or 1 live nodes with probabilities 1, 3, 3 of 7; rank is the least of them.
     expected = 1 - (4 / 7) ** 4, (4 / 7) ** 4 - (1 / 7) ** 4, (1 / 7) ** 4
-    counts = np.bincount(rank, minlength=4)[1:]
-    assert np.all(np.abs(counts - np.multiply(2000, expected)) < STANDARD_ERRORS * np.sqrt(2000 * np.array(expected)))
+    counts, expected = np.bincount(rank, minlength=4)[1:], 2000 * np.array(expected)
+    assert_sampled(counts, expected, np.sqrt(expected), k=STANDARD_ERRORS)
 
 
 # --- Lyapunov exponents -----------------------------------------------------------------------------------------------
-
-
-def exponents_off(sampled, law):
-    return np.max(np.abs(sampled.value - law) / sampled.stderr)
 
 
 @pytest.mark.parametrize(("method", "n_networks"), [("bartlett", 1000), ("matrices", 50)])
@@ -243,10 +241,9 @@ def test_lyapunov_exponents_are_those_of_the_law(n, method, n_networks):
     network = Network.uniform(n, 100, activation="linear")
     sampled = sample_lyapunov(network, n_networks, rng=n, method=method)
     law = laws.lyapunov_exponents(network)
-    assert exponents_off(sampled, law) < 4
     # Controls: 3% off, and with one degree of freedom less; 10% for the fewer samples of the slower method.
-    assert exponents_off(sampled, (1.03 if method == "bartlett" else 1.1) * law) > 4
-    assert exponents_off(sampled, np.append(law[1:], law[-1])) > 4
+    wrong = (1.03 if method == "bartlett" else 1.1) * law, np.append(law[1:], law[-1])
+    assert_sampled(sampled.value, law, sampled.stderr, wrong=wrong)
 
 
 @pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
@@ -257,8 +254,7 @@ def test_lyapunov_exponents_of_other_widths(widths, weights):
     for method in ("bartlett", "matrices") if weights == "gaussian" else ("matrices",):
         sampled = sample_lyapunov(network, 1000, rng=2, method=method)
         assert sampled.value.shape == (min(widths),)
-        assert exponents_off(sampled, law) < 4
-        assert exponents_off(sampled, law + 0.1) > 4
+        assert_sampled(sampled.value, law, sampled.stderr, wrong=[law + 0.1])
 
 
 @pytest.mark.parametrize("network", [Network((6, 5, 7, 6), activation="relu"), KINDS["relu bias dropout"]])

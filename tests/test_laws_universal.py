@@ -7,10 +7,10 @@ import mpmath as mp
 import numpy as np
 import pytest
 from numpy.polynomial import Polynomial
+from scipy import special
 from scipy.linalg import expm
 
 from rmt_vn import Network, activations, laws
-from rmt_vn.mean_field import fixed_point
 
 DIGITS = 40
 DEPTHS = [1e-8, 1e-5, 1e-3, 0.03, 0.3, 1.0, 2.5, 10.0, 40.0, 170.0, 900.0, 5000.0]
@@ -267,14 +267,53 @@ def test_first_order_law_of_the_design():
     assert laws.first_order_vni(Network.uniform(100, 50, activation="linear")) == pytest.approx(0.51, rel=1e-12)
 
 
-@pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
-@pytest.mark.parametrize("name", sorted(activations.ACTIVATIONS))
-def test_first_order_law_is_the_thesis_formula(name, weights):
-    kind = {"activation": name, "weights": weights, "sigma_w": 0.9, "sigma_b": 0.3}
-    field = fixed_point(Network.uniform(2, 1, **kind))
-    s1 = -1 if weights == "gaussian" else 0
-    thesis = 1 / 70 + 33 / 70 * (field.mu2 / field.mu1**2 - 1 - s1)
-    assert laws.first_order_vni(Network.uniform(70, 33, **kind)) == pytest.approx(thesis, rel=1e-12)
+# φ and φ′ as a textbook has them, sharing nothing with the package.
+TEXTBOOK = {
+    "linear": (lambda h: h, lambda h: np.ones_like(h)),
+    "relu": (lambda h: np.maximum(h, 0), lambda h: (h > 0) * 1.0),
+    "leaky_relu": (lambda h: np.where(h > 0, h, h / 100), lambda h: np.where(h > 0, 1, 1 / 100)),
+    "hard_tanh": (lambda h: np.clip(h, -1, 1), lambda h: (np.abs(h) < 1) * 1.0),
+    "tanh": (np.tanh, lambda h: 1 / np.cosh(h) ** 2),
+    "erf": (special.erf, lambda h: 2 / np.sqrt(np.pi) * np.exp(-(h**2))),
+    "sin": (np.sin, np.cos),
+    "sigmoid": (special.expit, lambda h: special.expit(h) * special.expit(-h)),
+    "softplus": (lambda h: np.logaddexp(0, h), special.expit),
+    "gelu": (lambda h: h * special.ndtr(h), lambda h: special.ndtr(h) + h * np.exp(-(h**2) / 2) / np.sqrt(2 * np.pi)),
+    "silu": (lambda h: h * special.expit(h), lambda h: special.expit(h) * (1 + h * special.expit(-h))),
+}
+
+
+def textbook_mean(f, q):
+    """E f(√q z) by Gauss–Legendre between all kinks, in panels of at most 1/2."""
+    ends = np.unique(np.concatenate([np.linspace(-12, 12, 49), np.array([-1, 0, 1]) / np.sqrt(q)]))
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    half, middle = np.diff(ends)[:, None] / 2, (ends[1:] + ends[:-1])[:, None] / 2
+    z = middle + half * nodes
+    return np.sum(half * weights * f(np.sqrt(q) * z) * np.exp(-(z**2) / 2)) / np.sqrt(2 * np.pi)
+
+
+def textbook_ratio(name, sigma_w, sigma_b):
+    """μ_2/μ_1² where q = σ_w² E φ² + σ_b², found by going on until nothing changes."""
+    phi, slope = TEXTBOOK[name]
+    q = 1.0
+    for _ in range(2000):
+        before, q = q, sigma_w**2 * textbook_mean(lambda h: phi(h) ** 2, q) + sigma_b**2
+        if abs(q - before) < 1e-15 * q:
+            break
+    mu1, mu2 = (textbook_mean(lambda h, k=k: slope(h) ** (2 * k), q) for k in (1, 2))
+    return mu2 / mu1**2
+
+
+def test_the_textbook_knows_all_activations():
+    assert set(TEXTBOOK) == set(activations.ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", sorted(TEXTBOOK))
+def test_first_order_law_is_the_thesis_formula(name):
+    ratio = textbook_ratio(name, 0.9, 0.3)
+    for weights, s1 in (("gaussian", -1), ("orthogonal", 0)):
+        network = Network.uniform(70, 33, activation=name, weights=weights, sigma_w=0.9, sigma_b=0.3)
+        assert laws.first_order_vni(network) == pytest.approx(1 / 70 + 33 / 70 * (ratio - 1 - s1), rel=1e-11)
 
 
 @pytest.mark.parametrize(

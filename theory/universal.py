@@ -22,6 +22,7 @@ depth/width: Hanin and Nica 2020; Li, Nica and Roy 2022. Radial parts of hyperbo
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 
 import mpmath as mp
@@ -60,6 +61,7 @@ def bartlett_correlation() -> tuple[sp.Expr, sp.Expr]:
     return gram[0, 1] / sp.sqrt(gram[0, 0] * gram[1, 1]), x
 
 
+@cache
 def one_step_moments() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
     """n E[ρ′ − ρ], n E[(ρ′ − ρ)²] and n E[(ρ′ − ρ)⁴] as n → ∞, from ρ′ = x/√(1 + x²).
 
@@ -83,6 +85,7 @@ def one_step_moments() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
     return tuple(moments)
 
 
+@cache
 def weighted_step() -> tuple[sp.Expr, sp.Expr]:
     """n E[ρ′ − ρ] and n Var ρ′ when pair k is weighted by D_k², with means μ_1 and E D⁴ = μ_2.
 

@@ -21,6 +21,7 @@ et al. 2016 and Schoenholz et al. 2017 for correlation maps. R(t) is derived in 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import mpmath as mp
 import sympy as sp
@@ -45,6 +46,7 @@ def normal_mean(f: sp.Expr, variable: sp.Symbol = z) -> sp.Expr:
     return sp.simplify(sp.integrate(f * sp.exp(-(variable**2) / 2), (variable, -sp.oo, sp.oo)) / sp.sqrt(2 * sp.pi))
 
 
+@cache
 def hermite_generating_mean() -> sp.Expr:
     """E e^{αx − α²/2} e^{βy − β²/2} for a Gaussian pair with correlation ρ: y = ρx + κz, κ² = 1 − ρ².
 
@@ -68,6 +70,7 @@ def mehler_matrix(order: int) -> sp.Matrix:
     return sp.Matrix(order + 1, order + 1, lambda j, k: sp.expand(entry(j, k)))
 
 
+@cache
 def covariance(name: str) -> sp.Expr:
     """E φ(h_i)φ(h_j) for a Gaussian pair of variance q and correlation ρ, for an activation that has it in closed form.
 
@@ -82,6 +85,7 @@ def correlation_map(name: str) -> sp.Expr:
     return covariance(name) / second_moment(name)
 
 
+@cache
 def slope_product(name: str) -> sp.Expr:
     """E φ′(h_i) φ′(h_j) for a Gaussian pair of variance q and correlation ρ.
 
@@ -118,6 +122,7 @@ def second_moment(name: str) -> sp.Expr:
 # Two flows.
 
 
+@cache
 def inverse_depth_series(order: int) -> sp.Expr:
     """R⁻¹(v) to v^order: the series of R(t), reversed term by term."""
     series = moment_series(rho**2, order)
@@ -128,6 +133,7 @@ def inverse_depth_series(order: int) -> sp.Expr:
     return sp.expand(inverse)
 
 
+@cache
 def diffusion_rate_series(order: int) -> sp.Expr:
     """R′(R⁻¹(v)) to v^order: how fast mean square correlations grow, per unit of depth, at v."""
     rate = sp.diff(moment_series(rho**2, order + 1), t).subs(t, inverse_depth_series(order + 1))

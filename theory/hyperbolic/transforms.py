@@ -42,12 +42,19 @@ _NEGLIGIBLE = 1e-40
 # The spherical transform of a layer.
 
 
-def chi_moment(degrees: sp.Expr, power: sp.Expr) -> sp.Expr:
-    """E χ^power of a chi variable: the integral of x^{degrees−1} e^{−x²/2}, continued in the power."""
+@cache
+def chi_moment_of_symbols() -> tuple[sp.Expr, sp.Symbol, sp.Symbol]:
+    """E χ^p with q degrees of freedom, by integration, and the symbols p and q."""
     p, q = sp.symbols("p q", positive=True)
     integral = sp.integrate(x ** (q - 1 + p) * sp.exp(-(x**2) / 2), (x, 0, sp.oo))
     mass = sp.integrate(x ** (q - 1) * sp.exp(-(x**2) / 2), (x, 0, sp.oo))
-    return sp.powsimp(integral / mass).subs({p: power, q: degrees})
+    return sp.powsimp(integral / mass), p, q
+
+
+def chi_moment(degrees: sp.Expr, power: sp.Expr) -> sp.Expr:
+    """E χ^power of a chi variable: the integral of x^{degrees−1} e^{−x²/2}, continued in the power."""
+    moment, p, q = chi_moment_of_symbols()
+    return moment.subs({p: power, q: degrees})
 
 
 def gaussian_transform(fan_in: sp.Expr = n, frequency: sp.Expr = nu) -> sp.Expr:
@@ -62,7 +69,8 @@ def transform_ratio() -> sp.Expr:
     return sp.simplify(sp.expand(sp.simplify(shifted / gaussian_transform(n))))
 
 
-def distance_density(fan_in: sp.Expr = n) -> sp.Expr:
+@cache
+def distance_density() -> sp.Expr:
     """Density of cosh s on (1, ∞), s the distance that one Gaussian layer walks: (n−1) x^{−n}.
 
     The density of (a, g, b) is carried to G = T Tᵀ, then to G = λ × the point at distance s and angle θ, then λ is
@@ -72,7 +80,7 @@ def distance_density(fan_in: sp.Expr = n) -> sp.Expr:
     g, s, theta = sp.symbols("g s theta", real=True)
     entries = sp.Matrix([alpha**2, alpha * g, g**2 + beta**2])
     jacobian = sp.factor(sp.Abs(entries.jacobian((alpha, g, beta)).det()))
-    chi_density = alpha ** (fan_in - 1) * beta ** (fan_in - 2) / jacobian  # × e^{−Tr G/2}
+    chi_density = alpha ** (n - 1) * beta ** (n - 2) / jacobian  # × e^{−Tr G/2}
     determinant = sp.symbols("det", positive=True)
     of_gram = sp.powsimp(sp.simplify(chi_density.subs(beta, sp.sqrt(determinant) / alpha)))
     polar = scale * sp.Matrix(
@@ -82,8 +90,8 @@ def distance_density(fan_in: sp.Expr = n) -> sp.Expr:
     weight = sp.powsimp(sp.Abs(volume) * of_gram.subs(determinant, scale**2))
     shape = sp.integrate(sp.powsimp(weight * sp.exp(-scale * x)), (scale, 0, sp.oo))
     # ∫_1^∞ x^{−n} dx = 1/(n−1), for n > 1.
-    constant = sp.simplify(shape * x**fan_in)
-    return shape / constant * (fan_in - 1)
+    constant = sp.simplify(shape * x**n)
+    return shape / constant * (n - 1)
 
 
 # Reading the correlation off the transform.
@@ -144,7 +152,8 @@ def real_gammas(expression: sp.Expr) -> sp.Expr:
 def mean_inverse_cosh(fan_in: sp.Expr = n) -> sp.Expr:
     """E[1/cosh s] of one Gaussian layer, by `distance_density`."""
     b = sp.symbols("b", positive=True)
-    return sp.simplify(sp.integrate(distance_density(b + 1) / x, (x, 1, sp.oo)).subs(b, fan_in - 1))
+    density = distance_density().subs(n, b + 1)
+    return sp.simplify(sp.integrate(density / x, (x, 1, sp.oo)).subs(b, fan_in - 1))
 
 
 # The inversion in numbers.

@@ -16,7 +16,7 @@ from rmt_vn import Network, laws
 from rmt_vn.ensembles import weight_matrices
 from rmt_vn.laws.annealed import log_trace_moments
 from rmt_vn.laws.trace_moments import content_product, partitions_of, zonal_polynomial
-from theory import wick, zonal
+from theory import trace_moments, wick
 
 # --- exact trace moments ----------------------------------------------------------------------------------------------
 
@@ -25,14 +25,14 @@ def wick_moment(widths, traces):
     """E p_traces(J Jᵀ) by pairings alone, layer by layer from the outputs."""
     function = sp.prod(wick.power_sum(k) for k in traces)
     for n_in, n_out in reversed(list(pairwise(map(sp.Integer, widths)))):
-        function = zonal.average(function, lambda t, n_in=n_in, n_out=n_out: wick.expectation(t, n_in, n_out))
+        function = trace_moments.average(function, lambda t, n_in=n_in, n_out=n_out: wick.expectation(t, n_in, n_out))
     return Fraction(*sp.Rational(function.subs({p: widths[0] for p in function.free_symbols})).as_numer_denom())
 
 
 @pytest.mark.parametrize("weight", [1, 2, 3, 4])
 @pytest.mark.parametrize("widths", [(3, 2), (2, 3, 4), (1, 2, 1), (4, 3, 5, 2), (3, 3, 3, 3)])
 def test_moments_are_those_of_the_wick_engine(widths, weight):
-    for traces in zonal.partitions_of(weight):
+    for traces in trace_moments.partitions_of(weight):
         assert laws.trace_moment(widths, traces) == wick_moment(widths, traces)
 
 
@@ -47,7 +47,7 @@ def test_moments_of_weight_five_and_six_are_those_of_the_wick_engine():
 def test_zonal_polynomials_are_the_derived_ones(weight):
     for kappa in partitions_of(weight):
         ours = sum(c * sp.prod(wick.power_sum(k) for k in parts) for parts, c in zonal_polynomial(kappa).items())
-        assert sp.expand(ours - zonal.zonal_polynomial(kappa)) == 0
+        assert sp.expand(ours - trace_moments.zonal_polynomial(kappa)) == 0
 
 
 @pytest.mark.parametrize("weight", [6, 8])
@@ -70,7 +70,7 @@ def test_zonal_polynomials_beyond_the_first_degeneracy(weight):
     # Σ_κ C_κ = p_1^k, where C_κ is Z_κ times 2^k k!/(2k)! and the number of standard tableaux of 2κ.
     total = {}
     for kappa in kappas:
-        tableaux = int(zonal.standard_tableaux(tuple(2 * part for part in kappa)))
+        tableaux = int(trace_moments.standard_tableaux(tuple(2 * part for part in kappa)))
         for parts, c in zonal_polynomial(kappa).items():
             total[parts] = total.get(parts, 0) + tableaux * c
     ones = (1,) * weight

@@ -5,24 +5,20 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import sympy as sp
-from derivations import ALGEBRA, derivation_of, said_of
+from derivations import ALGEBRA, derivation_of, meets, said_of
 
 from rmt_vn import Network, laws, measures
 from rmt_vn.activations import ACTIVATIONS, leaky_relu
-from rmt_vn.laws.annealed import log_trace_moments
 from rmt_vn.mean_field import fixed_point
-from theory import (
-    activations,
-    finite_products,
+from theory import activations, annealed, first_order, gradients, trace_moments, weingarten, wick
+from theory.indicator import bias, bounds
+from theory.spectrum import (
+    characteristic_polynomial,
+    complex_ginibre,
     free_probability,
-    free_products,
-    gradients,
-    indicator,
-    moments,
-    sample_correlation,
-    weingarten,
-    wick,
-    zonal,
+    fuss_catalan,
+    lyapunov,
+    wide_layers,
 )
 
 WEIGHTS = ("gaussian", "orthogonal")
@@ -91,22 +87,22 @@ def test_zonal_polynomials_in_print():
         (1, 1, 1, 1): p1**4 - 6 * p1**2 * p2 + 3 * p2**2 + 8 * p1 * p3 - 6 * p4,
     }
     for partition, value in printed.items():
-        assert sp.expand(zonal.zonal_polynomial(partition) - value) == 0
+        assert sp.expand(trace_moments.zonal_polynomial(partition) - value) == 0
 
 
 def test_zonal_polynomials_in_monomials():
     # Muirhead 1982, table of C_κ on M_(3), M_(2,1), M_(1,1,1).
     printed = {(3,): [1, sp.Rational(3, 5), sp.Rational(2, 5)], (2, 1): [0, sp.Rational(12, 5), sp.Rational(18, 5)]}
     for partition, row in printed.items():
-        terms = [zonal.zonal_c(partition).coeff(basis) for basis in (p3, p1 * p2, p1**3)]
-        assert list(zonal.power_sum_matrix(3) * sp.Matrix(terms)) == row
+        terms = [trace_moments.zonal_c(partition).coeff(basis) for basis in (p3, p1 * p2, p1**3)]
+        assert list(trace_moments.power_sum_matrix(3) * sp.Matrix(terms)) == row
 
 
 def test_fuss_catalan_numbers():
     # Penson & Życzkowski 2011; OEIS A000108, A001764, A002293.
-    assert [free_probability.fuss_catalan(k, sp.Integer(1)) for k in range(1, 6)] == [1, 2, 5, 14, 42]
-    assert [free_probability.fuss_catalan(k, sp.Integer(2)) for k in range(1, 6)] == [1, 3, 12, 55, 273]
-    assert [free_probability.fuss_catalan(k, sp.Integer(3)) for k in range(1, 6)] == [1, 4, 22, 140, 969]
+    assert [fuss_catalan.fuss_catalan(k, sp.Integer(1)) for k in range(1, 6)] == [1, 2, 5, 14, 42]
+    assert [fuss_catalan.fuss_catalan(k, sp.Integer(2)) for k in range(1, 6)] == [1, 3, 12, 55, 273]
+    assert [fuss_catalan.fuss_catalan(k, sp.Integer(3)) for k in range(1, 6)] == [1, 4, 22, 140, 969]
 
 
 # Loop counting against plain sums over indices.
@@ -137,6 +133,7 @@ def test_recursion_is_the_sum_over_indices(family, n_in, n_out):
 # The laws.
 
 
+@meets("annealed_participation", "log_trace_moments")
 @pytest.mark.parametrize(
     "network",
     [
@@ -156,32 +153,33 @@ def test_recursion_is_the_sum_over_indices(family, n_in, n_out):
 def test_annealed_law(network):
     keep = exact(network.keep)
     ratio = slope_ratio(network) / keep
-    pair = moments.annealed_pair([sp.Integer(width) for width in network.widths], ratio, network.weights)
+    pair = annealed.annealed_pair([sp.Integer(width) for width in network.widths], ratio, network.weights)
     assert laws.annealed_participation(network) == pytest.approx(float(pair[0] / pair[1]), rel=1e-12)
 
     q_star = 1.0 if network.activation.is_homogeneous else fixed_point(network).q_star
     mu1 = activations.mu(network.activation.name, sp.Integer(1), exact(q_star), slope=sp.Rational(1, 100)) / keep
     chi = float(exact(network.sigma_w) ** 2 * mu1)
     expected = [np.log(float(trace)) + 2 * network.depth * np.log(chi) for trace in pair]
-    assert log_trace_moments(network) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert laws.log_trace_moments(network) == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize(("width", "depth"), [(1, 1), (1, 9), (2, 1), (3, 7), (50, 50), (100, 3)])
 def test_annealed_closed_form(width, depth):
-    ratio = moments.annealed_ratio(sp.Integer(width), sp.Integer(depth))
+    ratio = annealed.annealed_ratio(sp.Integer(width), sp.Integer(depth))
     network = Network.uniform(width, depth, activation="linear")
     assert laws.annealed_participation(network) == pytest.approx(float(ratio), rel=1e-12)
 
 
+@meets("first_order_vni")
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("name", ["linear", "relu", "hard_tanh", "erf", "sin"])
 def test_first_order_law(name, weights):
     # Widths that narrow, widen and stay.
     network = Network((30, 40, 20, 20), activation=name, weights=weights, sigma_b=0.3 if name != "linear" else 0.0)
-    derived = moments.first_order(network.widths, slope_ratio(network), weights)
+    derived = first_order.first_order(network.widths, slope_ratio(network), weights)
     assert laws.first_order_vni(network) == pytest.approx(float(derived), rel=1e-12)
     uniform = Network.uniform(50, 7, activation=network.activation, weights=weights, sigma_b=network.sigma_b)
-    rate = free_probability.second_moment_ratio(sp.Integer(uniform.s1)).subs({free_probability.L: 7})
+    rate = first_order.second_moment_ratio(sp.Integer(uniform.s1)).subs({annealed.L: 7})
     rate = rate.subs(wick.mu2, slope_ratio(uniform) * wick.mu1**2)
     assert laws.first_order_vni(uniform) == pytest.approx(float(sp.cancel(rate)) / 50, rel=1e-12)
 
@@ -193,7 +191,7 @@ def test_first_order_law_is_the_limit_of_the_annealed(name, weights):
     network = Network(tuple(int(width) for width in shape * scale), activation=name, weights=weights, sigma_b=0.5)
     # The next order is of relative size L²/N, 1e-4 here.
     assert laws.annealed_participation(network) == pytest.approx(laws.first_order_vni(network), rel=1e-3)
-    derived = moments.first_order(network.widths, slope_ratio(network), weights)
+    derived = first_order.first_order(network.widths, slope_ratio(network), weights)
     assert laws.annealed_participation(network) == pytest.approx(float(derived), rel=1e-3)
 
 
@@ -202,39 +200,45 @@ def test_first_order_law_is_the_limit_of_the_annealed(name, weights):
 def test_effective_depth_is_the_annealed_off_the_diagonal(widths, weights):
     network = Network(widths, activation="relu", weights=weights)
     assert laws.effective_depth(network) == pytest.approx(
-        float(moments.off_diagonal(widths, slope_ratio(network), weights)), abs=1e-15
+        float(first_order.off_diagonal(widths, slope_ratio(network), weights)), abs=1e-15
     )
 
 
+@meets("lyapunov_exponents")
 @pytest.mark.parametrize("width", [1, 2, 3, 8])
 def test_lyapunov_exponents(width):
-    derived = [float(finite_products.lyapunov_exponent(sp.Integer(k), sp.Integer(width))) for k in range(1, width + 1)]
+    derived = [float(lyapunov.lyapunov_exponent(sp.Integer(k), sp.Integer(width))) for k in range(1, width + 1)]
     assert laws.lyapunov_exponents(Network.uniform(width, 5, activation="linear")) == pytest.approx(derived, rel=1e-13)
 
 
+@meets("mean_log_determinant")
 @pytest.mark.parametrize("widths", [(1, 1), (3, 2, 4), (4, 4, 4), (2, 5, 3), (6, 5, 3)])
 def test_mean_log_determinant(widths):
-    derived = float(finite_products.mean_log_determinant(widths))
+    derived = float(lyapunov.mean_log_determinant(widths))
     assert laws.mean_log_determinant(Network(widths, activation="linear")) == pytest.approx(derived, rel=1e-13)
 
 
+@meets("expected_characteristic_polynomial", "trace_moment")
 @pytest.mark.parametrize("widths", [(1, 1), (3, 2, 4), (4, 4, 4), (2, 5, 3), (6, 5, 3)])
 def test_polynomials_and_moments_of_every_order(widths):
     polynomial = laws.expected_characteristic_polynomial(widths)
-    assert list(map(sp.Rational, polynomial)) == finite_products.characteristic_polynomial(widths)
+    assert list(map(sp.Rational, polynomial)) == characteristic_polynomial.characteristic_polynomial(widths)
     # Z_κ from moments of products of traces, against its eigenvalues.
     sizes = [sp.Integer(width) for width in widths]
     for kappa in ((2,), (2, 1), (2, 2)):
-        mean = zonal.average(zonal.zonal_polynomial(kappa), lambda k: sp.Rational(laws.trace_moment(widths, k)))
-        factors = [zonal.box_product(kappa, n_out) / n_in ** sum(kappa) for n_in, n_out in pairwise(sizes)]
-        assert mean == zonal.at_identity(kappa, sizes[0]) * sp.prod(factors)
+        mean = trace_moments.average(
+            trace_moments.zonal_polynomial(kappa), lambda k: sp.Rational(laws.trace_moment(widths, k))
+        )
+        factors = [trace_moments.box_product(kappa, n_out) / n_in ** sum(kappa) for n_in, n_out in pairwise(sizes)]
+        assert mean == trace_moments.at_identity(kappa, sizes[0]) * sp.prod(factors)
 
 
+@meets("complex_ginibre_density")
 def test_complex_density():
     step = 0.3
     x = np.exp(np.arange(-30, 9, step))
     weight = step * x * laws.complex_ginibre_density(2, 2, x)
-    derived = [float(finite_products.complex_moment(m, 2, sp.Integer(2))) for m in range(4)]
+    derived = [float(complex_ginibre.complex_moment(m, 2, sp.Integer(2))) for m in range(4)]
     assert [weight @ x**m for m in range(4)] == pytest.approx(derived, rel=1e-8)
 
 
@@ -270,6 +274,7 @@ def test_only_these_activations_have_closed_forms():
             function("tanh")
 
 
+@meets("gradient_growth")
 @pytest.mark.parametrize("name", ["linear", "relu", "hard_tanh", "erf", "sin"])
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_gradient_growth(name, weights):
@@ -296,26 +301,28 @@ def test_spectral_moments(name):
     assert laws.spectral_moments(network, 4) == pytest.approx(derived, rel=1e-12)
 
 
+@meets("spectral_moments")
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_spectral_moments_of_any_widths(weights):
     # ReLU: a slope is one or zero with probability 1/2.
     widths = (6, 4, 3, 2) if weights == "orthogonal" else (6, 4, 9, 5)
-    factor = {"gaussian": free_products.gaussian_factor, "orthogonal": free_products.haar_factor}[weights]
+    factor = {"gaussian": wide_layers.gaussian_factor, "orthogonal": wide_layers.haar_factor}[weights]
     ratios = [sp.Rational(width, widths[0]) for width in widths]
-    slopes = 1 / free_products.two_values(sp.Integer(1), sp.Rational(1, 2))
-    u = free_products.u
+    slopes = 1 / free_probability.two_values(sp.Integer(1), sp.Rational(1, 2))
+    u = wide_layers.u
     product = 1 + u
     for r, r_out in pairwise(ratios):
-        product *= 2 * factor(r, r_out) * slopes.subs(free_products.z, u / r_out)
-    derived = [float(free_products.moment_per_input(k, product) / ratios[-1]) for k in range(1, 5)]
+        product *= 2 * factor(r, r_out) * slopes.subs(free_probability.z, u / r_out)
+    derived = [float(wide_layers.moment_per_input(k, product) / ratios[-1]) for k in range(1, 5)]
     network = Network(widths, activation="relu", weights=weights, sigma_w=2**0.5)
     assert laws.spectral_moments(network, 4) == pytest.approx(derived, rel=1e-12)
 
 
+@meets("fuss_catalan_density")
 @pytest.mark.parametrize("depth", [1, 3, 20])
 def test_density_on_the_curve(depth):
-    _, x, density = free_products.fuss_catalan_curve()
-    at = [{free_products.L: depth, free_products.phi: part * sp.pi / (depth + 1)} for part in (0.2, 0.5, 0.9)]
+    _, x, density = fuss_catalan.fuss_catalan_curve()
+    at = [{fuss_catalan.L: depth, fuss_catalan.phi: part * sp.pi / (depth + 1)} for part in (0.2, 0.5, 0.9)]
     points, derived = ([float(expression.subs(values)) for values in at] for expression in (x, density))
     assert laws.fuss_catalan_density(depth, points) == pytest.approx(derived, rel=1e-12, abs=0)
     network = Network.uniform(10, depth, activation="linear")
@@ -338,7 +345,7 @@ def test_spectrum_of_linear_layers(depth):
     weights = legendre * reach * s * points
     for density in (laws.spectral_density(network, points), laws.fuss_catalan_density(depth, points)):
         for k in (1, 2, 3):
-            derived = float(free_probability.fuss_catalan(k, sp.Integer(depth)))
+            derived = float(fuss_catalan.fuss_catalan(k, sp.Integer(depth)))
             assert np.sum(weights * density * points**k) == pytest.approx(derived, rel=1e-9)
     # Inside, u is the complex root with 1 + u in the sector of angle π/(L + 1).
     ends = (0.5, 1.5)
@@ -348,6 +355,48 @@ def test_spectrum_of_linear_layers(depth):
         assert laws.spectral_density(network, [end]) == pytest.approx([root.imag / np.pi / end], rel=1e-9)
     mass = np.sum(legendre / 2 * laws.spectral_density(network, 1 + nodes / 2))
     assert np.diff(laws.spectral_distribution(network, ends)) == pytest.approx([mass], rel=1e-9)
+
+
+@meets("spectral_density", "spectral_distribution", "spectral_edges")
+@pytest.mark.parametrize("widths", [(6, 9), (6, 4)])
+def test_spectrum_of_a_relu_layer_is_that_of_the_equation(widths):
+    u, r = wide_layers.u, sp.Rational(widths[1], widths[0])
+    slopes = wide_layers.slopes_factor(sp.Integer(1), sp.Rational(1, 2), r)
+    x = sp.factor(2 * (1 + u) / u * wide_layers.gaussian_factor(sp.Integer(1), r) * slopes)  # σ_w² = 2
+    network = Network(widths, activation="relu", sigma_w=2**0.5)
+
+    v = sp.Symbol("v", real=True)
+    ends = [float(x.subs(u, root)) for root in sp.solve(sp.diff(x, u).subs(u, v), v)]
+    # Apart from the atom at zero: half of the outputs are dead.
+    assert laws.spectral_edges(network) == pytest.approx((min(ends), max(ends)), rel=1e-9)
+
+    points = np.linspace(min(ends), max(ends), 7)[1:-1]
+    # x is linear in 1/u and u here, so u is one of a conjugate pair: that in the lower half-plane, at x + i0.
+    found = [min(np.roots(sp.Poly(sp.numer(sp.together(x - sp.Rational(float(at)))), u).all_coeffs()), key=np.imag)
+             for at in points]  # fmt: skip
+    density = [-root.imag / (np.pi * float(r) * at) for root, at in zip(found, points, strict=True)]
+    assert laws.spectral_density(network, points) == pytest.approx(density, rel=1e-9)
+
+    # At the upper edge all terms of the primitive are real; from there down it adds up what is above x.
+    terms = wide_layers.primitive(r)
+    primitive = terms["inputs"][1] + sum(terms["shift"][1].subs(wide_layers.c, shift) for shift in (1, r / 2))
+    above = [complex(primitive.subs(u, complex(root))).imag / (np.pi * float(r)) for root in found]
+    assert laws.spectral_distribution(network, points) == pytest.approx(1 - np.array(above), rel=1e-9)
+
+
+@meets("spectral_atoms")
+def test_atoms_of_a_relu_layer_are_those_derived():
+    half = sp.Rational(1, 2)
+    rank = min(-zero for zero in wide_layers.zeros_at_the_origin(sp.Rational(3, 2), half))
+    atoms = laws.spectral_atoms(Network((6, 9), activation="relu", sigma_w=2**0.5))
+    assert list(atoms.items()) == [pytest.approx((0, float(1 - rank / sp.Rational(3, 2))), rel=1e-12)]
+
+    r, u = sp.Rational(2, 3), wide_layers.u
+    slopes = wide_layers.slopes_factor(sp.Integer(1), half, r)
+    place, mass = wide_layers.atom(2 * (1 + u) / u * wide_layers.haar_factor(sp.Integer(1), r) * slopes)
+    atoms = laws.spectral_atoms(Network((6, 4), activation="relu", weights="orthogonal", sigma_w=2**0.5))
+    derived = [(0, float(1 - mass / r)), (float(place), float(mass / r))]
+    assert list(atoms.items()) == [pytest.approx(atom, rel=1e-12) for atom in derived]
 
 
 def test_rate_of_the_mean_field():
@@ -360,7 +409,7 @@ def test_indicator_meets_the_measures():
     # Three groups of identical nodes, of 3, 2 and 1, uncorrelated; one of them of opposite sign.
     basis = np.eye(3)
     jacobian = np.array([basis[0], 2 * basis[0], -basis[0], basis[1], 5 * basis[1], basis[2]])
-    stated = indicator.vni(indicator.groups((3, 2, 1)))
+    stated = bounds.vni(bounds.groups((3, 2, 1)))
     assert measures.jacobian_vni(jacobian) == pytest.approx(float(stated), rel=1e-14)
 
 
@@ -369,10 +418,10 @@ def test_bias_meets_the_measures():
     rng = np.random.default_rng(20190722)
     values = [measures.plug_in_vni(rng.standard_normal((samples, nodes))) for _ in range(repeats)]
     stderr = np.std(values, ddof=1) / np.sqrt(repeats)
-    expected = float(indicator.sampled_vni(sp.Integer(nodes), sp.Integer(samples)))
+    expected = float(bias.sampled_vni(sp.Integer(nodes), sp.Integer(samples)))
     # k = 4: a false alarm in 16 000 seeds, and this one is fixed. A bias of 1/P for 1/(P−1) is rejected.
     assert abs(np.mean(values) - expected) < 4 * stderr
-    wrong = float(indicator.sampled_vni(sp.Integer(nodes), sp.Integer(samples + 1)))
+    wrong = float(bias.sampled_vni(sp.Integer(nodes), sp.Integer(samples + 1)))
     assert abs(np.mean(values) - wrong) > 4 * stderr
 
 
@@ -389,47 +438,47 @@ def test_first_order_bias_meets_the_measures():
 
     rho = mean(1, 1)
     moments_of = {(i, 4 - i): mean(i, 4 - i) for i in range(5)}
-    correlation = sample_correlation.rho
-    expected = sample_correlation.with_moments(sample_correlation.bias(), moments_of).subs(correlation, rho)
-    gaussian = sample_correlation.elliptical_moments(sp.Integer(1))
-    wrong = sample_correlation.with_moments(sample_correlation.bias(), gaussian).subs(correlation, rho)
+    correlation = bias.rho
+    expected = bias.with_moments(bias.bias(), moments_of).subs(correlation, rho)
+    gaussian = bias.elliptical_moments(sp.Integer(1))
+    wrong = bias.with_moments(bias.bias(), gaussian).subs(correlation, rho)
     samples, repeats = 400, 20_000
     rng = np.random.default_rng(20190723)
     values = np.empty(repeats)
     for i in range(repeats):
         x, y = np.array(mixing, dtype=float) @ (rng.standard_exponential((2, samples)) - 1)
         values[i] = 2 * measures.plug_in_vni(np.column_stack([x, y])) - 1
-    bias = values - float(rho) ** 2
-    stderr = np.std(bias, ddof=1) / np.sqrt(repeats)
+    excess = values - float(rho) ** 2
+    stderr = np.std(excess, ddof=1) / np.sqrt(repeats)
     # k = 4. Negative control: what Gaussian nodes of that correlation would have.
-    assert abs(np.mean(bias) - float(expected) / samples) < 4 * stderr
-    assert abs(np.mean(bias) - float(wrong) / samples) > 4 * stderr
+    assert abs(np.mean(excess) - float(expected) / samples) < 4 * stderr
+    assert abs(np.mean(excess) - float(wrong) / samples) > 4 * stderr
 
 
 # Limits.
 
 
 def test_depth_zero_and_one_layer():
-    N, L = moments.N, moments.L
-    assert sp.cancel(moments.annealed_ratio(N, sp.Integer(0)) - 1 / N) == 0
+    N, L = annealed.N, annealed.L
+    assert sp.cancel(annealed.annealed_ratio(N, sp.Integer(0)) - 1 / N) == 0
     # One linear Gaussian layer: E Tr C² / E (Tr C)² = (2N + 1)/(N² + 2), Wishart.
-    assert sp.cancel(moments.annealed_ratio(N, sp.Integer(1)) - (2 * N + 1) / (N**2 + 2)) == 0
-    assert moments.annealed_ratio(sp.Integer(1), L).subs(L, 5) == 1
+    assert sp.cancel(annealed.annealed_ratio(N, sp.Integer(1)) - (2 * N + 1) / (N**2 + 2)) == 0
+    assert annealed.annealed_ratio(sp.Integer(1), L).subs(L, 5) == 1
 
 
 def test_identity_activation_and_haar_weights_change_nothing():
     widths = [sp.Integer(6)] * 4
-    assert moments.annealed_pair(widths, sp.Integer(1), "orthogonal") == sp.Matrix([6, 36])
-    assert moments.first_order(widths, sp.Integer(1), "orthogonal") == sp.Rational(1, 6)
+    assert annealed.annealed_pair(widths, sp.Integer(1), "orthogonal") == sp.Matrix([6, 36])
+    assert first_order.first_order(widths, sp.Integer(1), "orthogonal") == sp.Rational(1, 6)
 
 
 def test_infinite_width():
-    N = moments.N
-    assert sp.limit(moments.annealed_ratio(N, sp.Integer(4)), N, sp.oo) == 0
-    assert sp.limit(N * moments.annealed_ratio(N, sp.Integer(4)), N, sp.oo) == 5
+    N = annealed.N
+    assert sp.limit(annealed.annealed_ratio(N, sp.Integer(4)), N, sp.oo) == 0
+    assert sp.limit(N * annealed.annealed_ratio(N, sp.Integer(4)), N, sp.oo) == 5
 
 
 def test_unknown_weights_are_refused():
-    for refuse in (lambda: moments.recursion("uniform", 3, 3), lambda: gradients.entry_products("uniform")):
+    for refuse in (lambda: annealed.recursion("uniform", 3, 3), lambda: gradients.entry_products("uniform")):
         with pytest.raises(ValueError, match="uniform"):
             refuse()

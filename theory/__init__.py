@@ -1,8 +1,10 @@
 """The proofs: one derivation per module, run and reported by ``python -m theory``.
 
-Each module states in its docstring what it asks, what it assumes and where that comes from; `derive()` returns the
-steps and the claims, each claim holding what was derived against what is stated. Nothing here imports the package that
-states the laws: the two meet in the tests.
+A module is named as the module of `rmt_vn/laws/` whose laws it proves, and names these laws in `LAWS`; a module with an
+empty `LAWS` is a tool of others. Its docstring says, in this order, what the question is, what is assumed, by which
+method it is answered, with which result, and from which source. `derive()` returns the steps and the claims, each claim
+holding what was derived against what is stated. Nothing here imports the package that states the laws: the two meet in
+the tests.
 """
 
 from __future__ import annotations
@@ -11,23 +13,32 @@ import difflib
 import importlib
 from types import ModuleType
 
-# In the order in which a student would read them.
+# In the order in which a student would read them: each builds on earlier ones alone.
 NAMES = (
-    "indicator",
-    "sample_correlation",
+    "indicator.bounds",
+    "indicator.bias",
     "wick",
     "weingarten",
-    "zonal",
-    "moments",
-    "free_probability",
-    "free_products",
-    "finite_products",
+    "trace_moments",
+    "annealed",
+    "spectrum.free_probability",
+    "first_order",
     "activations",
-    "diffusion",
-    "exact",
-    "conditional",
-    "correlation",
     "gradients",
+    "hyperbolic.walk",
+    "hyperbolic.transforms",
+    "hyperbolic.masks",
+    "universal",
+    "exact",
+    "exact_by_conditioning",
+    "correlation",
+    "correlation_moments",
+    "correlation_limits",
+    "spectrum.wide_layers",
+    "spectrum.fuss_catalan",
+    "spectrum.lyapunov",
+    "spectrum.characteristic_polynomial",
+    "spectrum.complex_ginibre",
     "wide_inputs",
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import io
 import os
 import re
 import sys
@@ -51,6 +52,12 @@ def report(claim: Claim) -> str:
     return f"  {claim.kind if claim.holds else 'FAILED':18}  {claim.statement}  [residual {shown}]"
 
 
+def proves(module: ModuleType) -> str:
+    """In a sentence, which laws of the package a derivation proves."""
+    laws = ", ".join(f"`{law}`" for law in module.LAWS)
+    return f"It proves {laws}." if laws else "It is used by other derivations."
+
+
 def document(derivations: dict[str, Derivation]) -> str:
     """All derivations as Markdown with LaTeX formulas."""
     parts = [
@@ -61,9 +68,9 @@ def document(derivations: dict[str, Derivation]) -> str:
         "\n".join(f"{i}. [{d.title}](#{i}-{_anchor(d.title)})" for i, d in enumerate(derivations.values(), start=1)),
     ]
     for i, (name, derivation) in enumerate(derivations.items(), start=1):
-        notes = inspect.getdoc(theory.load(name)).replace("q*", r"q\*")
-        notes = re.sub(r"^(Question|Assumptions|Method|Source)\.", r"**\1.**", notes, flags=re.MULTILINE)
-        parts += [f"## {i}. {derivation.title}", f"`python -m theory {name}`", notes]
+        module = theory.load(name)
+        notes = (inspect.getdoc(module) or "").replace("q*", r"q\*")
+        parts += [f"## {i}. {derivation.title}", f"`python -m theory {name}`. {proves(module)}", notes]
         for step in derivation.steps:
             parts.append(_inline(step.text))
             if step.formula is not None:
@@ -85,7 +92,7 @@ def _anchor(title: str) -> str:
 
 def _show(name: str, module: ModuleType, derivation: Derivation, *, steps: bool) -> None:
     if steps:
-        print(f"\n{derivation.title}\n\n{inspect.getdoc(module)}\n")
+        print(f"\n{derivation.title}. {proves(module)}\n\n{inspect.getdoc(module)}\n")
         for number, step in enumerate(derivation.steps, start=1):
             print(textwrap.fill(f"{number}. {step.text}", 110, break_long_words=False, break_on_hyphens=False))
             if step.formula is not None:
@@ -118,6 +125,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--markdown writes all derivations and takes no NAME")
     if options.markdown and not options.markdown.resolve().parent.is_dir():
         parser.error(f"--markdown must be in a folder that exists, got {str(options.markdown)!r}")
+    if options.markdown and options.markdown.exists() and not options.markdown.is_file():
+        parser.error(f"--markdown must be a file, got {str(options.markdown)!r}")
     derivations, failed = {}, []
     try:
         for name, module in modules.items():
@@ -149,7 +158,32 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-if __name__ == "__main__":
+def guarded_main(arguments: list[str] | None = None) -> int:
+    """`main`, with an end in order where standard output is closed, full, or read by someone who has seen enough."""
     # A terminal that knows no Greek shows question marks rather than a traceback.
-    sys.stdout.reconfigure(errors="replace")
-    sys.exit(main())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        try:
+            code = main(arguments)
+        except SystemExit as stop:  # by --help, or for bad arguments
+            code = stop.code if isinstance(stop.code, int) else 0
+        if sys.stdout is not None:  # None if the command was started without one
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_standard_output()
+        return 0
+    except OSError as error:
+        _forget_standard_output()
+        print(f"python -m theory: error: standard output: {error.strerror}", file=sys.stderr)
+        return 2
+    return code
+
+
+def _forget_standard_output() -> None:
+    """Python must not try again, at its end, to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(guarded_main())

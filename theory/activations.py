@@ -1,15 +1,20 @@
 r"""Activations: the Gaussian moments μ_k and E φ² that have a closed form.
 
-Question. With h = √q z, z normal, what are μ_k = E φ′(h)^{2k} and E φ(h)², for linear, ReLU family, hard tanh, erf
+**Question.** With h = √q z, z normal, what are μ_k = E φ′(h)^{2k} and E φ(h)², for linear, ReLU family, hard tanh, erf
 and sin? The first enter every law of depth, the second the length map q ↦ σ_w² E φ² + σ_b².
 
-Assumptions. q > 0; k a positive integer (erf: any k > 0). The slope at a kink does not matter, it has no weight.
+**Assumptions.** q > 0; k is a positive integer (for erf any k > 0). The slope at a kink does not matter, it has no
+weight.
 
-Method. Integrals over the normal density, taken by sympy, of exponentials and of indicator functions; for erf,
+**Method.** Integrals over the normal density, taken by sympy, of exponentials and of indicator functions; for erf,
 whose square has no elementary integral, the derivative of E f(√q z) with respect to q, which is ½ E f″ (the density
 obeys the heat equation).
 
-Source. Poole et al. 2016 and Schoenholz et al. 2017 (length map), Pennington, Schoenholz and Ganguli 2018 (μ_k);
+**Result.** μ_k is 1 (linear), (1 + a^{2k})/2 (ReLU family of slope a), erf(1/√(2q)) (hard tanh), (4/π)^k/√(1 + 4kq)
+(erf), and a sum of exponentials (sin). E φ² is q, q(1 + a²)/2, an error function and an exponential, (2/π) arcsin(2q/(1
++ 2q)), and (1 − e^{−2q})/2.
+
+**Source.** Poole et al. 2016 and Schoenholz et al. 2017 (length map); Pennington, Schoenholz and Ganguli 2018 (μ_k);
 Williams 1997 for the arcsine.
 """
 
@@ -21,6 +26,8 @@ import mpmath
 import sympy as sp
 
 from theory.derivation import DIGITS, Claim, Derivation, Step
+
+LAWS: tuple[str, ...] = ()
 
 q, k, u = sp.symbols("q k u", positive=True)
 a = sp.Symbol("a", real=True)

@@ -1,8 +1,14 @@
-"""Beyond the mean: how ρ itself is distributed, at any depth, and how ρ² fluctuates.
+r"""The law of a single ρ, behind S3 and S4: its density, at any depth and any widths.
 
-**Assumptions.** Those of `diffusion` (many wide layers, effective depth t) or of `exact` (any widths): two nodes walk
+**Question.** How is the correlation ρ of two nodes distributed, beyond its mean square?
+
+**Assumptions.** Those of `universal` (many wide layers, effective depth t) or of `exact` (any widths): two nodes walk
 on the hyperbolic plane, isotropically about the start, and M(ν) is the spherical transform of the walk,
 e^{−(ν²+1/4)t/2} or Π_l m_l(ν).
+
+**Method.** The even eigenfunctions F_ν(y) of the Laplacian have the mean M(ν). The weight with which they make up the
+density is found from their amplitude far out, and the formula is proved by Wilson's integral: it gives the right
+moments of cosh y for one layer of every fan-in.
 
 **Result.** y = artanh ρ has the density
 
@@ -10,14 +16,14 @@ e^{−(ν²+1/4)t/2} or Π_l m_l(ν).
 
 For the diffusion it is also an integral of positive terms, with K the complete elliptic integral of parameter κ = k²,
 
-    p_t(y) = 4√2 cosh y e^{−t/8} (2πt)^{−3/2} ∫_{|y|}^∞ x e^{−x²/2t} K(κ) (cosh x + cosh y)^{−1/2} dx,   κ = (cosh x −
-    cosh y)/(cosh x + cosh y).
+    p_t(y) = 4√2 cosh y e^{−t/8} (2πt)^{−3/2} ∫_{|y|}^∞ x e^{−x²/2t} K(κ) (cosh x + cosh y)^{−1/2} dx,
+    κ = (cosh x − cosh y)/(cosh x + cosh y).
 
-E ρ⁴ = (3R + R′ − 1)/2, so that Var ρ² = (3R + R′ − 1)/2 − R². All is about one pair of nodes: the VNI averages over
-pairs that are not independent, and its own variance is another question.
+Distribution function, p-values and quantiles follow from P(|y| < Y), which the same integral gives term by term.
 
-**Sources.** The thesis and Chang & Lin 2019 have the mean only. Spherical functions: Helgason 1984. The heat kernel of
-the hyperbolic plane: McKean 1970. Connection of hypergeometric functions: DLMF 15.8.2. Wilson's integral as in `exact`.
+**Source.** Chang and Lin 2019 have the mean only. Spherical functions: Helgason 1984. The heat kernel of the hyperbolic
+plane: McKean 1970. Connection of hypergeometric functions: DLMF 15.8.2. Wilson's integral as in
+`hyperbolic.transforms`.
 """
 
 from __future__ import annotations
@@ -29,61 +35,26 @@ import mpmath as mp
 import sympy as sp
 
 from theory.derivation import Claim, Derivation, Step
-from theory.diffusion import angle_average, generator, moment_series
-from theory.exact import (
+from theory.hyperbolic.transforms import (
+    CASIMIR,
+    HALF,
+    QUARTER,
     WORKING_DIGITS,
     factor,
     gaussian_transform,
     h_hat,
-    mean_inverse_cosh,
+    n,
+    nu,
     nu_integral,
-    power_transform,
     real_gammas,
-    sech_integral,
-    universal_complement,
     wilson_integral,
 )
+from theory.hyperbolic.walk import y
 
-n, m, t = sp.symbols("n m t", positive=True)
-nu, y, z, rho = sp.symbols("nu y z rho", real=True)
-k = sp.symbols("k", integer=True, positive=True)
-HALF, QUARTER = sp.Rational(1, 2), sp.Rational(1, 4)
-CASIMIR = nu**2 + QUARTER
+LAWS: tuple[str, ...] = ("correlation_cdf", "correlation_density", "correlation_p_value", "correlation_quantile")
 
-
-# Moments.
-
-
-def moment_equation() -> sp.Expr:
-    """A ρ^{2k}, divided by ρ^{2k−2}: with M_k = E ρ^{2k}, it says M_k′ = k[(2k−1)M_{k−1} − (4k−1)M_k + 2k M_{k+1}]."""
-    return sp.collect(sp.expand(sp.powsimp(sp.expand(generator(rho ** (2 * k)) / rho ** (2 * k - 2)))), rho)
-
-
-def fourth_moment(mean: sp.Expr) -> sp.Expr:
-    """E ρ⁴ = (3R + R′ − 1)/2: the moment equation at k = 1, solved for M_2."""
-    return (sp.diff(mean, t) + 3 * mean - 1) / 2
-
-
-def variance(mean: sp.Expr) -> sp.Expr:
-    """Var ρ² = (3R + R′ − 1)/2 − R²."""
-    return fourth_moment(mean) - mean**2
-
-
-def fourth_power_transform() -> sp.Expr:
-    """The factor by which E[(1−ρ²)²] differs from S under the integral: ½ + (ν²+¼)/4.
-
-    The angle average of (1−ρ²)² is (x^{−1} + x^{−3})/2, x = cosh r, and powers of 1/x have the transforms of `exact`.
-    """
-    x = sp.symbols("x", positive=True)
-    average = angle_average(2).subs(sp.cosh(sp.symbols("r", real=True)), x)
-    cubic = power_transform(sp.Integer(3)).replace(
-        sp.gamma, lambda w: (w - 1) * sp.gamma(w - 1) if w.has(sp.I) else sp.gamma(w)
-    )
-    ratio = sp.simplify(sp.expand(cubic / h_hat()))
-    return sp.expand(average.coeff(x, -1) + average.coeff(x, -3) * ratio)
-
-
-# The density.
+m = sp.symbols("m", positive=True)
+z = sp.symbols("z", real=True)
 
 
 def eigenfunction(frequency: sp.Expr = nu) -> sp.Expr:
@@ -170,48 +141,6 @@ def second_moment_weight() -> sp.Expr:
     return nu * sp.sinh(sp.pi * nu) * h_hat() / sp.pi**2 * sp.simplify(h_hat() * two / other) * product
 
 
-def small_depth_density(order: int) -> sp.Expr:
-    """√t p_t(√t z)/φ(z) to t^order: φ is the standard normal density.
-
-    In the integral of positive terms x² = t(z² + 2w), ∫x e^{−x²/2t} g dx = t e^{−z²/2} ∫_0^∞ e^{−w} g dw, and g is
-    expanded in t.
-    """
-    w = sp.symbols("w", positive=True)
-
-    def cosh_of_root(square: sp.Expr) -> sp.Expr:
-        return sum(t**j * square**j / sp.factorial(2 * j) for j in range(order + 2))
-
-    def truncated(series: sp.Expr) -> sp.Expr:
-        return sum(sp.expand(series).coeff(t, j) * t**j for j in range(order + 1))
-
-    cosh_x, cosh_y = cosh_of_root(z**2 + 2 * w), cosh_of_root(z**2)
-    small = sp.expand((cosh_x + cosh_y) / 2 - 1)
-    inverse_root = truncated(sum(sp.binomial(-HALF, j) * small**j for j in range(order + 1)))
-    inverse = truncated(sum((-small) ** j for j in range(order + 1)))
-    kappa = truncated(sp.expand((cosh_x - cosh_y) / 2) * inverse)
-    elliptic = sum(sp.binomial(2 * j, j) ** 2 / sp.Integer(16) ** j * kappa**j for j in range(order + 1))
-    decay = sum((-t / 8) ** j / sp.factorial(j) for j in range(order + 1))
-    series = truncated(truncated(cosh_y * decay) * truncated(inverse_root * truncated(elliptic)))
-    # ∫_0^∞ w^j e^{−w} dw = j!
-    return sp.expand(sum(c * sp.factorial(j) * z**i for (i, j), c in sp.Poly(series, z, w).terms()))
-
-
-def small_depth_mean(f: Callable[[sp.Expr], sp.Expr], order: int) -> sp.Expr:
-    """E f(y_t) to t^order from `small_depth_density`, for a smooth f."""
-    density = small_depth_density(order)
-    taylor = sp.series(f(z), z, 0, 2 * order + 1).removeO()
-    scaled = sp.expand(taylor.subs(z, sp.sqrt(t) * z) * density)
-    mean = sum(c * (sp.factorial2(i - 1) if i else 1) for (i,), c in sp.Poly(scaled, z).terms() if i % 2 == 0)
-    return sum(sp.expand(mean).coeff(t, j) * t**j for j in range(order + 1))
-
-
-def late_density_constant() -> sp.Expr:
-    """C in p_t(y) ~ C t^{−3/2} e^{−t/8} cosh(y) F_0(y) at fixed y, by Laplace's method."""
-    v = sp.symbols("v", positive=True)
-    curvature = sp.limit(sp.sinh(sp.pi * v) / v, v, 0) * h_hat().subs(nu, 0) ** 2 / sp.pi**2
-    return sp.simplify(curvature * sp.integrate(v**2 * sp.exp(-(v**2) * t / 2), (v, 0, sp.oo)) * t ** (3 * HALF))
-
-
 # In numbers.
 
 
@@ -266,22 +195,11 @@ def _numeric_weight(frequency: mp.mpf) -> mp.mpf:
 
 
 def derive() -> Derivation:
-    """E ρ⁴ and Var ρ², the density of y and its limits."""
-    R = sp.Function("R")
-    series = moment_series(rho**2, 5)
-    fourth_series = moment_series(rho**4, 4)
-    equation, extra = moment_equation(), fourth_power_transform()
+    """The density of y."""
     ours, gauss = in_hypergeometric_variable()
     barrier = potential()
     by_formula, by_law = one_layer_cosh_moment()
-    early = small_depth_density(2)
-    late = late_density_constant()
-    b, x = sp.symbols("b x", positive=True)
-    cubed = sp.integrate(b * x ** (-b - 4), (x, 1, sp.oo)).subs(b, n - 1)  # E[1/cosh³s], density (n−1)x^{−n}
-    one_layer_fourth = 1 - sp.Rational(3, 2) * mean_inverse_cosh() + cubed / 2
-    tail = sp.pi * sp.gamma(QUARTER) ** 2 / (2 * sp.sqrt(2))
     M = sp.Function("M")
-    log_cosh = sp.log(sp.cosh(y))
     with mp.workdps(WORKING_DIGITS):
         depth, place = mp.mpf("0.8"), mp.mpf("0.9")
         diffusion = diffusion_transform(depth)
@@ -291,34 +209,11 @@ def derive() -> Derivation:
         mass = probability_within(mp.mpf(7), diffusion_transform(mp.mpf("0.3")))
         within = probability_within(place, diffusion)
         summed = 2 * mp.quad(lambda v: positive_density(v, depth), [0, place], method="gauss-legendre", maxdegree=4)
-        slope = sech_integral(lambda v: (v**2 + 0.25) / 2 * diffusion(v))
-        fourth_by_equation = (3 * (1 - universal_complement(depth)) + slope - 1) / 2
-        fourth_by_transform = 1 - sech_integral(lambda v: (1.5 - (v**2 + 0.25) / 4) * diffusion(v))
 
     steps = (
         Step(
-            "Moments first. The generator of `diffusion`, applied to $\\rho^{2k}$, gives for $M_k = E\\rho^{2k}$ the "
-            "chain of equations $M_k' = k[(2k-1)M_{k-1} - (4k-1)M_k + 2kM_{k+1}]$: each moment is the one before it "
-            "and its derivative. At $k=1$ this is $R' = 1 - 3R + 2E\\rho^4$, so",
-            sp.Eq(sp.Symbol(r"E{\rho}^4"), fourth_moment(R(t)), evaluate=False),
-        ),
-        Step(
-            "and the variance of $\\rho^2$ is",
-            sp.Eq(sp.Symbol(r"\mathrm{Var}\,\rho^2"), variance(R(t)), evaluate=False),
-        ),
-        Step(
-            "It starts as $2t^2$, the variance of $t$ times a squared normal variable, and ends at zero, where all "
-            "nodes are one. The angle average of $(1-\\rho^2)^2$ is $(\\cosh^{-1}r+\\cosh^{-3}r)/2$, so at finite "
-            "width too the moment is S3 with one more factor,",
-            sp.Eq(
-                sp.Symbol(r"E[(1-{\rho}^2)^2]"),
-                sp.Integral(nu * sp.tanh(sp.pi * nu) * sp.Symbol(r"\hat{h}") * extra * M(nu), (nu, 0, sp.oo)),
-                evaluate=False,
-            ),
-        ),
-        Step(
-            "The density. The density of $y$ solves $\\partial_tp = \\tfrac12p'' - \\tfrac12(\\tanh y\\,p)'$. With $p "
-            "= \\sqrt{\\cosh y}\\,\\psi$ it is Schrödinger's equation in imaginary time, $\\psi_t = "
+            "In wide networks the density of $y$ solves $\\partial_tp = \\tfrac12p'' - \\tfrac12(\\tanh y\\,p)'$. "
+            "With $p = \\sqrt{\\cosh y}\\,\\psi$ it is Schrödinger's equation in imaginary time, $\\psi_t = "
             "\\tfrac12\\psi''-V\\psi$, with the barrier",
             sp.Eq(sp.Symbol("V"), barrier, evaluate=False),
         ),
@@ -349,51 +244,23 @@ def derive() -> Derivation:
         ),
         Step(
             "and this is what one layer of fan-in $n$ has. True for every $n>1$, it is true for every distance $r$ "
-            "walked (Mellin, as in `exact`), so for every isotropic walk; true for every $m>1$, it determines the law "
-            "of $\\cosh y$, and $y$ is symmetric. At $m=2$ it is S3."
+            "walked (Mellin, as in `hyperbolic.transforms`), so for every isotropic walk; true for every $m>1$, it "
+            "determines the law of $\\cosh y$, and $y$ is symmetric. At $m=2$ it is S3."
         ),
         Step(
             "Positive form for the diffusion. McKean's heat kernel of the plane, integrated along the curve at "
-            "distance $y$ from the geodesic (an elliptic integral), gives the second formula of the summary: every "
-            "term positive, good at small $t$. There, with $y=\\sqrt t z$, the density of $z$ is the normal one times",
-            early,
+            "distance $y$ from the geodesic, is an elliptic integral $K$ of parameter $\\kappa = (\\cosh x - \\cosh "
+            "y)/(\\cosh x + \\cosh y)$. In $p_t(y) = 4\\sqrt2\\cosh y\\,e^{-t/8}(2\\pi t)^{-3/2}\\int_{|y|}^\\infty "
+            "x\\,e^{-x^2/2t}K(\\kappa)(\\cosh x+\\cosh y)^{-1/2}dx$ every term is positive."
         ),
         Step(
-            "So $\\rho$ is normal of width $\\sqrt t$ at first. At late times, at fixed $y$, Laplace's method on the "
-            "first formula gives $p_t(y) \\sim C\\,t^{-3/2}e^{-t/8}\\cosh(y)F_0(y)$ with",
-            sp.Eq(sp.Symbol("C"), late, evaluate=False),
-        ),
-        Step(
-            "the rare pairs that are still apart. The typical pair is far out: by Itô $d\\ln\\cosh y = \\tfrac12dt + "
-            "\\tanh y\\,dB$, so $E\\ln\\cosh y_t = t/2$ exactly, and as $\\tanh^2y\\to1$, $(\\ln\\cosh y - "
-            "t/2)/\\sqrt t$ becomes standard normal: $\\rho\\to\\pm1$ with equal chances, and $1-\\rho^2 = "
-            "\\cosh^{-2}y$ is log-normal, about $e^{-t}$ for the typical pair although its mean falls as "
-            "$t^{-3/2}e^{-t/8}$: the mean is made by the rare ones."
+            "Integrated, $(\\cosh y\\,F_\\nu')' = -(\\nu^2+\\tfrac14)\\cosh y\\,F_\\nu$ gives $P(|y|<Y)$ as the same "
+            "integral with $-2\\cosh(Y)F_\\nu'(Y)/(\\nu^2+\\tfrac14)$ in place of $\\cosh(y)F_\\nu(y)$. The law of "
+            "$\\rho$ is symmetric, so this is its distribution function, the p-value of an observed $\\rho$, and, "
+            "inverted, its quantile."
         ),
     )
     claims = (
-        Claim(
-            "$A\\rho^{2k} = k[(2k-1)\\rho^{2k-2} - (4k-1)\\rho^{2k} + 2k\\rho^{2k+2}]$, for every $k$",
-            equation,
-            k * ((2 * k - 1) - (4 * k - 1) * rho**2 + 2 * k * rho**4),
-        ),
-        Claim(
-            "$E\\rho^4 = (3R+R'-1)/2$, against the series by the generator",
-            sum(sp.expand(fourth_moment(series)).coeff(t, j) * t**j for j in range(5)),
-            fourth_series,
-        ),
-        Claim(
-            "$\\mathrm{Var}\\,\\rho^2 = 2t^2 - 14t^3 + O(t^4)$",
-            sum(sp.expand(variance(series)).coeff(t, j) * t**j for j in range(4)),
-            2 * t**2 - 14 * t**3,
-        ),
-        Claim(
-            "$E[(1-\\rho^2)^2]$ is S with the factor $\\tfrac12+\\tfrac14(\\nu^2+\\tfrac14)$", extra, HALF + CASIMIR / 4
-        ),
-        Claim(
-            "One layer: $E\\rho^4 = 3/(n(n+2))$, as for a coordinate on the sphere", one_layer_fourth, 3 / (n * (n + 2))
-        ),
-        Claim("$E\\rho^4$ at $t=0.8$: by the equation and by the transform", fourth_by_equation, fourth_by_transform),
         Claim(
             "The barrier is $\\tfrac18(1+\\cosh^{-2}y)$",
             barrier,
@@ -423,27 +290,5 @@ def derive() -> Derivation:
         Claim("$p_t(y)$ at $t=0.8$, $y=0.9$: the spectral and the positive integral", spectral, positive),
         Claim("$P(|y|<0.9)$ at $t=0.8$: the spectral integral, and the positive density summed", within, summed),
         Claim("All probability is there: $P(|y|<7)$ at $t=0.3$", mass, mp.mpf(1)),
-        Claim("Early: normal times $1+t(z^2-1)/4+O(t^2)$", early.coeff(t, 1), (z**2 - 1) / 4),
-        Claim("which keeps the probability (to $t^3$)", small_depth_mean(lambda v: sp.Integer(1), 3), sp.Integer(1)),
-        Claim(
-            "and has $E\\tanh^2y = R(t)$ (to $t^3$)",
-            small_depth_mean(lambda v: sp.tanh(v) ** 2, 3),
-            moment_series(rho**2, 3),
-        ),
-        Claim(
-            "Late: the constant is $\\Gamma(1/4)^4/(4\\sqrt2\\pi^{3/2})$",
-            late,
-            sp.gamma(QUARTER) ** 4 / (4 * sp.sqrt(2) * sp.pi ** sp.Rational(3, 2)),
-        ),
-        Claim(
-            "and $\\int\\cosh^{-2}y$ of the late density is the tail of $1-R$",
-            sp.gammasimp(late * cosh_moment_transform(sp.Integer(2)).subs(nu, 0)),
-            tail,
-        ),
-        Claim(
-            "$E\\ln\\cosh y_t = t/2$ exactly",
-            sp.diff(log_cosh, y, 2) / 2 + sp.tanh(y) * sp.diff(log_cosh, y) / 2,
-            HALF,
-        ),
     )
-    return Derivation("Beyond the mean: the law of a correlation", steps, claims)
+    return Derivation("The law of a correlation", steps, claims)

@@ -1,13 +1,18 @@
-r"""Gradients are another matter: S5, and why vanishing nodes do not see χ.
+r"""S5, gradients are another matter: they grow as χ^L, which the laws of the nodes do not contain.
 
-Question. A gradient δ at the output of a layer becomes Wᵀ D δ at its input. How does its mean square change, and
+**Question.** A gradient δ at the output of a layer becomes Wᵀ D δ at its input. How does its mean square change, and
 does the same number enter the laws of the nodes?
 
-Assumptions. W is Gaussian or a Haar corner, as in `wick` and `weingarten`; D has independent entries with moments E
-D_i = m and E D_i² = μ_1, and is independent of W; δ is fixed, or depends on later layers only (Schoenholz et al.
-2017).
+**Assumptions.** W is Gaussian or a Haar corner, as in `wick` and `weingarten`; D has independent entries with moments E
+D_i = m and E D_i² = μ_1, and is independent of W; δ is fixed, or depends on later layers only (Schoenholz et al. 2017).
 
-Source. Schoenholz et al. 2017 (χ); Chang and Lin 2019, whose point it is that the two challenges differ.
+**Method.** The mean square is a sum over pairs of entries of W, of which only those in one row contribute. For the
+nodes, what is invariant under a rescaling of each row of J is compared with what is not.
+
+**Result.** One layer multiplies the mean square by χ = σ_w² μ_1, at any widths, so L layers multiply it by the product
+of their χ_l. ρ_ij is unchanged by any positive factor on each node, and the recursion of S2 contains μ_2/μ_1² alone.
+
+**Source.** Schoenholz et al. 2017 (χ); Chang and Lin 2019, whose point it is that the two challenges differ.
 """
 
 from __future__ import annotations
@@ -17,12 +22,14 @@ from functools import cache
 
 import sympy as sp
 
-from theory import moments, weingarten, wick
+from theory import annealed, weingarten, wick
 from theory.derivation import Claim, Derivation, Step
 from theory.wick import mu1, n_in, n_out, sigma_w
 
+LAWS: tuple[str, ...] = ("gradient_growth",)
+
 chi = sp.Symbol("chi", positive=True)
-size = moments.size
+size = annealed.size
 
 
 @cache
@@ -34,8 +41,8 @@ def entry_products(weights: str) -> tuple[sp.Expr, sp.Expr]:
     ValueError
         If `weights` is neither "gaussian" nor "orthogonal".
     """
-    if weights not in moments.WEIGHTS:
-        raise ValueError(f"weights must be one of {moments.WEIGHTS}, got {weights!r}")
+    if weights not in annealed.WEIGHTS:
+        raise ValueError(f"weights must be one of {annealed.WEIGHTS}, got {weights!r}")
     rows = ((1, 1), (1, 2))
     if weights == "gaussian":
         same, other = (wick.entries(pair, (1, 1), sigma_w**2 / n_in) for pair in rows)
@@ -76,7 +83,7 @@ def correlation_squared(covariance: sp.Matrix) -> sp.Matrix:
 def derive() -> Derivation:
     delta, m = sp.symbols("delta_1:4", real=True), sp.Symbol("m", real=True)
     length = sum(d**2 for d in delta)
-    r = moments.r
+    r = annealed.r
     scaled = {
         "gaussian": wick.gaussian_recursion(n_in, n_out, mu1, r * mu1**2, sigma_w),
         "orthogonal": weingarten.haar_recursion(n_in, n_out, mu1, r * mu1**2, sigma_w, size=size),
@@ -135,7 +142,7 @@ def derive() -> Derivation:
                 step_back(weights, delta, m),
                 sp.expand(sigma_w**2 * mu1 * length),
             )
-            for weights in moments.WEIGHTS
+            for weights in annealed.WEIGHTS
         ),
         *(
             Claim(
@@ -144,7 +151,7 @@ def derive() -> Derivation:
                 forward[weights],
                 sigma_w**2 * mu1 * n_out / n_in * p1,
             )
-            for weights in moments.WEIGHTS
+            for weights in annealed.WEIGHTS
         ),
         Claim(
             r"layer by layer: $\chi_{l+1}\cdots\chi_L$ at $x_l$",
@@ -165,4 +172,4 @@ def derive() -> Derivation:
             correlation_squared(covariance),
         ),
     )
-    return Derivation("Gradients: what the nodes do not see", lines, claims)
+    return Derivation("S5: gradients, which the nodes do not see", lines, claims)

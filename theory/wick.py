@@ -1,19 +1,22 @@
-r"""Gaussian weights: moments of W C Wᵀ by Wick's formula, and the recursion of S2.
+r"""Wick's formula: moments of W C Wᵀ for Gaussian weights, and the recursion of S2.
 
-Question. C is the node covariance of one layer, W a Gaussian n_out × n_in matrix with entries of variance
-σ_w²/n_in, D a diagonal matrix of slopes. What are the mean traces of the next covariance C′ = D W C Wᵀ D, at any
-finite width?
+**Question.** C is the node covariance of one layer, W a Gaussian n_out × n_in matrix with entries of variance
+σ_w²/n_in, D a diagonal matrix of slopes. What are the mean traces of the next covariance C′ = D W C Wᵀ D, at any finite
+width?
 
-Assumptions. The entries of W are independent and normal. The entries D_i are independent of W and of each other,
+**Assumptions.** The entries of W are independent and normal. The entries D_i are independent of W and of each other,
 with moments μ_k = E D_i^{2k}. C is fixed and symmetric; only its traces p_k = Tr C^k will enter.
 
-Method. Wick's formula says that the mean of a product of 2k entries of W is a sum over the pairings of the 2k
-factors: paired entries must have equal row and equal column. A product of traces of C′ is a chain of factors whose
-row indices are joined in one way and whose column indices, through C, in another. Drawing a pairing on top of
-either turns the chain into loops: each loop of rows is one free index, each loop of columns that passes m times
-through C is one factor Tr C^m.
+**Method.** Wick's formula says that the mean of a product of 2k entries of W is a sum over the pairings of the 2k
+factors: paired entries must have equal row and equal column. A product of traces of C′ is a chain of factors whose row
+indices are joined in one way and whose column indices, through C, in another. Drawing a pairing on top of either turns
+the chain into loops: each loop of rows is one free index, each loop of columns that passes m times through C is one
+factor Tr C^m.
 
-Source. Isserlis 1918, Wick 1950; for products of random layers, Hanin and Nica 2020.
+**Result.** The mean of every product of traces of C′ is a polynomial in the traces of C. The pair (E Tr C², E (Tr C)²)
+obeys a linear 2×2 recursion, exactly, at any width and depth.
+
+**Source.** Isserlis 1918, Wick 1950; for products of random layers, Hanin and Nica 2020.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ import sympy as sp
 from sympy.utilities.iterables import multiset_partitions
 
 from theory.derivation import Claim, Derivation, Step
+
+LAWS: tuple[str, ...] = ()
 
 n_in, n_out, n, sigma_w = sp.symbols("n_in n_out n sigma_w", positive=True)
 mu1, mu2 = sp.symbols("mu_1 mu_2", positive=True)

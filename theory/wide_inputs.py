@@ -1,30 +1,36 @@
-"""Nodes over wide inputs: a nonlinearity shrinks correlations, a layer of weights lets them diffuse. (S7, a closure)
+r"""S7, wide inputs: a nonlinearity shrinks correlations, and a layer of weights lets them diffuse. It is a closure.
 
 **Question.** Over inputs N(0, I), instead of a small ball, two nodes of a wide layer are nearly a Gaussian pair with
 correlation ρ. What does an odd activation make of ρ, and where do shrinkage and diffusion balance?
 
 **Assumptions.** φ is odd; pre-activations are Gaussian pairs of variance q, the same for all nodes (wide layers). For
-S7 itself, three more, which are *not* true, only small errors at first, and are said in the steps: higher Hermite
-terms, the spread of ρ, and the rank of the inputs are neglected. S7 is a closure, not a theorem; what is proved here is
-what it is made of.
+S7 itself, three more, which are not true, only small errors at first, and are said in the steps: higher Hermite terms,
+the spread of ρ, and the rank of the inputs are neglected. S7 is a closure, not a theorem; what is proved here is what
+it is made of.
 
-**Result.** ρ → Σ_k a_k² ρ^k/Σ_k a_k², about cρ with c = a_1²/Σ_{k≥1} a_k²; v_{l+1} = R(R⁻¹(c²v_l) + 1/n_l); at the
-balance R′(R⁻¹(v))/N = (1−c²)v, with the small solution v = g − 3g² + …, g = 1/(N(1−c²)).
+**Method.** The map of ρ is expanded in Hermite polynomials (Mehler) and found in closed form for erf and sin (Price).
+Its slope at zero, and the diffusion of `universal`, act in turn, as two flows.
 
-**Sources.** Mehler 1866 for the Hermite expansion; Price 1958 for its derivative; Williams 1997 for the arcsine; Poole
-et al. 2016 and Schoenholz et al. 2017 for correlation maps. R(t) is derived in `diffusion` and `exact`.
+**Result.** ρ → Σ_k a_k² ρ^k/Σ_k a_k², about cρ with c = a_1²/Σ_{k≥1} a_k². The closure is v_{l+1} = R(R⁻¹(c²v_l) +
+1/n_l), and its balance is at R′(R⁻¹(v))/N = (1−c²)v, with the small solution v = g − 3g² + …, g = 1/(N(1−c²)).
+
+**Source.** Mehler 1866 for the Hermite expansion; Price 1958 for its derivative; Williams 1997 for the arcsine; Poole
+et al. 2016 and Schoenholz et al. 2017 for correlation maps. R(t) is derived in `universal`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import mpmath as mp
 import sympy as sp
 
 from theory.derivation import Claim, Derivation, Step
-from theory.diffusion import moment_series
-from theory.exact import WORKING_DIGITS, sech_integral, universal_complement
+from theory.hyperbolic.transforms import WORKING_DIGITS
+from theory.universal import moment_series, universal_complement, universal_slope
+
+LAWS: tuple[str, ...] = ("wide_input_vni",)
 
 rho, z, x = sp.symbols("rho z x", real=True)
 q, t, v, g, c, N = sp.symbols("q t v g c N", positive=True)
@@ -40,6 +46,7 @@ def normal_mean(f: sp.Expr, variable: sp.Symbol = z) -> sp.Expr:
     return sp.simplify(sp.integrate(f * sp.exp(-(variable**2) / 2), (variable, -sp.oo, sp.oo)) / sp.sqrt(2 * sp.pi))
 
 
+@cache
 def hermite_generating_mean() -> sp.Expr:
     """E e^{αx − α²/2} e^{βy − β²/2} for a Gaussian pair with correlation ρ: y = ρx + κz, κ² = 1 − ρ².
 
@@ -63,6 +70,7 @@ def mehler_matrix(order: int) -> sp.Matrix:
     return sp.Matrix(order + 1, order + 1, lambda j, k: sp.expand(entry(j, k)))
 
 
+@cache
 def covariance(name: str) -> sp.Expr:
     """E φ(h_i)φ(h_j) for a Gaussian pair of variance q and correlation ρ, for an activation that has it in closed form.
 
@@ -77,6 +85,7 @@ def correlation_map(name: str) -> sp.Expr:
     return covariance(name) / second_moment(name)
 
 
+@cache
 def slope_product(name: str) -> sp.Expr:
     """E φ′(h_i) φ′(h_j) for a Gaussian pair of variance q and correlation ρ.
 
@@ -113,6 +122,7 @@ def second_moment(name: str) -> sp.Expr:
 # Two flows.
 
 
+@cache
 def inverse_depth_series(order: int) -> sp.Expr:
     """R⁻¹(v) to v^order: the series of R(t), reversed term by term."""
     series = moment_series(rho**2, order)
@@ -123,6 +133,7 @@ def inverse_depth_series(order: int) -> sp.Expr:
     return sp.expand(inverse)
 
 
+@cache
 def diffusion_rate_series(order: int) -> sp.Expr:
     """R′(R⁻¹(v)) to v^order: how fast mean square correlations grow, per unit of depth, at v."""
     rate = sp.diff(moment_series(rho**2, order + 1), t).subs(t, inverse_depth_series(order + 1))
@@ -156,7 +167,7 @@ def balance_series(order: int) -> sp.Expr:
 def cubic_error() -> sp.Expr:
     """What S7 leaves out of E ρ² after the nonlinearity, to second order in v: the term ρ³ of the Hermite map.
 
-    (cρ + c_3 ρ³)² has the mean c²v + 2c c_3 E ρ⁴, where E ρ⁴ = 3v² at small v (`correlation`).
+    (cρ + c_3 ρ³)² has the mean c²v + 2c c_3 E ρ⁴, where E ρ⁴ = 3v² at small v (`correlation_moments`).
     """
     third = sp.symbols("c_3", positive=True)
     fourth = moment_series(rho**4, 2).subs(t, inverse_depth_series(2))
@@ -184,11 +195,6 @@ def depth_of(value: mp.mpf) -> mp.mpf:
             depth += step
             if abs(step) < mp.mpf(10) ** -18 * depth:  # Newton doubles the digits
                 return depth
-
-
-def universal_slope(depth: mp.mpf) -> mp.mpf:
-    """R′(t)."""
-    return sech_integral(lambda f: (f**2 + 0.25) / 2 * mp.exp(-(f**2 + 0.25) * depth / 2))
 
 
 def two_flows(fan_ins: Sequence[int], shares: Sequence[mp.mpf]) -> list[mp.mpf]:
@@ -324,7 +330,7 @@ def derive() -> Derivation:
         Claim("The balance at $v=R(1.4)$: $g\\,R'(R^{-1}(v)) = v$", balanced, value),
         Claim("The cubic term adds $6c\\,c_3v^2$", cubic_error(), 6 * c * sp.symbols("c_3", positive=True) * v**2),
     )
-    return Derivation("Wide inputs: shrinkage against diffusion", steps, claims)
+    return Derivation("S7, wide inputs: shrinkage against diffusion", steps, claims)
 
 
 def _truncated(expression: sp.Expr, variable: sp.Symbol, order: int) -> sp.Expr:

@@ -24,6 +24,8 @@ CAPTION = (
     "(S4)."
 )
 
+LAWS: tuple[str, ...] = ("correlation_cdf", "correlation_density")
+
 WIDTH = 20  # of the linear networks
 DEPTHS = (2, 6, 20, 60)
 EDGES = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 23))  # finer towards ±1, where densities grow

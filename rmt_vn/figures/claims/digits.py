@@ -27,6 +27,8 @@ CAPTION = (
     "are means over networks. The legends give the mean accuracy on new digits, after training."
 )
 
+LAWS: tuple[str, ...] = ()
+
 PRESETS = {
     "quick": {"width": 32, "depths": [4, 24], "learning_rate": 1e-3, "steps": 300, "replicas": 4},
     "paper": {"width": 32, "depths": [4, 16, 64], "learning_rate": 3e-4, "steps": 3000, "replicas": 10},

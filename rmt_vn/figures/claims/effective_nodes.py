@@ -23,6 +23,8 @@ CAPTION = (
     "layers (S4), for which t = L/N, and the dotted line what that law approaches at large t."
 )
 
+LAWS: tuple[str, ...] = ("exact_vni", "exact_vni_complement", "universal_vni_complement")
+
 WIDTHS = (10, 30, 100)
 DEPTH_TO_WIDTH = (0.1, 0.2, 0.5, 1, 2, 4, 8, 16, 24, 32)
 

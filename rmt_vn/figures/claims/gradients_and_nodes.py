@@ -27,6 +27,8 @@ CAPTION = (
     "apart."
 )
 
+LAWS: tuple[str, ...] = ("exact_vni", "gradient_growth")
+
 CHI = (0.8, 1.0, 1.25)
 
 PRESETS = {

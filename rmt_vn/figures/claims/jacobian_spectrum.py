@@ -27,6 +27,8 @@ CAPTION = (
     "layers (S6)."
 )
 
+LAWS: tuple[str, ...] = ("spectral_density", "spectral_distribution", "spectral_edges")
+
 SIGMA_W = 1.3
 DEPTHS = (2, 8, 32)
 BINS = 16

@@ -31,6 +31,8 @@ CAPTION = (
     "The grey lines are the exact exponents that they approach."
 )
 
+LAWS: tuple[str, ...] = ("lyapunov_exponents",)
+
 WIDTHS = (2, 4, 16, 64)
 LAYERS = 100
 SHOWN = 6  # the width of the network whose singular values are followed

@@ -21,6 +21,8 @@ CAPTION = (
     "mean of the square."
 )
 
+LAWS: tuple[str, ...] = ()
+
 PRESETS = {
     "quick": {"width": 50, "depths": [1, 10, 30, 90], "sigma_w": 1.2},
     "paper": {"width": 100, "depths": [1, 20, 60, 180], "sigma_w": 1.2},

@@ -22,6 +22,8 @@ CAPTION = (
     "their bars can be told apart."
 )
 
+LAWS: tuple[str, ...] = ()
+
 _PAPER_RATES = {
     "sgd": [0.001, 0.003, 0.01, 0.03, 0.1],
     "momentum": [1e-4, 3e-4, 0.001, 0.003, 0.01],

@@ -22,6 +22,8 @@ CAPTION = (
     "times the VNI, to first order. Contours are labelled with their values; the orange line is χ = 1 on both sides."
 )
 
+LAWS: tuple[str, ...] = ()
+
 PRESETS = {"quick": {"points": 25}, "paper": {"points": 80}}
 
 

@@ -26,6 +26,8 @@ CAPTION = (
     "the upper right to the last. Points are random networks with Gaussian (filled) or Haar weights (open)."
 )
 
+LAWS: tuple[str, ...] = ()
+
 # σ_w², weights
 CASES = ((1.0, "gaussian"), (1.0, "orthogonal"), (2.0, "gaussian"), (2.0, "orthogonal"))
 

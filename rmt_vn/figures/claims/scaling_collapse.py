@@ -25,6 +25,8 @@ CAPTION = (
     "law of wide layers, R(t) (S4); the dashed line is the first-order law (S1), its tangent at t = 0."
 )
 
+LAWS: tuple[str, ...] = ("effective_depth", "universal_vni")
+
 SIGMA_W = {"linear": 1.0, "relu": 2**0.5, "tanh": 1.5, "hard_tanh": 1.5, "sin": 1.3}
 
 PRESETS = {

@@ -27,6 +27,8 @@ CAPTION = (
     "dashed line is the annealed ratio (S2), in which numerator and denominator are averaged apart."
 )
 
+LAWS: tuple[str, ...] = ("annealed_participation", "exact_vni")
+
 PRESETS = {
     "quick": {"width": 50, "depths": [1, 2, 4, 8, 16, 32, 64, 128], "n_networks": 40, "replicates": 8},
     "paper": {"width": 50, "depths": [1, 2, 4, 8, 16, 32, 64, 128], "n_networks": 40, "replicates": 200},

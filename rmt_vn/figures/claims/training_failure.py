@@ -19,6 +19,8 @@ CLAIM = (
     "one learning rate learn at a smaller one"
 )
 
+LAWS: tuple[str, ...] = ()
+
 CAPTION = (
     "Share of tanh networks of width N and depth L that fail to learn continuous XOR by Adam, with 95% intervals, "
     "with Gaussian (filled, solid lines) and Haar weights (open, dotted lines). Left: at the learning rate 0.001. "

@@ -30,6 +30,8 @@ CLAIM = (
     "less in networks that fail"
 )
 
+LAWS: tuple[str, ...] = ()
+
 CAPTION = (
     "Tanh networks of width 16 and depth L, trained on continuous XOR by Adam at two learning rates (thin and thick "
     "lines). Top: VNI of the last hidden layer over the inputs, during training. Middle: VNI of the Jacobian from "

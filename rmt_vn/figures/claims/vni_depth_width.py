@@ -23,6 +23,8 @@ CAPTION = (
     "Points are random networks, solid lines the exact law (S3), dotted lines the first-order law (S1)."
 )
 
+LAWS: tuple[str, ...] = ("exact_vni", "first_order_vni")
+
 WIDTHS = (10, 30, 100, 300)
 DEPTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 

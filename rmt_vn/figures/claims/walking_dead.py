@@ -24,6 +24,8 @@ CAPTION = (
     "that learn, crosses are runs that fail."
 )
 
+LAWS: tuple[str, ...] = ()
+
 VANISHED = 0.9
 
 # Networks begin the same at every rate. Before training those of one rate are shown, so that no point hides another.

@@ -27,6 +27,8 @@ CAPTION = (
     "theorem; the dashed line is the law for inputs in a small ball (S4) at σ_w² = 1."
 )
 
+LAWS: tuple[str, ...] = ("approximate_vni", "wide_input_vni")
+
 # σ_w², weights
 CASES = ((0.7, "gaussian"), (1.0, "gaussian"), (1.5, "gaussian"), (2.5, "gaussian"), (1.5, "orthogonal"))
 

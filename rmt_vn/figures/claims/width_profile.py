@@ -27,6 +27,8 @@ CAPTION = (
     "Points are random networks, lines the exact law (S3)."
 )
 
+LAWS: tuple[str, ...] = ("exact_vni",)
+
 # n_0 … n_{L−1} up to a common factor; the last layer has 60 nodes in all of them.
 _LAYER = np.arange(40)
 SHAPES = {

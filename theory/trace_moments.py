@@ -1,19 +1,21 @@
-r"""Zonal polynomials: every moment of every order of a Gaussian layer, exactly.
+r"""S2 at every order: exact trace moments of linear networks, through zonal polynomials.
 
-Question. The recursion of S2 mixes Tr C² and (Tr C)². Which combinations of traces does a layer C → W C Wᵀ only
-multiply by a number, and by which?
+**Question.** The recursion of S2 mixes Tr C² and (Tr C)². Which combinations of traces, of any order, does a layer C →
+W C Wᵀ only multiply by a number, and by which?
 
-Definition. The zonal polynomial Z_κ of a partition κ of k is the symmetric polynomial in the eigenvalues y_1, …,
-y_m of C that (1) is an eigenfunction of the radial Laplace–Beltrami operator Δ = Σ_i y_i² ∂_i² + Σ_{i≠j} y_i²/(y_i
-− y_j) ∂_i, and (2) has y^κ as its leading monomial: it is a combination of m_κ and of monomials of lower
-partitions. This is the Jack polynomial at α = 2.
+**Assumptions.** W is Gaussian, as in `wick`, or a Haar corner, as in `weingarten`, and D = 1.
 
-Normalisation. James's: the coefficient of p_1^k is one, p_j = Tr C^j. Muirhead's C_κ is the multiple for which Σ_κ
-C_κ = (Tr C)^k; the factor is 2^k k!/(2k)! times the number of standard Young tableaux of shape 2κ.
+**Method.** The zonal polynomial Z_κ of a partition κ of k is the symmetric polynomial in the eigenvalues y_1, …, y_m of
+C that (1) is an eigenfunction of the radial Laplace–Beltrami operator Δ = Σ_i y_i² ∂_i² + Σ_{i≠j} y_i²/(y_i − y_j) ∂_i,
+and (2) has y^κ as its leading monomial: it is a combination of m_κ and of monomials of lower partitions. This is the
+Jack polynomial at α = 2. Its normalisation is James's: the coefficient of p_1^k is one, p_j = Tr C^j. (Muirhead's C_κ
+is the multiple for which Σ_κ C_κ = (Tr C)^k; the factor is 2^k k!/(2k)! times the number of standard Young tableaux of
+shape 2κ.)
 
-Assumptions. For the eigenvalue: W is Gaussian, as in `wick`, or a Haar corner, as in `weingarten`, and D = 1.
+**Result.** E Z_κ(W C Wᵀ) = n_in^{−|κ|} Π_{(i,j)∈κ} (n_out + 2(j−1) − (i−1)) Z_κ(C) for Gaussian W. An n_out × n_in
+corner, unscaled, of a Haar matrix of size n multiplies Z_κ by Z_κ(1_{n_out})/Z_κ(1_n).
 
-Source. James 1964, Muirhead 1982 (section 7.2); Macdonald 1995 for Jack polynomials.
+**Source.** James 1964, Muirhead 1982 (section 7.2); Macdonald 1995 for Jack polynomials.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from sympy.utilities.iterables import partitions
 from theory import weingarten, wick
 from theory.derivation import Claim, Derivation, Step
 from theory.wick import n, n_in, n_out, power_sum
+
+LAWS: tuple[str, ...] = ("trace_moment",)
 
 Partition = tuple[int, ...]
 
@@ -124,7 +128,7 @@ def average(function: sp.Expr, mean_of_traces: Callable[[Partition], sp.Expr]) -
 def eigenvalue(partition: Partition, n_in: sp.Expr, n_out: sp.Expr) -> sp.Expr:
     """λ with E Z_κ(W C Wᵀ) = λ Z_κ(C) for a Gaussian layer: the coefficient of p_1^k on the left; Z_κ(C) has one."""
     n_in, n_out = sp.sympify(n_in), sp.sympify(n_out)
-    left = average(zonal_polynomial(partition), lambda traces: wick.expectation(traces, n_in, n_out))
+    left = layer_average(zonal_polynomial(partition), n_in, n_out)
     p = [power_sum(j) for j in range(1, sum(partition) + 1)]
     return sp.factor(sp.Poly(left, *p).coeff_monomial(p[0] ** sum(partition)))
 
@@ -153,6 +157,18 @@ def zonal_c(partition: Partition) -> sp.Expr:
     k = sum(partition)
     doubled = standard_tableaux(tuple(2 * part for part in partition))
     return sp.expand(2**k * sp.factorial(k) / sp.factorial(2 * k) * doubled * zonal_polynomial(partition))
+
+
+def elementary(k: int) -> sp.Expr:
+    """e_k in the traces p_j, by Newton: k e_k = Σ (−1)^{j−1} e_{k−j} p_j."""
+    if k == 0:
+        return sp.Integer(1)
+    return sp.expand(sum((-1) ** (j - 1) * elementary(k - j) * power_sum(j) for j in range(1, k + 1)) / k)
+
+
+def layer_average(function: sp.Expr, n_in: sp.Expr, n_out: sp.Expr) -> sp.Expr:
+    """E f(W C Wᵀ) by Wick's formula."""
+    return average(function, lambda traces: wick.expectation(traces, n_in, n_out))
 
 
 def derive() -> Derivation:
@@ -212,7 +228,7 @@ def derive() -> Derivation:
         Claim(
             rf"weight {k}: $\mathbb{{E}}\,Z_\kappa(WCW^\mathsf{{T}})$ by Wick's formula is $n_\mathrm{{in}}^{{-{k}}}"
             rf"\prod(n_\mathrm{{out}}+2(j-1)-(i-1))\,Z_\kappa(C)$, all $\kappa$",
-            sp.Matrix([average(zonal_polynomial(kappa), lambda traces: wick.expectation(traces, n_in, n_out))
+            sp.Matrix([layer_average(zonal_polynomial(kappa), n_in, n_out)
                        for kappa in partitions_of(k)]),
             sp.Matrix([sp.expand(box_product(kappa, n_out) * zonal_polynomial(kappa) / n_in**k)
                        for kappa in partitions_of(k)]),
@@ -263,7 +279,7 @@ def derive() -> Derivation:
         ),
         *corners,
     )
-    return Derivation("Zonal polynomials: all moments of a layer", tuple(lines), claims)
+    return Derivation("S2 at every order: trace moments by zonal polynomials", tuple(lines), claims)
 
 
 def _name(partition: Partition) -> str:

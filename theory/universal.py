@@ -1,33 +1,48 @@
-"""How does one layer change the correlation of two nodes, and what does that become in a wide network? (S4)
+r"""S4, the universal law: in wide layers ρ is a diffusion in the effective depth t, and the VNI goes to R(t).
 
-**Assumptions.** Two nodes of a layer see the layer below through two rows of weights. Given all that lies above, their
-correlation coefficient ρ becomes, one layer further, the *sample* correlation of n pairs with correlation ρ: n is the
-fan-in, and the weights are Gaussian or Haar orthogonal. Nodes pass through D = diag φ′ with independent entries,
-μ_k = E φ′^{2k}.
+**Question.** How does one layer change the correlation of two nodes, and what does that become in a wide network, after
+many layers?
 
-**Result.** As n → ∞ with the effective depth t fixed, ρ is a diffusion, dρ = −½ρ(1−ρ²)dt + (1−ρ²)dB; Fisher's z, y =
-artanh ρ, obeys dy = ½ tanh(y) dt + dB, and is the signed distance of a Brownian particle on the hyperbolic plane to a
-geodesic through its start. The mean of ρ² is R(t) = 1 − E[1/cosh r_t], r_t being the distance from the start.
+**Assumptions.** Two nodes of a layer see the layer below through two rows of weights, Gaussian or Haar orthogonal, of
+fan-in n. Nodes pass through D = diag φ′ with independent entries, μ_k = E φ′^{2k}, that are independent of what they
+multiply. Exact for ReLU (`hyperbolic.masks`), this is an assumption for other activations. All widths go to infinity
+with the effective depth t fixed.
 
-**Sources.** Bartlett's decomposition and the sample correlation: Muirhead 1982, sections 3.2 and 5.1. Covariance of
-nodes as a diffusion in depth/width: Hanin & Nica 2020; Li, Nica & Roy 2022. Radial parts of hyperbolic Brownian motion:
-Helgason 1984.
+**Method.** Given all layers above, ρ becomes, one layer further, the sample correlation of n pairs with correlation ρ.
+Its moments are expanded in n^{−1/2}. The diffusion that follows is Brownian motion on the hyperbolic plane
+(`hyperbolic.walk`), whose spherical transform (`hyperbolic.transforms`) gives the mean of ρ² as an integral.
+
+**Result.** dρ = −½ρ(1−ρ²)dt + (1−ρ²)dB, and y = artanh ρ obeys dy = ½ tanh(y) dt + dB. A Gaussian layer adds
+(μ_2/μ_1²)/n_in to t, and a Haar layer 1/max(n_in, n_out) less. R(t) = E ρ² = 1 − ∫_0^∞ ν tanh(πν) ĥ(ν) e^{−(ν²+1/4)t/2}
+dν, which begins as t − 3t²/2 + 7t³/2 and ends as 1 − (πΓ(1/4)²/(2√2)) t^{−3/2} e^{−t/8}.
+
+**Source.** The sample correlation: Muirhead 1982, sections 3.2 and 5.1. Covariance of nodes as a diffusion in
+depth/width: Hanin and Nica 2020; Li, Nica and Roy 2022. Radial parts of hyperbolic Brownian motion: Helgason 1984.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 
+import mpmath as mp
 import sympy as sp
 
 from theory.derivation import Claim, Derivation, Step
+from theory.hyperbolic.transforms import CASIMIR, HALF, h_hat, nu, sech_integral
+from theory.hyperbolic.walk import height_eigenvalue, laplacian, y
+
+LAWS: tuple[str, ...] = (
+    "approximate_vni",
+    "effective_depth",
+    "layer_depth",
+    "universal_vni",
+    "universal_vni_complement",
+)
 
 rho = sp.symbols("rho", real=True)
-y, r, s, theta = sp.symbols("y r s theta", real=True)
 n, t, eps = sp.symbols("n t varepsilon", positive=True)
-nu = sp.symbols("nu", real=True)
 mu1, mu2 = sp.symbols("mu_1 mu_2", positive=True)
-HALF = sp.Rational(1, 2)
 
 
 # One layer.
@@ -46,6 +61,7 @@ def bartlett_correlation() -> tuple[sp.Expr, sp.Expr]:
     return gram[0, 1] / sp.sqrt(gram[0, 0] * gram[1, 1]), x
 
 
+@cache
 def one_step_moments() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
     """n E[ρ′ − ρ], n E[(ρ′ − ρ)²] and n E[(ρ′ − ρ)⁴] as n → ∞, from ρ′ = x/√(1 + x²).
 
@@ -69,6 +85,7 @@ def one_step_moments() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
     return tuple(moments)
 
 
+@cache
 def weighted_step() -> tuple[sp.Expr, sp.Expr]:
     """n E[ρ′ − ρ] and n Var ρ′ when pair k is weighted by D_k², with means μ_1 and E D⁴ = μ_2.
 
@@ -138,56 +155,14 @@ def moment_series(f: sp.Expr, order: int) -> sp.Expr:
     return series
 
 
-# The hyperbolic plane.
+# The mean of ρ².
 
 
-def gram_point(coordinates: str) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """The point (X_0, X_1, X_2) of the hyperboloid X_0² − X_1² − X_2² = 1 for a 2×2 Gram matrix of determinant one.
-
-    The matrix is [[X_0 + X_1, X_2], [X_2, X_0 − X_1]]. In polar coordinates r is the distance to the identity; in Fermi
-    coordinates y is the distance to, and s the length along, the geodesic X_2 = 0 of uncorrelated pairs.
-    """
-    if coordinates == "polar":
-        return sp.cosh(r), sp.sinh(r) * sp.cos(theta), sp.sinh(r) * sp.sin(theta)
-    return sp.cosh(y) * sp.cosh(s), sp.cosh(y) * sp.sinh(s), sp.sinh(y)
-
-
-def metric(coordinates: str) -> sp.Matrix:
-    """The hyperbolic metric dX_1² + dX_2² − dX_0² in those coordinates."""
-    variables = (r, theta) if coordinates == "polar" else (y, s)
-    tangent = sp.Matrix(gram_point(coordinates)).jacobian(variables)
-    return sp.simplify(tangent.T * sp.diag(-1, 1, 1) * tangent)
-
-
-def laplacian(f: sp.Expr, coordinates: str) -> sp.Expr:
-    """The Laplace–Beltrami operator |g|^{−1/2} ∂_i(|g|^{1/2} g^{ij} ∂_j f) of `metric` (orthogonal coordinates)."""
-    variables = (r, theta) if coordinates == "polar" else (y, s)
-    g = metric(coordinates)
-    volume = sp.sinh(r) if coordinates == "polar" else sp.cosh(y)
-    return sum(sp.diff(volume / g[i, i] * sp.diff(f, v), v) / volume for i, v in enumerate(variables))
-
-
-def gram_correlation(coordinates: str) -> sp.Expr:
-    """ρ of the Gram matrix at that point, squared."""
-    x0, x1, x2 = gram_point(coordinates)
-    return sp.simplify(x2**2 / ((x0 + x1) * (x0 - x1)))
-
-
-def angle_average(power: int) -> sp.Expr:
-    """The mean of (1 − ρ²)^power over the angle at distance r, as a function of c = cosh r; by residues.
-
-    1 − ρ² = 1/(1 + sinh²r sin²θ) = 1/(P − Q cos 2θ), P = (c²+1)/2, Q = (c²−1)/2. With z = e^{2iθ} the mean is the
-    residue of z^{power−1}/(Pz − Q(z²+1)/2)^power at the pole in the unit disc, z_0 = (c−1)/(c+1).
-    """
-    c, z = sp.symbols("c z", positive=True)
-    inside, outside = (c - 1) / (c + 1), (c + 1) / (c - 1)
-    # −Q/2 (z − z_0)(z − 1/z_0) is the denominator, so the residue is a derivative at z_0.
-    rest = z ** (power - 1) / (-(c**2 - 1) / 4 * (z - outside)) ** power
-    residue = sp.diff(rest, z, power - 1).subs(z, inside) / sp.factorial(power - 1)
-    return sp.expand(sp.factor(residue)).subs(c, sp.cosh(r))
-
-
-# Late times.
+def brownian_transform() -> sp.Expr:
+    """M(ν) of Brownian motion: dM/dt = ½ × eigenvalue × M, M = 1 at t = 0."""
+    transform = sp.Function("M")
+    equation = sp.Eq(transform(t).diff(t), height_eigenvalue() / 2 * transform(t))
+    return sp.dsolve(equation, transform(t), ics={transform(0): 1}).rhs
 
 
 def tail_constant(h0: sp.Expr) -> sp.Expr:
@@ -201,21 +176,29 @@ def tail_constant(h0: sp.Expr) -> sp.Expr:
     return sp.simplify(curvature * h0 * gaussian * t ** sp.Rational(3, 2))
 
 
+def universal_complement(t: mp.mpf) -> mp.mpf:
+    """1 − R(t) by S4."""
+    return sech_integral(lambda frequency: mp.exp(-(frequency**2 + 0.25) * t / 2))
+
+
+def universal_slope(depth: mp.mpf) -> mp.mpf:
+    """R′(t) by S4."""
+    return sech_integral(lambda f: (f**2 + 0.25) / 2 * mp.exp(-(f**2 + 0.25) * depth / 2))
+
+
 def derive() -> Derivation:
-    """The diffusion of a correlation, its geometry, and R(t) at early and late depth."""
+    """The diffusion of a correlation, and R(t) as an integral, at early and at late depth."""
     correlation, x = bartlett_correlation()
     mean, variance, fourth = one_step_moments()
     weighted_mean, weighted_variance = weighted_step()
     drift, rate = fisher_rates()
     series = moment_series(rho**2, 5)
     f = sp.Function("f")
-    polar, fermi = (gram_point(kind) for kind in ("polar", "fermi"))
-    average = angle_average(1)
-    h0 = sp.gamma(sp.Rational(1, 4)) ** 2 / (2 * sp.sqrt(sp.pi))
-    tail = tail_constant(h0)
+    tail = tail_constant(h_hat().subs(nu, 0))
     n_in, n_out = sp.symbols("n_in n_out", positive=True)
     haar = haar_layer_depth(n_in, n_out)
     rho_new, R = sp.Symbol(r"\rho'"), sp.Function("R")
+    transform = brownian_transform()
 
     steps = (
         Step(
@@ -253,33 +236,28 @@ def derive() -> Derivation:
             sp.Eq(sp.Symbol(r"E[dy]/dt"), drift, evaluate=False),
         ),
         Step(
-            "The geometry. Up to scale a 2×2 Gram matrix is a point of the hyperboloid $X_0^2 - X_1^2 - X_2^2 = 1$, "
-            "$G = \\begin{pmatrix} X_0+X_1 & X_2\\\\ X_2 & X_0-X_1\\end{pmatrix}$, on which $G\\mapsto AGA^T$, $\\det "
-            "A=1$, acts by isometries: the hyperbolic plane. In Fermi coordinates, $y$ being the signed distance to "
-            "the geodesic $X_2=0$ and $s$ the place along it, $X = (\\cosh y\\cosh s, \\cosh y\\sinh s, \\sinh y)$ "
-            "and the metric is",
-            metric("fermi"),
+            "By `hyperbolic.walk` $\\rho=\\tanh y$ with $y$ the distance to a geodesic of the hyperbolic plane, and "
+            "half the Laplacian is the generator of $dy = \\tfrac12\\tanh y\\,dt + dB$. So the walk of two nodes is "
+            "Brownian motion on that plane. It starts at the identity and is isotropic about it, so $R(t) = "
+            "E\\rho_t^2 = 1 - E[1/\\cosh r_t]$. Its waves decay by half their eigenvalue, hence the spherical "
+            "transform",
+            sp.Eq(sp.Function("M")(nu), transform, evaluate=False),
         ),
         Step(
-            "There $\\rho = X_2/\\sqrt{(X_0+X_1)(X_0-X_1)} = \\tanh y$: Fisher's $z$ *is* the distance to the "
-            "geodesic of uncorrelated pairs. Brownian motion has generator $\\tfrac12\\Delta$; on functions of $y$ it "
-            "is",
-            sp.Eq(sp.Symbol(r"A\,f(y)"), sp.expand(laplacian(f(y), "fermi") / 2), evaluate=False),
+            "and, by the inversion formula of `hyperbolic.transforms`, S4:",
+            sp.Eq(
+                R(t),
+                1 - sp.Integral(nu * sp.tanh(sp.pi * nu) * sp.Symbol(r"\hat{h}") * transform, (nu, 0, sp.oo)),
+                evaluate=False,
+            ),
         ),
         Step(
-            "which is the generator of $dy = \\tfrac12\\tanh y\\,dt + dB$. So the walk of two nodes is Brownian "
-            "motion on the hyperbolic plane. It starts at the identity and is isotropic about it: in polar "
-            "coordinates $X = (\\cosh r, \\sinh r\\cos\\theta, \\sinh r\\sin\\theta)$ the angle $\\theta$ is uniform, "
-            "and $\\sinh y = \\sinh r\\sin\\theta$. The mean of $1-\\rho^2 = 1/(1+\\sinh^2 r\\sin^2\\theta)$ over it "
-            "is a residue:",
-            sp.Eq(sp.Symbol(r"E[1 - {\rho}^2 \mid r]"), average, evaluate=False),
-        ),
-        Step(
-            "So $R(t) = E\\rho_t^2 = 1 - E[1/\\cosh r_t]$. At early times, $R(t) = \\sum_k t^k (A^k\\rho^2)(0)/k!$:",
+            "At finite width $E\\,\\mathrm{VNI}\\approx1/n_L+(1-1/n_L)R(t)$, the $n_L$ terms $\\rho_{ii}^2=1$ of the "
+            "double sum being known. At early times, $R(t) = \\sum_k t^k (A^k\\rho^2)(0)/k!$:",
             sp.Eq(R(t), series, evaluate=False),
         ),
         Step(
-            "At late times Laplace's method on the integral of S4 (derived in `exact`) needs only "
+            "At late times Laplace's method on the integral of S4 needs only "
             "$\\nu\\tanh\\pi\\nu\\;\\hat h(\\nu) \\sim \\pi\\hat h(0)\\nu^2$, $\\hat h(0) = "
             "\\Gamma(1/4)^2/(2\\sqrt\\pi)$: nodes vanish to one exponentially, at rate $1/8$,",
             sp.Eq(1 - R(t), tail * t ** sp.Rational(-3, 2) * sp.exp(-t / 8), evaluate=False),
@@ -312,30 +290,11 @@ def derive() -> Derivation:
         Claim("Itô: the drift of $y = \\mathrm{artanh}\\,\\rho$ is $\\tfrac12\\tanh y$", drift, sp.tanh(y) / 2),
         Claim("Itô: the variance of $y$ grows at rate 1, so its noise is $dB$", rate, sp.Integer(1)),
         Claim(
-            "Fermi coordinates: the metric is $dy^2 + \\cosh^2 y\\,ds^2$", metric("fermi"), sp.diag(1, sp.cosh(y) ** 2)
-        ),
-        Claim(
-            "Polar coordinates: the metric is $dr^2 + \\sinh^2 r\\,d\\theta^2$",
-            metric("polar"),
-            sp.diag(1, sp.sinh(r) ** 2),
-        ),
-        Claim(
-            "$\\rho^2 = \\tanh^2 y$, $y$ the distance to the geodesic",
-            gram_correlation("fermi").rewrite(sp.exp),
-            (sp.tanh(y) ** 2).rewrite(sp.exp),
-        ),
-        Claim(
             "$\\tfrac12\\Delta f(y) = \\tfrac12 f'' + \\tfrac12\\tanh y\\,f'$: Brownian motion and Fisher's $z$ agree",
             laplacian(f(y), "fermi") / 2,
             rate * f(y).diff(y, 2) / 2 + drift * f(y).diff(y),
         ),
-        Claim(
-            "Polar and Fermi: $\\rho^2 = \\sinh^2 r\\sin^2\\theta/(1+\\sinh^2 r\\sin^2\\theta)$",
-            gram_correlation("polar"),
-            (polar[2] ** 2 / (1 + polar[2] ** 2)),
-        ),
-        Claim("and $\\rho^2 = \\sinh^2 y/(1+\\sinh^2 y)$", fermi[2] ** 2 / (1 + fermi[2] ** 2), sp.tanh(y) ** 2),
-        Claim("Angle average: $E[\\rho^2\\mid r] = 1 - 1/\\cosh r$", 1 - average, 1 - 1 / sp.cosh(r)),
+        Claim("Brownian motion has the transform $e^{-(\\nu^2+1/4)t/2}$", transform, sp.exp(-CASIMIR * t / 2)),
         Claim(
             "$R(t) = t - \\tfrac32t^2 + \\tfrac72t^3 - \\tfrac{89}8t^4 + \\tfrac{1783}{40}t^5 + O(t^6)$",
             series,
@@ -347,4 +306,4 @@ def derive() -> Derivation:
             sp.pi * sp.gamma(sp.Rational(1, 4)) ** 2 / (2 * sp.sqrt(2)),
         ),
     )
-    return Derivation("One layer, many layers: correlations diffuse on the hyperbolic plane", steps, claims)
+    return Derivation("S4: correlations diffuse on the hyperbolic plane", steps, claims)

@@ -1,12 +1,17 @@
-r"""The indicator: what the VNI is, its bounds, and what a finite sample does to it.
+r"""The indicator: what the VNI is, between which bounds it lies, and what it counts.
 
-Question. A layer has N nodes with correlation coefficients ρ_ij. The vanishing node indicator is VNI = (1/N²) Σ_ij
-ρ_ij². Which values can it take, what does it count, and what does one measure when ρ_ij comes from P samples only?
+**Question.** A layer has N nodes with correlation coefficients ρ_ij. The vanishing node indicator is VNI = (1/N²) Σ_ij
+ρ_ij². Which values can it take, and what does it count?
 
-Assumptions. None but ρ_ii = 1 and that the matrix ρ is symmetric and positive semidefinite, as every correlation
-matrix is; for the bias, nodes that are independent and normally distributed.
+**Assumptions.** None but ρ_ii = 1 and that the matrix ρ is symmetric and positive semidefinite, as every correlation
+matrix is.
 
-Source. Chang and Lin 2019, who define the VNI and its bounds; the density of a sample correlation is Fisher's.
+**Method.** Sums of squares (Lagrange's identity) and power sums of the eigenvalues of ρ, for any number of them.
+
+**Result.** 1/N ≤ VNI ≤ 1, with equality for uncorrelated and for identical (or opposite) nodes. For m equal groups of
+identical nodes, uncorrelated between groups, 1/VNI = m. It is the participation ratio of ρ.
+
+**Source.** Chang and Lin 2019, who define the VNI and its bounds.
 """
 
 from __future__ import annotations
@@ -17,10 +22,10 @@ import sympy as sp
 
 from theory.derivation import Claim, Derivation, Step
 
-N, P, m, g, d = sp.symbols("N P m g d", positive=True)
-r = sp.Symbol("r", real=True)
+LAWS: tuple[str, ...] = ()
+
+N, m, g = sp.symbols("N m g", positive=True)
 _x, _y = sp.symbols("lambda_i lambda_j", real=True)
-_mean = sp.Function("E")
 
 
 def vni(correlation: sp.Matrix) -> sp.Expr:
@@ -65,27 +70,6 @@ def group_square(size: sp.Expr) -> sp.Expr:
 def participation_ratio(covariance: sp.Matrix) -> sp.Expr:
     """(Tr A)²/Tr A², the number of directions that share the variance of A."""
     return covariance.trace() ** 2 / (covariance * covariance).trace()
-
-
-def boundary_term() -> sp.Expr:
-    """The derivative of r (1−r²)^{(d−1)/2}, in units of the density (1−r²)^{(d−3)/2}: a polynomial in r."""
-    power = (d - 3) / 2
-    inside = sp.diff(r * (1 - r**2) ** (power + 1), r) / (1 - r**2) ** power
-    return sp.expand(sp.powsimp(sp.expand(inside)))
-
-
-def mean_square_of_direction(dimension: sp.Expr) -> sp.Expr:
-    """E r² for one coordinate r of a uniform direction in d dimensions, by its density ∝ (1 − r²)^{(d−3)/2}.
-
-    The boundary term a + b r² has the mean zero, so E r² = −a/b.
-    """
-    polynomial = sp.Poly(boundary_term(), r)
-    return sp.factor(-polynomial.coeff_monomial(1) / polynomial.coeff_monomial(r**2)).subs(d, dimension)
-
-
-def sampled_vni(nodes: sp.Expr, samples: sp.Expr) -> sp.Expr:
-    """Mean VNI of N independent nodes measured on P samples: N entries are 1, N(N−1) have the mean square 1/(P−1)."""
-    return (nodes + nodes * (nodes - 1) * mean_square_of_direction(samples - 1)) / nodes**2
 
 
 def derive() -> Derivation:
@@ -140,21 +124,6 @@ def derive() -> Derivation:
             r"$(\mathrm{Tr}\,\rho)^2/\mathrm{Tr}\,\rho^2 = N_\mathrm{eff}$. The participation ratio of the "
             r"covariance itself is another quantity unless all variances agree."
         ),
-        Step(
-            r"**Bias.** From P samples one subtracts the mean, which leaves vectors in $d = P - 1$ dimensions; those "
-            r"of independent normal nodes point in independent uniform directions, so $r$ is distributed as one "
-            r"coordinate of a uniform direction. The slice of the sphere at height r is a sphere of radius "
-            r"$\sqrt{1-r^2}$ in $d-1$ dimensions, of area $\propto (1-r^2)^{(d-2)/2}$, and the surface is slanted by "
-            r"$1/\sqrt{1-r^2}$: the density is $\propto (1-r^2)^{(d-3)/2}$. What vanishes at $r = \pm1$ has a "
-            r"derivative of integral zero; take that of $r(1-r^2)^{(d-1)/2}$, which is the density times",
-            boundary_term(),
-        ),
-        Step(r"whose mean is therefore zero:", sp.Eq(_mean(r**2), mean_square_of_direction(d), evaluate=False)),
-        Step(
-            r"(Without any integral: the d coordinates are exchangeable, and their squares add up to one.) The VNI "
-            r"of nodes that do not vanish at all is therefore measured, on average, as",
-            sp.Eq(_mean(sp.Symbol("VNI")), 1 / N + (1 - 1 / N) / (P - 1), evaluate=False),
-        ),
     )
     claims = (
         Claim(
@@ -183,12 +152,6 @@ def derive() -> Derivation:
             r"$1/\mathrm{VNI}=(\mathrm{Tr}\,\rho)^2/\mathrm{Tr}\,\rho^2$ (any three nodes)",
             participation_ratio(three),
             1 / vni(three),
-        ),
-        Claim(r"$\mathbb{E}\,r^2=1/(P-1)$ for independent nodes", mean_square_of_direction(P - 1), 1 / (P - 1)),
-        Claim(
-            r"bias: $\mathbb{E}\,\mathrm{VNI}=1/N+(1-1/N)/(P-1)$",
-            sp.factor(sampled_vni(N, P)),
-            sp.factor(1 / N + (1 - 1 / N) / (P - 1)),
         ),
     )
     return Derivation("The vanishing node indicator", lines, claims)

@@ -1,17 +1,21 @@
-r"""Wide layers of any widths: each layer multiplies x(u) by a factor of its own.
+r"""S6, wide layers: each layer multiplies x(u) by a factor of its own, and this is the law of the spectrum of J Jᵀ.
 
-Question. Layers have widths n_0, …, n_L in fixed ratios r_l = n_l/n_0, Gaussian or Haar weights, and slopes of any law.
-As all widths grow, which equation gives the eigenvalues of J Jᵀ, their density, and their distribution function?
+**Question.** Layers have widths n_0, …, n_L in fixed ratios r_l = n_l/n_0, Gaussian or Haar weights, and slopes of any
+law. As all widths grow, which equation gives the eigenvalues of J Jᵀ, their density, and their distribution function?
 
-Definition. u = (1/n_0) Tr J Jᵀ (x − J Jᵀ)^{−1}, an expansion in 1/x whose coefficients are the moments of J Jᵀ, counted
-per input; x(u) is its inverse. Only nonzero eigenvalues count, so A B and B A have the same u.
+**Assumptions.** Factors that follow each other are asymptotically free, so that their S-transforms multiply
+(`spectrum.free_probability`). The S-transform of a matrix on n_l nodes is a function of w = u/r_l.
 
-Assumptions. Factors that follow each other are asymptotically free, so that their S-transforms multiply (Voiculescu
-1987); as in `free_probability` this is checked here against Wick's formula. The S-transform of a matrix on n_l nodes is
-a function of w = u/r_l.
+**Method.** Let u = (1/n_0) Tr J Jᵀ (x − J Jᵀ)^{−1}, an expansion in 1/x whose coefficients are the moments of J Jᵀ,
+counted per input, and let x(u) be its inverse. Only nonzero eigenvalues count, so A B and B A have the same u, and one
+equation takes in all layers.
 
-Source. Pennington, Schoenholz and Ganguli 2018 (spectra of Jacobians); Forrester and Liu 2015 (parametrisation of the
-Fuss–Catalan law).
+**Result.** x = (1 + u)/u at the inputs. Gaussian W multiplies x by σ_w²(r′ + u)/r, Haar W by σ_w²(r′ + u)/(r + u) where
+it narrows and by σ_w² r′/r where it widens, and slopes by E[s/(1 − ζs)]/(1 + w). The density is −Im u/(π r_L x) at x +
+i0, and the distribution function has a primitive in closed form. Edges are where dx/du = 0, and atoms are zeros and
+poles.
+
+**Source.** Voiculescu 1987; Pennington, Schoenholz and Ganguli 2018 (spectra of Jacobians).
 """
 
 from __future__ import annotations
@@ -20,33 +24,24 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from theory import wick
 from theory.derivation import Claim, Derivation, Step
-from theory.free_probability import epsilon, s_transform, truncated, z
-from theory.wick import n
+from theory.spectrum.free_probability import a, c, p, planar_limit, s_transform, truncated, two_values, z, zeta
 
-a, c, p, zeta = sp.symbols("a c p zeta", positive=True)
-L = sp.Symbol("L", positive=True)
-phi = sp.Symbol("phi", positive=True)
+LAWS: tuple[str, ...] = (
+    "spectral_atoms",
+    "spectral_density",
+    "spectral_distribution",
+    "spectral_edges",
+    "spectral_moments",
+)
+
 u, r, r_out = sp.symbols("u r r_out", positive=True)
-
-
-def planar_limit(k: int, before: Sequence[sp.Expr], slopes: Sequence[sp.Expr] | None = None) -> sp.Expr:
-    """lim (1/n_in) E Tr (D W C Wᵀ D)^k with n_out = c n_in, where (1/n_in) Tr C^j → the given m_j; by Wick."""
-    mean = wick.expectation((k,), n, c * n, None if slopes is None else tuple(slopes))
-    mean = mean.subs({wick.power_sum(j): n * m for j, m in enumerate(before, start=1)})
-    return sp.expand(sp.expand(mean / n).subs(n, 1 / epsilon)).subs(epsilon, 0)
-
-
-def two_values(a: sp.Expr, p: sp.Expr) -> sp.Expr:
-    """S(z) of a variable that is a with probability p, and else 0: ψ(ζ) = p a ζ/(1 − a ζ) solved for ζ."""
-    inverse = sp.solve(sp.Eq(p * a * zeta / (1 - a * zeta), z), zeta)[0]
-    return sp.factor(inverse * (1 + z) / z)
 
 
 def moment_per_input(k: int, product: sp.Expr) -> sp.Expr:
     """[x^{−k}] of u, from u x(u) as a function of u: Lagrange's (1/k) [u^{k−1}] (u x(u))^k."""
-    return sp.factor(sp.diff(product**k, u, k - 1).subs(u, 0) / sp.factorial(k))
+    series = sp.Poly(truncated(product.subs(u, z), k), z)
+    return sp.factor((series**k).coeff_monomial(z ** (k - 1)) / k)
 
 
 def layer(before: Sequence[sp.Expr], slopes: Sequence[sp.Expr]) -> sp.Expr:
@@ -54,7 +49,8 @@ def layer(before: Sequence[sp.Expr], slopes: Sequence[sp.Expr]) -> sp.Expr:
     count = len(before)
     inputs = (1 + u) / s_transform(before).subs(z, u)
     by_slopes = 1 / s_transform(slopes).subs(z, u / c)
-    return _series(inputs * gaussian_factor(sp.Integer(1), c) * by_slopes, count)
+    product = inputs * gaussian_factor(sp.Integer(1), c) * by_slopes
+    return truncated(product.subs(u, z), count).subs(z, u)
 
 
 def gaussian_factor(r: sp.Expr, r_out: sp.Expr) -> sp.Expr:
@@ -65,6 +61,11 @@ def gaussian_factor(r: sp.Expr, r_out: sp.Expr) -> sp.Expr:
 def haar_factor(r: sp.Expr, r_out: sp.Expr) -> sp.Expr:
     """What a narrowing Haar W multiplies x by, σ_w = 1: WᵀW is a projection upon n_out of n_in directions."""
     return sp.factor(1 / two_values(sp.Integer(1), r_out / r).subs(z, u / r))
+
+
+def slopes_factor(value: sp.Expr, probability: sp.Expr, r: sp.Expr) -> sp.Expr:
+    """What slopes multiply x by on r n_0 nodes, if s is `value` with that probability, and else 0."""
+    return sp.factor(1 / two_values(value, probability).subs(z, u / r))
 
 
 def primitive(output: sp.Expr) -> dict[str, tuple[sp.Expr, sp.Expr]]:
@@ -91,32 +92,31 @@ def primitive_rest(kind: str) -> sp.Expr:
     return sp.diff(term, zeta) - (output + r * zeta * sp.Function("T")(zeta)) * sp.diff(logarithm, zeta)
 
 
-def fuss_catalan_curve() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """1 + u on the upper side of the spectrum, x and the density there, as functions of φ."""
-    top, low, step = sp.sin((L + 1) * phi), sp.sin(L * phi), sp.sin(phi)
-    point = top / low * sp.exp(sp.I * phi)
-    return point, top ** (L + 1) / (step * low**L), step**2 * low ** (L - 1) / (sp.pi * top**L)
+def zeros_at_the_origin(r_out: sp.Expr, live: sp.Expr) -> list[sp.Expr]:
+    """Where u x(u) = 0 after a Gaussian layer from r = 1 and slopes of which a part is live, the others zero.
+
+    As x rises to zero from below, u falls from zero to minus the number of nonzero eigenvalues per input.
+    """
+    v = sp.Symbol("v", real=True)
+    whole = (1 + u) * gaussian_factor(sp.Integer(1), r_out) * slopes_factor(sp.Integer(1), live, r_out)
+    return sp.solve(sp.numer(sp.cancel(whole)).subs(u, v), v)
 
 
-def _series(function: sp.Expr, terms: int) -> sp.Expr:
-    return truncated(function.subs(u, z), terms).subs(z, u)
-
-
-def _log_polar(product: sp.Expr) -> sp.Expr:
-    """ln of a product of positive factors and a phase."""
-    phase = sp.Mul(*(factor for factor in product.args if isinstance(factor, sp.exp)))
-    return sp.log(product / phase) + phase.exp
+def atom(x: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """Place and mass per input of the atom that u → ∞ belongs to: x(u) = x_0 (1 + mass/u + O(1/u²))."""
+    v = sp.Symbol("v", positive=True)
+    near = sp.cancel(x.subs(u, 1 / v))
+    place = near.subs(v, 0)
+    return sp.simplify(place), sp.simplify(sp.diff(near, v).subs(v, 0) / place)
 
 
 def derive() -> Derivation:
     m, mu = sp.symbols("m_1:4", positive=True), sp.symbols("mu_1:4", positive=True)
-    wishart = [planar_limit(k, [sp.Integer(1)] * 4) for k in (1, 2, 3, 4)]
-    by_wick = sp.Matrix([planar_limit(k, m, mu) for k in (1, 2, 3)])
+    by_wick = sp.Matrix([planar_limit(k, m, mu, shape=c) for k in (1, 2, 3)])
     product = layer(m, mu)
     by_factors = sp.Matrix([moment_per_input(k, product) for k in (1, 2, 3)])
-    point, x, density = fuss_catalan_curve()
-    beyond = sp.sin(phi) / sp.sin(L * phi) * sp.exp(sp.I * (L + 1) * phi)
     kinds = ("inputs", "shift", "slopes")
+    place, mass = atom((1 + u) / u * haar_factor(sp.Integer(1), r) * slopes_factor(a, p, r))
     lines = (
         Step(
             r"**One factor.** On its own n nodes a matrix has $\psi(1/x)=w$, so $x=1/\chi(w)=\frac{1+w}{w\,S(w)}$. "
@@ -146,19 +146,23 @@ def derive() -> Derivation:
             r"factor adds a term: $1/u$ adds $-u-r_L\ln u$; $c+u$ adds $u+(r_L-c)\ln(c+u)$; and $T(\zeta)$, with "
             r"$u=r\zeta T$, adds $r_L\ln T+u+r\,\mathbb{E}\ln(1-\zeta s)$."
         ),
+        Step(r"**Edges.** Outside the spectrum u is real and $x(u)$ is monotone. The spectrum ends where $dx/du=0$."),
         Step(
-            r"**Linear, square, Gaussian.** $x=(1+u)^{L+1}/u$ is real on the curve $1+u=\sin((L+1)\varphi)\,"
-            r"e^{\pm i\varphi}/\sin L\varphi$, where $u=\sin\varphi\,e^{\pm i(L+1)\varphi}/\sin L\varphi$. There",
-            sp.Eq(sp.Symbol("x"), x, evaluate=False),
+            r"**The atom at zero.** As x rises to zero from below, u falls from 0 to minus the number of nonzero "
+            r"eigenvalues per input, and $x(u)$ vanishes there. Its zeros are $-1$ (inputs), $-r_l$ (Gaussian or "
+            r"narrowing Haar weights) and $-p_lr_l$ (slopes, zero with probability $1-p_l$). The first that u meets is "
+            r"the largest, so the rank per input is the least of the numbers $1$, $r_l$, $p_lr_l$. The other outputs "
+            r"are the atom."
         ),
-        Step(r"and the density is", density),
+        Step(
+            r"**Atoms elsewhere.** An atom of mass m per input at $x_0>0$ is a pole, $u\approx x_0m/(x-x_0)$, so it is "
+            r"found at $u\to\infty$, where $x=x_0(1+m/u+\ldots)$. Gaussian weights send x to infinity there, and such "
+            r"networks have no atom. After a Haar layer that narrows from 1 to r, and slopes that are a with "
+            r"probability p and else 0, the mass is, where it is positive,",
+            sp.Eq(sp.Symbol("m"), mass, evaluate=False),
+        ),
     )
     claims = (
-        Claim(
-            r"Gaussian W of any shape: $S_{W^\mathsf{T}W}=1/(c+z)$, four coefficients from Wick's formula",
-            s_transform(wishart),
-            truncated(1 / (c + z), 4),
-        ),
         Claim(
             r"freeness: moments of $DWCW^\mathsf{T}D$ by Wick's formula are those of the factors, any shape, any $m_k$ "
             r"and $\mu_k$, k = 1 to 3",
@@ -181,19 +185,14 @@ def derive() -> Derivation:
             sp.zeros(3, 1),
         ),
         Claim(
-            r"$u=\sin\varphi\,e^{i(L+1)\varphi}/\sin L\varphi$ on the curve",
-            sp.expand((point - 1 - beyond).rewrite(sp.exp) * sp.sin(L * phi).rewrite(sp.exp)),
-            sp.Integer(0),
+            r"a Gaussian layer to $r'$, then slopes that are zero with probability $1-p$: $x(u)=0$ at $-1$ and $-pr'$",
+            sp.expand(sp.prod(u - zero for zero in zeros_at_the_origin(r_out, p))),
+            sp.expand((u + 1) * (u + p * r_out)),
         ),
         Claim(
-            r"$(L+1)\ln(1+u)-\ln u=\ln x$ there, phases included",
-            sp.expand_log((L + 1) * _log_polar(point) - _log_polar(beyond), force=True),
-            sp.expand_log(sp.log(x), force=True),
-        ),
-        Claim(
-            r"$\mathrm{Im}\,u/(\pi x)$ is the density",
-            sp.powsimp(sp.sin((L + 1) * phi) * sp.sin(phi) / sp.sin(L * phi) / sp.pi / x / density, force=True),
-            sp.Integer(1),
+            r"a Haar layer that narrows to r, then slopes a or 0: an atom at a of mass $1-(1-r)-(1-p)r$ per input",
+            sp.Matrix([place, mass]),
+            sp.Matrix([a, 1 - (1 - r) - (1 - p) * r]),
         ),
     )
-    return Derivation("Free products: wide layers of any widths and slopes", lines, claims)
+    return Derivation("S6: the spectrum of wide layers of any widths and slopes", lines, claims)

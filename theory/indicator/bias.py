@@ -1,15 +1,20 @@
-r"""Samples: what P of them make of the correlation of two nodes, whatever their distribution.
+r"""The bias of the indicator: what P samples make of the correlation of two nodes, whatever their distribution.
 
-Question. Two nodes have the correlation coefficient ρ, and r is that of P samples. How far is r² from ρ² on average?
-What is r without one of the samples?
+**Question.** Two nodes have the correlation coefficient ρ, and r is that of P samples. How far is r² from ρ² on
+average? What is the mean VNI of nodes that do not vanish at all? What is r without one of the samples?
 
-Assumptions. Samples are independent; moments up to the fourth are finite. The bias is to first order in 1/P. Without
-loss of generality the nodes have mean zero and variance one.
+**Assumptions.** Samples are independent, and moments up to the fourth are finite. The bias for any distribution is to
+first order in 1/P; that of independent normal nodes is exact. Without loss of generality nodes have mean zero and
+variance one.
 
-Method. r² is a function of five sample means, of x, y, x², y² and xy; the bias is half the sum of its second
-derivatives times the covariances (the delta method). Leaving out a sample changes sums of products by rank one.
+**Method.** For normal nodes r is one coordinate of a uniform direction. In general r² is a function of five sample
+means, of x, y, x², y² and xy; the bias is half the sum of its second derivatives times the covariances (the delta
+method). Leaving out a sample changes sums of products by rank one.
 
-Source. The delta method is Cramér's (1946, 27.7); the Gaussian case is classical (Fisher 1915). What the statistic
+**Result.** Independent normal nodes have E r² = 1/(P−1), so E VNI = 1/N + (1 − 1/N)/(P − 1). For any distribution E r²
+= ρ² + Q/P with Q = μ_22 − 2ρ(μ_31 + μ_13) + ρ²(μ_40 + μ_22 + μ_04), which is (1 − ρ²)(1 − 2ρ²) for normal nodes.
+
+**Source.** The density of a sample correlation: Fisher 1915. The delta method: Cramér 1946, 27.7. What the statistic
 without a sample says of the variance: Efron and Stein 1981.
 """
 
@@ -21,10 +26,33 @@ import sympy as sp
 
 from theory.derivation import Claim, Derivation, Step
 
-P, kappa = sp.symbols("P kappa", positive=True)
+LAWS: tuple[str, ...] = ()
+
+N, P, d, kappa = sp.symbols("N P d kappa", positive=True)
 rho, r, z_1, z_2 = sp.symbols("rho r z_1 z_2", real=True)
 # Powers of x and y in the five means.
 _POWERS = ((1, 0), (0, 1), (2, 0), (0, 2), (1, 1))
+
+
+def boundary_term() -> sp.Expr:
+    """The derivative of r (1−r²)^{(d−1)/2}, in units of the density (1−r²)^{(d−3)/2}: a polynomial in r."""
+    power = (d - 3) / 2
+    inside = sp.diff(r * (1 - r**2) ** (power + 1), r) / (1 - r**2) ** power
+    return sp.expand(sp.powsimp(sp.expand(inside)))
+
+
+def mean_square_of_direction(dimension: sp.Expr) -> sp.Expr:
+    """E r² for one coordinate r of a uniform direction in d dimensions, by its density ∝ (1 − r²)^{(d−3)/2}.
+
+    The boundary term a + b r² has the mean zero, so E r² = −a/b.
+    """
+    polynomial = sp.Poly(boundary_term(), r)
+    return sp.factor(-polynomial.coeff_monomial(1) / polynomial.coeff_monomial(r**2)).subs(d, dimension)
+
+
+def sampled_vni(nodes: sp.Expr, samples: sp.Expr) -> sp.Expr:
+    """Mean VNI of N independent nodes measured on P samples: N entries are 1, N(N−1) have the mean square 1/(P−1)."""
+    return (nodes + nodes * (nodes - 1) * mean_square_of_direction(samples - 1)) / nodes**2
 
 
 def moment(a: int, b: int) -> sp.Expr:
@@ -83,9 +111,25 @@ def derive() -> Derivation:
     without = (s_xy - rank_one * d_x * d_y) ** 2 / ((s_xx - rank_one * d_x**2) * (s_yy - rank_one * d_y**2))
     in_units = left_out_square(s_xy / sp.sqrt(s_xx * s_yy), d_x * sp.sqrt(P / s_xx), d_y * sp.sqrt(P / s_yy))
     gaussian = (1 - rho**2) * (1 - 2 * rho**2)
+    mean = sp.Function("E")
     lines = (
         Step(
-            r"**Bias.** With the sample means of $x, y, x^2, y^2, xy$ the squared coefficient is $r^2 = "
+            r"**Independent normal nodes.** From P samples one subtracts the mean, which leaves vectors in $d = P - "
+            r"1$ dimensions; those of independent normal nodes point in independent uniform directions, so $r$ is "
+            r"distributed as one coordinate of a uniform direction. The slice of the sphere at height r is a sphere "
+            r"of radius $\sqrt{1-r^2}$ in $d-1$ dimensions, of area $\propto (1-r^2)^{(d-2)/2}$, and the surface is "
+            r"slanted by $1/\sqrt{1-r^2}$: the density is $\propto (1-r^2)^{(d-3)/2}$. What vanishes at $r = \pm1$ "
+            r"has a derivative of integral zero; take that of $r(1-r^2)^{(d-1)/2}$, which is the density times",
+            boundary_term(),
+        ),
+        Step(r"whose mean is therefore zero:", sp.Eq(mean(r**2), mean_square_of_direction(d), evaluate=False)),
+        Step(
+            r"(Without any integral: the d coordinates are exchangeable, and their squares add up to one.) The VNI "
+            r"of nodes that do not vanish at all is therefore measured, on average, as",
+            sp.Eq(mean(sp.Symbol("VNI")), 1 / N + (1 - 1 / N) / (P - 1), evaluate=False),
+        ),
+        Step(
+            r"**Any distribution.** With the sample means of $x, y, x^2, y^2, xy$ the squared coefficient is $r^2 = "
             r"(\overline{xy} - \bar x\bar y)^2/((\overline{x^2} - \bar x^2)(\overline{y^2} - \bar y^2))$. Their "
             r"covariances are $1/P$ times those of one sample, $\mu_{a+c,b+d} - \mu_{ab}\mu_{cd}$, and half the second "
             r"derivatives times them add up to $\mathbb{E}\,r^2 = \rho^2 + Q/P + O(P^{-2})$ with",
@@ -106,6 +150,12 @@ def derive() -> Derivation:
     )
     copies = dict.fromkeys(((4, 0), (0, 4), (2, 2), (3, 1), (1, 3)), moment(4, 0))
     claims = (
+        Claim(r"$\mathbb{E}\,r^2=1/(P-1)$ for independent nodes", mean_square_of_direction(P - 1), 1 / (P - 1)),
+        Claim(
+            r"bias: $\mathbb{E}\,\mathrm{VNI}=1/N+(1-1/N)/(P-1)$",
+            sp.factor(sampled_vni(N, P)),
+            sp.factor(1 / N + (1 - 1 / N) / (P - 1)),
+        ),
         Claim(r"$P(\mathbb{E}\,r^2-\rho^2)\to Q$ by the delta method, any distribution", first_order_bias(), bias()),
         Claim(r"Gaussian nodes: $Q=(1-\rho^2)(1-2\rho^2)$", with_moments(bias(), elliptical_moments(1)), gaussian),
         Claim(

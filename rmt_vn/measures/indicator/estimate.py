@@ -60,29 +60,29 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, con
     that of leaving out each of them.
 
     Either way the variance J that is found counts the part that comes from pairs of samples twice (Efron & Stein 1981).
-    That part is estimated as p, no less than for Gaussian nodes of the same VNI, and V = J − T is left, where
-    T = p min(1, 2p/J), but at least p. The interval is symmetric in 1/VNI; the square of its half-width there is
-    1.96² p + t² (V − p) with a quantile t of Student's, since p is known well (Banerjee 1960). The degrees of freedom are
-    those that Satterthwaite (1946) gives V: 2/(3 e/G + 2/(G − 1)) of J, where e is the excess kurtosis of its G
-    deviations (Fisher's k-statistic, taken three times, since for a few values with heavy tails it is too low more often
-    than not), times ((J − T)/(J + T))², since what remains after a known part is subtracted has all of J's error.
+    That part is estimated as p, no less than for Gaussian nodes of the same VNI, and V = J − T is left, where T = p
+    min(1, 2p/J), but at least p. The interval is symmetric in 1/VNI; the square of its half-width there is 1.96² p + t²
+    (V − p) with a quantile t of Student's, since p is known well (Banerjee 1960). The degrees of freedom are those that
+    Satterthwaite (1946) gives V: 2/(3 e/G + 2/(G − 1)) of J, where e is the excess kurtosis of its G deviations
+    (Fisher's k-statistic, taken three times, since for a few values with heavy tails it is too low more often than
+    not), times ((J − T)/(J + T))², since what remains after a known part is subtracted has all of J's error.
 
     By simulation (independent nodes, one and three factors, groups of four at ρ = 0.8, spectrum 1/k; 20 and 100 nodes;
-    5 to 10 × nodes samples; Gaussian, multivariate t of 8 degrees of freedom, independent sources t of 5): the bias is at
-    most 0.2 standard errors or 2% of the VNI, except for 20 samples of groups of t sources (0.3, 3%); that of `plug_in`
-    is up to 2700%. The stated error is 0.8 to 1.5 of the true one: too large for five samples, too small for heavy
-    tails. 95% intervals contain the truth in 92 to 97% of samples: in 1000 or 500 runs of each of the 150 cases it was 91
-    to 98%, never more than two standard errors outside, and 95% on average. Adding a copy of every node leaves `plug_in`
-    as it is and changes the estimate, by less than a third of its standard error as a rule, and by as much as two of
-    them where single samples are very large.
+    5 to 10 × nodes samples; Gaussian, multivariate t of 8 degrees of freedom, independent sources t of 5): the bias is
+    at most 0.2 standard errors or 2% of the VNI, except for 20 samples of groups of t sources (0.3, 3%); that of
+    `plug_in` is up to 2700%. The stated error is 0.8 to 1.5 of the true one: too large for five samples, too small for
+    heavy tails. 95% intervals contain the truth in 92 to 97% of samples: in 1000 or 500 runs of each of the 150 cases
+    it was 91 to 98%, never more than two standard errors outside, and 95% on average. Adding a copy of every node
+    leaves `plug_in` as it is and changes the estimate, by less than a third of its standard error as a rule, and by as
+    much as two of them where single samples are very large.
 
     Samples are taken to be independent. Neighbouring positions of an image or times of a sequence are not: with many
     images the VNI is still right, but its error is that of fewer samples, and the interval is too short. Take one or a
     few positions of each image then, or look at the intervals of several subsets.
 
     It is computed from correlations, nodes × nodes, or, if there are at most 256 samples or more than three times as
-    many nodes as samples, from overlaps, samples × samples. This takes about min((P + 2500) N², 3 P² N) products (21 P² N
-    up to 256 samples), and memory for N² or P² numbers, once or twice. float32 (and float16) data that take more than
+    many nodes as samples, from overlaps, samples × samples. This takes about min((P + 2500) N², 3 P² N) products (21 P²
+    N up to 256 samples), and memory for N² or P² numbers, once or twice. float32 (and float16) data that take more than
     10⁹ products are multiplied in float32 and summed in float64, which leaves six digits.
 
     Examples

@@ -177,7 +177,7 @@ class VNIAccumulator:
         self.n_samples, self._high, self._low = total, mean, (self._high - mean) + step
 
     def _keep(self, marks: np.ndarray, samples: np.ndarray) -> None:
-        """Of the samples kept before and of these, keep the 256 with the least marks, in the order in which they came."""
+        """Of the samples kept before and these, keep the 256 with the least marks, in the order in which they came."""
         if len(self._marks) == FEW_SAMPLES:
             less = marks < self._marks.max()
             if not less.any():

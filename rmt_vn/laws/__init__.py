@@ -18,8 +18,8 @@ S3, S4             `correlation_density`,                  the distribution of a
                    `correlation_p_value`,
                    `correlation_quantile`,
                    `correlation_moment`
-S5                 `gradient_growth`                       mean squared gradients: χ^L, in which S3, S4 have no part S6
-`lyapunov_exponents`,                   exact, linear networks: the rates at which directions stretch,
+S5                 `gradient_growth`                       mean squared gradients: χ^L, in which S3, S4 have no part
+S6                 `lyapunov_exponents`,                   exact, linear networks: rates at which directions stretch,
                    `mean_log_determinant`,                 and the mean of ln det J Jᵀ
                    `expected_characteristic_polynomial`    exact, as rationals: linear Gaussian
                    `complex_ginibre_density`               exact density at finite width, of complex Gaussian products

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from statements import statements
 
 from rmt_vn import laws
 from rmt_vn.figures.xor_runs import FAILED_BELOW
@@ -138,12 +139,39 @@ def tables():
         yield rows[0], rows[2:]
 
 
-def test_every_law_is_in_the_table():
+def rows_of_statements():
+    """The rows, each with its statements, those of the row above where the cell is empty, and with its laws."""
     (rows,) = (rows for head, rows in tables() if "proof" in head)
-    listed = [name for row in rows for name in re.findall(r"`laws\.(\w+)`", row[2])]
+    statement = ""
+    for row in rows:
+        statement = row[0] or statement
+        yield statement, re.findall(r"`laws\.(\w+)`", row[2]), row
+
+
+def links(cell):
+    return re.findall(r"\]\((.*?)\)", cell)
+
+
+def test_every_law_is_in_the_table():
+    listed = [law for _, names, _ in rows_of_statements() for law in names]
     assert len(listed) == len(set(listed))
     variants = {"exact_vni_complement", "layer_depth", "universal_vni_complement"}  # of those listed
     assert set(listed) == set(laws.__all__) - variants
+
+
+def test_the_table_links_to_the_proofs_and_the_pictures_of_its_laws():
+    known = {each.law: each for each in statements()}
+    for statement, names, row in rows_of_statements():
+        assert {known[name].statement for name in names} == {statement}
+        assert set(links(row[4])) == {known[name].proof_file for name in names}
+        pictures = {f"figures/README.md#{picture}" for name in names for picture in known[name].pictures}
+        shown = set(links(row[5]))
+        assert shown <= pictures and bool(shown) == bool(pictures), names
+
+
+def test_pictures_are_on_the_page_of_figures():
+    headings = re.findall(r"^## (\w+)$", (ROOT / "figures" / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert set(re.findall(r"figures/README\.md#(\w+)", README)) <= set(headings)
 
 
 # --- what is said of training -----------------------------------------------------------------------------------------

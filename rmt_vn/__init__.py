@@ -1,6 +1,6 @@
 """Vanishing nodes: how depth and width correlate the nodes of random neural networks.
 
-Start with `Network`, then ask `laws` what theory says of it and `samplers` what samples say.
+Start with `Network`; `laws` states what theory says of it, and `samplers` draws such networks at random.
 
 >>> from rmt_vn import Network, laws, samplers
 >>> network = Network.uniform(100, 50, activation="linear")
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# What is no module of its own, and where it lives.
+# Names that are not modules, and the modules that hold them.
 _HOMES = {"Activation": "activations", "Network": "network", "watch": "adapters"}
 
 __all__ = [

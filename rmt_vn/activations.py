@@ -1,4 +1,4 @@
-"""Activations: φ, its slope φ′, where it has kinks, and its Gaussian moments where they are known in closed form."""
+"""Activation functions φ with their slopes φ′, kinks, and Gaussian moments where these are known in closed form."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Activation:
     name : str
         For messages and legends.
     second_moment : callable, optional
-        q ↦ E φ(√q z)², z ~ N(0, 1), in closed form. Quadrature where it is absent.
+        q ↦ E φ(√q z)², z ~ N(0, 1), in closed form; without it, quadrature is used.
     slope_moment : callable, optional
-        (q, k) ↦ μ_k = E φ′(√q z)^{2k}, in closed form. Quadrature where it is absent.
+        (q, k) ↦ μ_k = E φ′(√q z)^{2k}, in closed form; without it, quadrature is used.
 
     Examples
     --------

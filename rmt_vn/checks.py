@@ -1,4 +1,4 @@
-"""What every function asks of its arguments: one place for each check, with an error that names value and range."""
+"""Checks of arguments that many functions share; each error names the value and the valid range."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def checked_count(name: str, value: Any, least: int = 1, most: int | None = None
     Parameters
     ----------
     name : str
-        What the message calls it.
+        The name of the argument in the message.
     value : object
     least, most : int
-        The valid range, both ends included; without `most` it is open.
+        The valid range, both ends included; without `most` there is no upper end.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Weight matrices at initialization: Gaussian, and Haar on the orthogonal group and on Stiefel manifolds."""
+"""Random weight matrices at initialization: Gaussian, and Haar (uniformly distributed orthogonal frames); biases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["biases", "haar", "orthonormal_columns", "weight_matrices"]
 
 
 def haar(n: int, columns: int | None = None, *, batch: tuple[int, ...] = (), rng: RNG = None) -> np.ndarray:
-    """Haar-distributed n × k frames: QᵀQ = I, and Q's law does not change under rotation.
+    """Haar-distributed n × k frames: QᵀQ = I, and the distribution of Q does not change under rotations.
 
     The Q of a QR decomposition of a Gaussian matrix is Haar only after its columns are multiplied by the signs of
     R's diagonal (Mezzadri 2007); without that, LAPACK's sign convention biases it.

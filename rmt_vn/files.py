@@ -1,7 +1,7 @@
-"""Activations from files that someone else may have written: NPY, NPZ and CSV, without trusting what they say.
+"""Activations from NPY, NPZ and CSV files, which may be damaged or hostile: nothing in them is trusted.
 
-Nothing in a file is run (no pickles), what would fill the memory is refused before it is read, and what is damaged is
-refused in one line.
+Nothing in a file is run (pickles are refused); arrays that would fill the memory are refused before they are read;
+damaged files give an error of one line.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_activations(path: str | os.PathLike, *, max_bytes: int = LARGEST) -> di
     ----------
     path : path
     max_bytes : int
-        The most that NPZ arrays, in all, or a CSV file may take. A mapped NPY file takes none.
+        The most memory that all arrays of an NPZ file, or a CSV file, may take. A mapped NPY file takes none.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran order, and type; the file then stands at the first number."""
-    head = io.BytesIO(file.read(_LONGEST_HEADER))  # so that no header, whatever length it declares, fills the memory
+    head = io.BytesIO(file.read(_LONGEST_HEADER))  # so that no header fills the memory, whatever length it declares
     if not head.getvalue().startswith(np.lib.format.MAGIC_PREFIX):
         raise ValueError(f"not an NPY file: it begins with {head.read(6)!r}")
     try:
@@ -103,7 +103,7 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
         if version not in readers:
             raise ValueError(f"version {version} is not known")
         shape, fortran, dtype = readers[version](head)
-    except Exception as error:  # numpy tries the headers of Python 2, too, and then fails in ways that it does not list
+    except Exception as error:  # numpy also tries headers of Python 2, and may fail with undocumented errors
         raise ValueError(f"the NPY header is damaged: {_one_line(error)}") from None
     file.seek(head.tell())
     if dtype.hasobject:
@@ -134,7 +134,7 @@ def _read_npz(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
             _check_members(members, max_bytes)
             return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OverflowError) as error:
-        # RuntimeError is what zipfile says of passwords.
+        # zipfile raises RuntimeError for files with a password.
         raise ValueError(f"not a readable NPZ file: {_one_line(error) or type(error).__name__}") from None
 
 
@@ -146,7 +146,7 @@ def _check_members(members: list[zipfile.ZipInfo], max_bytes: int) -> None:
         raise ValueError(f"all members must be NPY files, got {strangers[0]!r}")
     if len(set(names)) < len(names):
         raise ValueError("two of its arrays have the same name")
-    # What zipfile reads of a member is no more than this, whatever it unpacks to.
+    # zipfile reads no more of a member than this, whatever it unpacks to.
     declared = sum(member.file_size for member in members)
     if declared > max_bytes:
         raise ValueError(
@@ -181,7 +181,7 @@ def _fill(buffer: memoryview, file: _Reader) -> None:
         if not read:
             raise ValueError(f"truncated: {len(buffer)} bytes are declared, there are {filled}")
         filled += read
-    file.read(1)  # the end, where the checksum is looked at
+    file.read(1)  # reading to the end checks the checksum
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def _read_csv(path: Path, max_bytes: int) -> np.ndarray:
             ndmin=2,
             usecols=columns if index else None,
         )
-        # Of lines of unequal length numpy says nothing where columns are chosen, or where all below the header agree.
+        # numpy accepts lines of unequal length if columns are chosen, or if all lines below the header agree.
         fits = array.shape[1] == len(columns) and not (index and any(len(row) != len(first) for row in _fields(rows)))
     except ValueError:
         fits = False

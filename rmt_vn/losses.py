@@ -1,4 +1,4 @@
-"""Losses and their gradients with respect to the outputs, for many replicas at once: logistic, softmax, squared."""
+"""Logistic, softmax and squared loss, with their gradients with respect to the outputs, for many replicas at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["LOSSES", "Loss", "logistic", "softmax", "squared"]
 
 Loss = Literal["logistic", "softmax", "squared"]
 
-# A network that diverges says so by NaN and infinity in what is returned. Thousands of warnings would say no more.
+# A network that diverges shows it by NaN and infinity in the results; thousands of warnings would add nothing.
 _quiet = np.errstate(over="ignore", invalid="ignore")
 
 

@@ -1,4 +1,4 @@
-"""A multilayer perceptron, forward and backward, many replicas at once: one page, nothing but numpy.
+"""A multilayer perceptron in plain numpy, forward and backward, for many replicas at once.
 
 x_l = φ(W_l x_{l−1} + b_l) for the hidden layers; the last layer is linear, its h_L = W_L x_{L−1} + b_L is the output.
 Columns are samples here, x_l has shape (replicas, n_l, samples), so that W x reads as it is written. The bias is the
@@ -30,7 +30,7 @@ __all__ = [
     "workspace",
 ]
 
-# A network that diverges says so by NaN and infinity in what is returned. Thousands of warnings would say no more.
+# A network that diverges shows it by NaN and infinity in the results; thousands of warnings would add nothing.
 _quiet = np.errstate(over="ignore", invalid="ignore")
 
 
@@ -81,9 +81,9 @@ def initial_parameters(
     network : Network
         Without dropout.
     rngs : sequence of seeds or Generators
-        One for each replica, which therefore does not depend on what other replicas there are.
+        One for each replica, so that no replica depends on what others there are.
     biases : bool
-        With False there are none; otherwise they are drawn with standard deviation sigma_b, so zero where it is.
+        Whether there are biases; they are drawn with standard deviation sigma_b, and are zero if it is 0.
     dtype : float32 or float64
 
     Returns
@@ -93,7 +93,7 @@ def initial_parameters(
     Raises
     ------
     ValueError
-        If the network has dropout, or biases of sigma_b > 0 that `biases=False` forbids, or dtype is another one.
+        If the network has dropout, or sigma_b > 0 with `biases=False`, or the dtype is another one.
     """
     if network.keep < 1:
         raise ValueError(f"only networks without dropout can be trained, got keep = {network.keep}")
@@ -115,7 +115,7 @@ def initial_parameters(
 
 
 def workspace(network: Network, weights: Sequence[np.ndarray], samples: int) -> tuple[list, list]:
-    """Room for what `forward` computes, to be used again in every step: fresh memory would cost more than tanh does.
+    """Arrays for what `forward` computes, to be used again in every step, since fresh memory costs more time than tanh.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def backward(
 
 
 def _slopes(network: Network, x: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """φ′(h), where x = φ(h): tanh, half as dear as the product W x at width 32, need not be taken twice."""
+    """φ′(h), where x = φ(h), which saves tanh a second evaluation: at width 32 it costs half as much as W x."""
     if network.activation.phi is not np.tanh:
         return network.activation.dphi(h)
     slopes = x * x
@@ -185,9 +185,9 @@ def _slopes(network: Network, x: np.ndarray, h: np.ndarray) -> np.ndarray:
 
 @_quiet
 def layer_vni(network: Network, x: Sequence[np.ndarray]) -> np.ndarray:
-    """VNI of each hidden layer over the samples that `forward` saw: `measures.plug_in_vni`, for all replicas at once.
+    """VNI of each hidden layer over the samples of `forward`: `measures.plug_in_vni`, for all replicas at once.
 
-    Over inputs of n_0 dimensions it starts at about 1/n_0: a few inputs cannot make many nodes independent.
+    Over inputs of n_0 dimensions it starts at about 1/n_0, since few inputs cannot make many nodes independent.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def layer_vni(network: Network, x: Sequence[np.ndarray]) -> np.ndarray:
     values = np.empty((network.depth - 1, len(x[0])))
     for layer in range(1, network.depth):
         nodes = x[layer][:, : network.widths[layer]].astype(float)
-        # From the first sample before the mean, so that a constant node gives zeros and not the mean's rounding error.
+        # The first sample is subtracted before the mean, so that a constant node gives zeros, not rounding errors.
         nodes -= nodes[..., :1]
         values[layer - 1] = _vni_or_nan(nodes - nodes.mean(axis=-1, keepdims=True))
     return values
@@ -207,10 +207,10 @@ def layer_vni(network: Network, x: Sequence[np.ndarray]) -> np.ndarray:
 def layer_jacobian_vni(
     network: Network, weights: Sequence[np.ndarray], x: Sequence[np.ndarray], h: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """VNI of J_l J_lᵀ for J_l = ∂x_l/∂x_1 = D_l W_l … D_2 W_2, the mean over the samples that `forward` has seen.
+    """VNI of J_l J_lᵀ for J_l = ∂x_l/∂x_1 = D_l W_l … D_2 W_2, the mean over the samples of `forward`.
 
-    It is the VNI over isotropic probes in a small ball in the first hidden layer, round what a sample is there; exact,
-    for the price of a forward pass of n_1 probes a sample. It starts at 1/n_1 however few inputs there are.
+    It is the VNI over a small isotropic ball in the first hidden layer, round the activations of a sample. It is exact
+    and costs a forward pass of n_1 vectors for each sample. It starts at 1/n_1 however few inputs there are.
 
     Returns
     -------
@@ -225,7 +225,7 @@ def layer_jacobian_vni(
         n = network.widths[layer]
         slopes = _slopes(network, x[layer + 1][:, : network.widths[layer + 1]], h[layer]).mT[..., None]
         jacobian = slopes * (weights[layer][:, None, :, :n] @ jacobian)
-        # The VNI does not change with the scale, and products of many layers leave the range of numbers.
+        # The VNI does not depend on the scale, and products of many layers leave the range of numbers.
         largest = np.abs(jacobian).max(axis=(-2, -1), keepdims=True)
         jacobian /= np.where(largest > 0, largest, 1)
         values[layer] = _vni_or_nan(jacobian).mean(axis=-1)
@@ -233,7 +233,7 @@ def layer_jacobian_vni(
 
 
 def _vni_or_nan(rows: np.ndarray) -> np.ndarray:
-    """`measures.jacobian_vni`, and NaN where it has none."""
+    """`measures.jacobian_vni`, and NaN where that is not defined."""
     has_one = np.isfinite(rows).all(axis=(-2, -1)) & rows.any(axis=(-2, -1))
     vni = np.full(rows.shape[:-2], np.nan)
     vni[has_one] = measures.jacobian_vni(rows[has_one])
@@ -246,7 +246,7 @@ def layer_norms(gradients: Sequence[np.ndarray]) -> np.ndarray:
     norms = []
     for gradient in gradients:
         largest = np.abs(gradient).max(axis=(-2, -1)).astype(float)
-        # Squares of what is very small or large leave the range of numbers.
+        # Squares of very small or large numbers leave the range of floats.
         scale = np.where(largest > 0, largest, 1)
         norms.append(scale * np.linalg.norm(gradient / scale[:, None, None], axis=(-2, -1)))
     return np.array(norms)

@@ -1,4 +1,4 @@
-"""The description of a random network: the one parameter that flows through everything else."""
+"""`Network`, the description of a random network, which laws, samplers and predictions take as their argument."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Network(Result):
     weights : {"gaussian", "orthogonal"}
         Independent N(0, sigma_w²/fan-in) entries, or sigma_w × a Haar (semi-)orthogonal matrix.
     sigma_w : float
-        Weight scale, > 0.
+        Scale of the weights, > 0: they have variance sigma_w²/fan-in.
     sigma_b : float
         Standard deviation of the biases, ≥ 0.
     keep : float
@@ -124,7 +124,7 @@ class Network(Result):
 
     @property
     def live_probability(self) -> float | None:
-        """Probability that a node is alive where D_l is a random mask: linear and ReLU networks. None for the others.
+        """Probability that a node is live, in linear and ReLU networks, where D_l is a random mask; None for others.
 
         The signs of a ReLU network's h are independent fair coins, with or without biases; dropout is one more coin.
         """

@@ -1,4 +1,4 @@
-"""Gradient descent: plain, with momentum, RMSProp, Adam; with the formulas and constants of torch's defaults.
+"""Optimizers: gradient descent, momentum, RMSProp and Adam, with the formulas and constants of PyTorch's defaults.
 
 `init` and `update` work on lists of arrays whose first axis runs over replicas, each with its own learning rate.
 """
@@ -34,7 +34,7 @@ class State:
 
 
 def init(name: OptimizerName, parameters: Sequence[np.ndarray]) -> State:
-    """An optimizer that has not made a step.
+    """The state of an optimizer before its first step.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def update(
     direction, _ = OPTIMIZERS[state.name]
     state.step += 1
     for p, g, *means in zip(parameters, gradients, *state.means, strict=True):
-        # One replica after the other: what a step works on stays in the cache from one line of its formula to the next.
+        # One replica after the other, so that its numbers stay in the cache from one line of the formula to the next.
         for k, rate in enumerate(rates):
             p[k] -= rate * direction(g[k], state.step, *(mean[k] for mean in means))
 
@@ -114,7 +114,7 @@ def _adam(g: np.ndarray, step: int, m: np.ndarray, v: np.ndarray) -> np.ndarray:
     m += (1 - beta_1) * g
     v *= beta_2
     v += (1 - beta_2) * g * g
-    # Both corrections go into the denominator, and all into one array.
+    # Both corrections go into the denominator, and everything is computed in one array.
     correction = 1 - beta_1**step
     root = np.sqrt(v)
     root *= correction / (1 - beta_2**step) ** 0.5
@@ -122,7 +122,7 @@ def _adam(g: np.ndarray, step: int, m: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.divide(m, root, out=root)
 
 
-# How a step goes, as a function of gradient, step number and running means, and how many of these there are.
+# The step as a function of gradient, step number and running means, and how many running means there are.
 OPTIMIZERS: dict[str, tuple[Callable[..., np.ndarray], int]] = {
     "sgd": (_sgd, 0),
     "momentum": (_momentum, 1),

@@ -1,13 +1,16 @@
-"""The API on one page, read from the docstrings: what ``rmt-vn api`` prints, and the README shows."""
+"""The API on one page, read from the docstrings: what ``rmt-vn api`` prints, and ``rmt_vn/README.md`` holds."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal, get_args, get_origin
+
+from rmt_vn.results import Result
 
 __all__ = ["ROOMS", "reference"]
 
@@ -31,21 +34,57 @@ ROOMS = (
     "experiments",
 )
 
+_HEAD = """\
+# The API
+
+Every public function with the way it is called and the first line of its docstring. This page is what `rmt-vn api`
+prints; `help(rmt_vn.measures.vni)`, or `python -m pydoc rmt_vn.measures.vni`, has the parameters, errors, sources and
+examples of one function. Modules load when they are first touched, so that `import rmt_vn` is enough.
+
+All randomness comes from the argument `rng`, a seed or a numpy `Generator`; equal seeds give equal numbers. Results are
+frozen dataclasses: `to_dict()` returns what they hold as numbers, strings, lists and dicts, for `json.dumps`."""
+
 
 def reference() -> str:
     """Every public name with the way it is called and the first line of its docstring, in Markdown."""
-    return "\n\n".join(_room(name) for name in ROOMS)
+    return "\n\n".join([_HEAD, _contents(), _statements(), *map(_room, ROOMS)])
+
+
+def _contents() -> str:
+    """What each module is for."""
+    rows = (f"| [`rmt_vn.{name}`](#rmt_vn{name}) | {_first_line(_module(name))} |" for name in ROOMS)
+    return "\n".join(["| module | is for |", "|---|---|", *rows])
+
+
+def _statements() -> str:
+    """Where each statement is: every module of laws names its own in the first line of its docstring."""
+    laws = _module("laws")
+    homes = sorted({getattr(laws, name).__module__ for name in laws.__all__}, key=lambda home: (_stated(home), home))
+    lines = ["## The statements", "", "| | file | states | functions |", "|---|---|---|---|"]
+    for home in homes:
+        functions = ", ".join(f"`{name}`" for name in laws.__all__ if getattr(laws, name).__module__ == home)
+        path = home.removeprefix("rmt_vn.").replace(".", "/") + ".py"
+        said = _first_line(sys.modules[home])
+        lines.append(f"| {', '.join(_stated(home))} | [{path}]({path}) | {said} | {functions} |")
+    return "\n".join(lines)
+
+
+def _stated(home: str) -> tuple[str, ...]:
+    """The statements with which the first line of a module begins, or, where it begins otherwise, all that it names."""
+    line = _first_line(sys.modules[home])
+    beginning = re.match(r"S\d(?:(?:,| and) S\d)*", line)
+    return tuple(re.findall(r"\bS\d\b", beginning[0] if beginning else line))
 
 
 def _room(name: str) -> str:
-    module = importlib.import_module(f"rmt_vn.{name}")
-    lines = [f"**`rmt_vn.{name}`**: {_first_line(module)}", ""]
+    module = _module(name)
+    lines = [f"## rmt_vn.{name}", "", _first_line(module), ""]
     for each in module.__all__:
         value = getattr(module, each)
         if get_origin(value) is Literal:
-            lines.append(f"- `{each}`: {', '.join(map(repr, get_args(value)))}")
+            lines.append(f"- `{each}`: {_words(value)}")
         elif callable(value):
-            lines.append(f"- `{each}{_call(value)}`: {_first_line(value)}")
+            lines.append(f"- `{each}{_call(value)}`: {_first_line(value)}{_choices(value)}")
             lines += [f"  - {member}" for member in _members(value)] if inspect.isclass(value) else []
         else:
             lines.append(f"- `{each}`: {', '.join(map(str, value))}")
@@ -53,8 +92,11 @@ def _room(name: str) -> str:
 
 
 def _members(kind: type) -> Iterator[str]:
-    """Methods and properties, in the order of the source."""
-    for name, member in vars(kind).items():
+    """Methods and properties, in the order of the source; those that it inherits from classes of this package too."""
+    # What all results share is said once, at the head of the page.
+    ours = [base for base in kind.__mro__ if base.__module__.startswith("rmt_vn.") and base is not Result]
+    named = {name: member for base in reversed(ours) for name, member in vars(base).items()}
+    for name, member in named.items():
         if name.startswith("_") or not inspect.getdoc(member):
             continue
         if isinstance(member, property | cached_property):
@@ -63,6 +105,10 @@ def _members(kind: type) -> Iterator[str]:
             # Of the class, a class method is bound, and a method takes itself.
             call = _call(getattr(kind, name))
             yield f"`.{name}{re.sub(r'[(]self(, )?', '(', call)}`: {_first_line(member)}"
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"rmt_vn.{name}")
 
 
 def _first_line(documented: Any) -> str:
@@ -76,3 +122,22 @@ def _call(function: Any) -> str:
     text = str(signature.replace(parameters=parameters, return_annotation=signature.empty))
     # Of a default that is a type, its name alone.
     return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+
+
+def _choices(function: Any) -> str:
+    """Which words the arguments take that are one of a few words."""
+    known = vars(sys.modules[function.__module__])
+    said = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        # Annotations are strings here: the name of a Literal, or one that is written out.
+        text = str(parameter.annotation)
+        kind = eval(text, known) if text.startswith("Literal[") else known.get(text)
+        if get_origin(kind) is Literal:
+            said.append(f"`{name}` is {_words(kind)}")
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def _words(kind: Any) -> str:
+    """What is one of a few words."""
+    *others, last = (f'"{word}"' for word in get_args(kind))
+    return f"{', '.join(others)} or {last}"

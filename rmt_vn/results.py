@@ -1,4 +1,4 @@
-"""What all results share: a short repr, `to_dict` for JSON, and confidence intervals."""
+"""What all results have in common: a short repr, `to_dict` for JSON, and confidence intervals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ConfidenceInterval(NamedTuple):
 class Result:
     """The base of what functions return: frozen dataclasses, and properties that follow from their fields."""
 
-    # Properties that are shown beside the fields.
+    # Names of properties that are shown beside the fields.
     derived: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:

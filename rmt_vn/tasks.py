@@ -1,4 +1,4 @@
-"""Things to learn: XOR and parity, spirals, a linear teacher, handwritten digits, and IDX files such as MNIST's."""
+"""Tasks to train on: XOR and parity, spirals, a linear teacher, handwritten digits, and IDX files such as MNIST's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHUNK = 2**20
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Task(Result):
-    """Inputs, and what a network is to say to them.
+    """A learning task: inputs, their labels, and the loss.
 
     Parameters
     ----------
@@ -102,9 +102,9 @@ def continuous_xor(n_samples: int, *, noise: float = 0.0, rng: RNG = None) -> Ta
 
 
 def two_spirals(n_samples: int, *, turns: float = 1.5, noise: float = 0.0, rng: RNG = None) -> Task:
-    """Two spirals in the unit disc, each the other turned by π, of `turns` turns from the centre to the rim.
+    """Two spirals in the unit disc, one rotated by π against the other, with `turns` turns from the centre to the rim.
 
-    Points are uniform along the angle, alternately on either spiral, moved by noise × N(0, I).
+    Points are uniform in the angle, alternate between the two spirals, and are moved by noise × N(0, I).
     """
     rng = np.random.default_rng(rng)
     _checked_scale("turns", turns, allow_zero=False)
@@ -129,7 +129,7 @@ def digits() -> Task:
     Raises
     ------
     ImportError
-        If scikit-learn is not there; it comes with the extra `data`.
+        If scikit-learn is not installed; it comes with the extra `data`.
     """
     try:
         from sklearn.datasets import load_digits
@@ -149,12 +149,12 @@ def read_idx(path: str | PathLike[str], *, max_bytes: int = 2**30) -> np.ndarray
     ----------
     path : path
     max_bytes : int
-        The largest array to accept. Never more than that is unpacked, however much a gzip file claims to hold.
+        The largest array to accept. No more than that is ever unpacked, whatever size a gzip file declares.
 
     Raises
     ------
     ValueError
-        If the file is not of that format, is truncated, goes on after its data, or holds more than max_bytes.
+        If the file is not in that format, is truncated, has bytes after its data, or holds more than max_bytes.
     OSError
         If it cannot be opened.
     """
@@ -191,7 +191,7 @@ def _read_idx(read: Callable[[int], bytes], max_bytes: int) -> np.ndarray:
 
 
 def _read_exactly(read: Callable[[int], bytes], size: int, what: str) -> bytearray:
-    """`size` bytes, with room made for no more than a chunk beyond what is really there."""
+    """Read `size` bytes; no more than a chunk of memory is taken beyond what the file really holds."""
     data = bytearray()
     while len(data) < size:
         chunk = read(min(size - len(data), _CHUNK))

@@ -1,4 +1,4 @@
-"""Training: many replicas of one network side by side, each from its own seed, with what happens to them on the way."""
+"""Training of many replicas of one network side by side, each with its own seed, and what is measured on the way."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from rmt_vn.tasks import Task
 
 __all__ = ["Measurement", "Training", "evaluate", "measure", "train"]
 
-# The Jacobian of an input costs as much as n_1 inputs; this many of them make its mean.
+# The Jacobian at one sample costs as much as n_1 samples; its VNI is averaged over this many.
 _JACOBIAN_INPUTS = 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Measurement(Result):
-    """What replicas are at one step, over a fixed set of samples.
+    """What is measured of all replicas at one step, over a fixed set of samples.
 
     Attributes
     ----------
@@ -61,9 +61,10 @@ class Training(Result):
     Attributes
     ----------
     loss, accuracy : ndarray, shape (steps, replicas)
-        Of each mini-batch, before its update. NaN from where a replica diverged; accuracy also for the squared loss.
+        Of each mini-batch, before its update. NaN from the step at which a replica diverged; accuracy is NaN for the
+        squared loss.
     diverged_at : ndarray of int, shape (replicas,)
-        Number of the update that made loss or parameters NaN or infinite; −1 for replicas that are well.
+        Number of the update that made loss or parameters NaN or infinite; −1 for replicas that did not diverge.
     parameters : ndarray, shape (replicas, P)
         At the end; NaN where diverged.
     measurements : tuple of Measurement
@@ -106,7 +107,7 @@ def train(
     steps : int
         Number of updates.
     batch : int
-        Samples a step, at most those of the task. Each replica goes through the task in random orders of its own.
+        Samples in each step, at most those of the task. Each replica goes through the task in its own random orders.
     optimizer : {"sgd", "momentum", "rmsprop", "adam"}
     learning_rate : float or array_like, shape (replicas,)
     replicas : int or sequence of int
@@ -116,11 +117,11 @@ def train(
         Whether there are any.
     dtype : float32 or float64
     rng : seed or Generator
-        Replicas are its children; those of a Generator or SeedSequence that is used again are others.
+        Each replica gets a child of it; a Generator or SeedSequence that is used again gives other children.
     measure_at : sequence of int
         After how many updates to measure, each from 0 to steps.
     probe : Task, optional
-        What to measure over; the task itself by default.
+        The samples on which to measure; by default the task itself.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def train(
         optimizers.update([parameters], [gradients], state, rates)
         broken = ~(np.isfinite(loss[step]) & np.isfinite(parameters).all(axis=1))
         diverged_at[broken & (diverged_at < 0)] = step
-        # NaN stays NaN, so that no replica seems to come back (tanh of infinity is 1).
+        # NaN stays NaN, so that no diverged replica seems to recover (tanh of infinity is 1).
         parameters[broken] = np.nan
     if steps in wanted:
         measurements.append(measure(network, parameters, probe or task, step=steps))
@@ -203,7 +204,7 @@ def evaluate(network: Network, parameters: np.ndarray, task: Task) -> tuple[np.n
 def measure(network: Network, parameters: np.ndarray, task: Task, *, step: int = 0) -> Measurement:
     """Loss, accuracy, VNI, Jacobian VNI and gradient norms over all samples of a task.
 
-    Parameters and errors as `evaluate`; `step` is for the record.
+    Parameters and errors as `evaluate`; `step` is noted in the result.
     """
     _check_fit(network, task)
     columns = []
@@ -234,7 +235,7 @@ def _forward(network: Network, parameters: np.ndarray, task: Task) -> tuple[list
 
 
 def _batches(rngs: Sequence[np.random.Generator], n_samples: int, batch: int, steps: int) -> Iterator[np.ndarray]:
-    """Samples of each step, shape (replicas, batch): slices of random orders, one order an epoch and a replica."""
+    """Samples of each step, shape (replicas, batch): slices of random orders, one for each epoch and replica."""
     for step in range(steps):
         start = step % (n_samples // batch) * batch
         if start == 0:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: beside their place first, then moved there."""
+"""Files that are written whole or not at all: first beside their place, then moved there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["move_into", "staging_folder"]
 
 
 def staging_folder(out: Path) -> tempfile.TemporaryDirectory[str]:
-    """A hidden folder inside `out`, on the same file system, that is gone at the end of a ``with`` block.
+    """A hidden folder inside `out`, on the same file system, that is removed at the end of a ``with`` block.
 
     Raises
     ------

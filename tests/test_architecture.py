@@ -120,7 +120,7 @@ MAY_IMPORT = {
     | {"program"},
     # Figures only where one is asked for.
     "command": {"network", "files", "measures", "prediction", "figures", "reference", "program"},
-    "reference": set(),  # It asks for all by their names.
+    "reference": {"results"},  # It asks for all else by its name.
     "__main__": {"command"},
 }
 

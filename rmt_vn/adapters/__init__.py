@@ -1,8 +1,8 @@
-"""Activations and networks out of other people's models: PyTorch and scikit-learn. Neither is imported here.
+"""Models of PyTorch and scikit-learn: their activations, measured, and their architecture, as a `Network`.
 
 `watch` measures the layers of a PyTorch model as it runs, `network_of` reads the `Network` that theory needs, and
-`mlp_activations` gives the hidden layers of scikit-learn's MLPs. JAX and Keras need no adapter, for their activations
-are arrays: give them to `rmt_vn.measures.vni`, as in
+`mlp_activations` gives the hidden layers of scikit-learn's MLPs. Neither library is imported until it is used. JAX and
+Keras need no adapter, since their activations are arrays: give them to `rmt_vn.measures.vni`, as in
 
     hidden = jax.nn.tanh(x @ w)                                                      # JAX
     hidden = keras.Model(model.inputs, model.get_layer("dense_3").output).predict(x)  # Keras

@@ -15,10 +15,10 @@ from rmt_vn.network import Network
 if TYPE_CHECKING:
     import torch
 
-# Gram matrices of orthogonal weights, kept in single precision, are this near to multiples of the identity.
+# Gram matrices of orthogonal weights in single precision are this close to multiples of the identity.
 _ORTHOGONAL = 1e-3
 
-# PyTorch's names of activations, and the parameters with which they are what we call by ours.
+# PyTorch's names of activations, and the parameters with which they are the functions that have our names.
 _ACTIVATIONS = {
     "GELU": "gelu",
     "Hardtanh": "hard_tanh",
@@ -37,25 +37,25 @@ _USUAL: dict[str, dict[str, Any]] = {
 
 
 def network_of(model: torch.nn.Module, *, activation: Activation | str | None = None) -> Network:
-    """The random network that a PyTorch MLP was drawn from, as far as its weights tell: what `predict` asks for.
+    """The random network that a PyTorch MLP was drawn from, estimated from its weights: the argument of `predict`.
 
-    Reads the linear modules in the order of ``model.modules()`` and the activations between them. σ_w² is the mean
-    square of the weights times their fan-in, and σ_b² that of the biases, over all layers together. Weights are
-    "orthogonal" if all matrices are, to a thousandth, multiples of (semi-)orthogonal ones. It says something of
-    networks at initialization; trained weights are no random matrices.
+    The linear modules are read in the order of ``model.modules()``, with the activations between them. σ_w² is the mean
+    square of the weights times their fan-in, and σ_b² the mean square of the biases, over all layers together. Weights
+    are "orthogonal" if all matrices are, to a thousandth, multiples of (semi-)orthogonal ones. This describes networks
+    at initialization; trained weights are not random matrices of this kind.
 
     Parameters
     ----------
     model : torch.nn.Module
     activation : str or Activation, optional
-        Where φ is no module of its own (``torch.tanh`` in ``forward``).
+        To be given if φ is not a module (``torch.tanh`` in ``forward``, for example).
 
     Raises
     ------
     ImportError
         Without PyTorch: the extra 'torch' has it.
     ValueError
-        If the linear modules are no chain, other modules have weights, or the activation cannot be read.
+        If the linear modules do not form a chain, other modules have weights, or the activation cannot be read.
     """
     torch = imported_torch()
     leaves = [module for module in model.modules() if not list(module.children())]
@@ -87,7 +87,7 @@ def network_of(model: torch.nn.Module, *, activation: Activation | str | None = 
 
 def _is_orthogonal(w: np.ndarray) -> bool:
     if min(w.shape) < 2:
-        return True  # one row or column tells nothing of the others
+        return True  # a single row or column is always orthogonal
     gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
     return bool(np.abs(gram / np.mean(np.diag(gram)) - np.eye(len(gram))).max() < _ORTHOGONAL)
 
@@ -113,7 +113,7 @@ def _activation(module: Any) -> Activation:
 
 
 def _kept(between: list[Any]) -> float:
-    """Probability with which the dropout modules that are at work keep a node."""
+    """Probability with which the active dropout modules keep a node."""
     found = {1 - module.p for module in between if type(module).__name__ == "Dropout" and module.training}
     if len(found) > 1:
         raise ValueError(f"the layers have different dropout; they keep nodes with probabilities {sorted(found)}")

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def imported_torch() -> Any:
-    """The module, or an error that names the extra."""
+    """The module torch, or an error that names the extra."""
     try:
         import torch
     except ImportError:
@@ -19,10 +19,10 @@ def imported_torch() -> Any:
 
 
 def numbers(output: Any) -> np.ndarray:
-    """A tensor, or the first of a tuple of them (recurrent modules), as an array on this side."""
+    """A tensor, or the first of a tuple of them (recurrent modules), as a numpy array."""
     tensor = output[0] if isinstance(output, (tuple, list)) and output else output
     if not hasattr(tensor, "detach"):
         raise TypeError(f"its output must be a tensor, got {type(output).__name__}")
     tensor = tensor.detach().cpu()
-    # numpy has no bfloat16; the other half precision goes the same way.
+    # numpy has no bfloat16; float16 is treated alike.
     return (tensor.float() if tensor.is_floating_point() and tensor.element_size() < 4 else tensor).numpy()

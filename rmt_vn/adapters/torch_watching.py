@@ -16,7 +16,7 @@ from rmt_vn.measures import NodeVNI, VNIAccumulator, as_samples
 if TYPE_CHECKING:
     import torch
 
-# Numbers of a layer that wait to be added up: as many as stay within the cache, or nodes² of a wide one.
+# Numbers of a layer that are collected before they are added up: as many as fit into the cache, or nodes².
 _PORTION = 2**16
 
 
@@ -30,8 +30,8 @@ def watch(
     """Measure the layers of a PyTorch model while it runs.
 
     The outputs of the chosen modules go, batch by batch, into streaming sums (`rmt_vn.measures.VNIAccumulator`); no
-    activations are kept. In training, each recorded pass adds those of the weights of that moment: `clear` between
-    epochs, say, keeps them apart.
+    activations are kept. In training, each recorded pass adds activations of the weights at that moment; call `clear`
+    between epochs, for example, to measure each epoch by itself.
 
     Parameters
     ----------
@@ -40,18 +40,18 @@ def watch(
         Modules by name (as in ``model.named_modules()``) or by type. By default all modules without children that have
         a matrix of weights: linear, convolutional, embedding ones.
     every : int
-        Record every so many forward passes of the model, beginning with the first. From 2 on these are counted where
-        the model itself is called, and the passes between cost next to nothing: no other module has a hook then.
+        Of so many forward passes of the model one is recorded, beginning with the first. From 2 on, passes are counted
+        by a hook of the model itself, and those in between cost almost no time, since no other module has a hook then.
     node_axis : int, optional
-        Which axis of an output numbers the nodes; all others are samples. By default the channels of convolutions
-        (axis 1 of a batch), and the last axis for all other modules: give it where pooling, normalization or
-        activation modules behind convolutions are chosen.
+        The axis of the nodes in an output; all others are samples. By default the channels of convolutions (axis 1 of a
+        batch), and the last axis for all other modules: give it if pooling, normalization or activation modules after
+        convolutions are chosen.
 
     Returns
     -------
     Watch
         A context manager and a mapping from names to `NodeVNI`: ``with watch(model) as layers: …``, then
-        ``layers["name"]``. On leaving, also by an exception, the hooks are gone and the measures stay.
+        ``layers["name"]``. On leaving, also by an exception, the hooks are removed and the measures stay.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def watch(
 
         with rmt_vn.watch(model, torch.nn.Tanh, every=100) as layers:
             train(model)
-        print(layers["3"].effective_nodes, layers["3"].interval)
+        print(layers["3"].effective_nodes, layers["3"].confidence_interval())
     """
     torch = imported_torch()
     if not isinstance(model, torch.nn.Module):
@@ -84,10 +84,10 @@ def watch(
 
 
 class Watch(Mapping[str, NodeVNI]):
-    """What `watch` returns: hooks while it is entered, and the measures of the layers by their names.
+    """What `watch` returns: a context manager that sets the hooks, and the measures of the layers by their names.
 
-    A layer whose outputs were not finite, or of which fewer than two samples were seen, says so in a ValueError when it
-    is asked for; the model's own run is not disturbed.
+    Looking up a layer whose outputs were not finite, or with fewer than two samples, raises a ValueError; the run of
+    the model itself is not disturbed.
     """
 
     def __init__(self, model: torch.nn.Module, layers: dict[str, tuple[torch.nn.Module, int]], every: int) -> None:
@@ -123,7 +123,7 @@ class Watch(Mapping[str, NodeVNI]):
 
     def _before_pass(self, *_: object) -> None:
         if self._passes % self._every == 0:
-            self._detach()  # what a pass that was stopped has left
+            self._detach()  # hooks that an interrupted pass has left
             self._attach()
         self._passes += 1
 
@@ -167,8 +167,8 @@ class Watch(Mapping[str, NodeVNI]):
 
 
 class _Collected:
-    """Sums over the samples of a layer, to which they go in portions: neither a few at a time, whose nodes² sums cost
-    more than they do, nor so many that they leave the cache."""
+    """Sums over the samples of a layer, added in portions: not so few samples that adding nodes² sums costs most of the
+    time, and not so many that they leave the cache."""
 
     def __init__(self) -> None:
         self._sums = VNIAccumulator()

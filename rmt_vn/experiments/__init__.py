@@ -1,4 +1,4 @@
-"""Parameters to results: sweeps over processes or a cluster, resumable, with the same numbers however run."""
+"""Sweeps of any function over a grid, on many processes or a cluster: resumable, with the same numbers however run."""
 
 from rmt_vn.experiments.engine import Engine, run, stop_workers
 from rmt_vn.experiments.sweeps import Estimate, monte_carlo, tidy

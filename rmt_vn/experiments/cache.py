@@ -1,7 +1,7 @@
 """Results kept in a folder, one file each: whole or not at all, and numbers only.
 
-Not joblib.Memory: that one unpickles what it finds, forgets all results when one line of a function changes, and goes
-on in silence when the disk is full.
+joblib.Memory would not do: it unpickles whatever it finds, forgets all results when one line of a function changes, and
+says nothing when the disk is full.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def keep(folder: Path, key: str, result: Numbers) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with staging_folder(path.parent) as staging:
             staged = Path(staging) / path.name
-            # The key goes with the numbers, so that a file under another's name is not taken for it.
+            # The key is kept with the numbers, so that a file under a wrong name is noticed.
             np.savez(staged, **{f"result.{name}": value for name, value in result.items()}, key=np.array(key))  # type: ignore[arg-type]
             move_into(path.parent, [staged])
     except OSError as error:
@@ -62,5 +62,5 @@ def is_kept(folder: Path, key: str) -> bool:
 
 
 def _path(folder: Path, key: str) -> Path:
-    # Some hundred entries to a folder at most: with many thousands in one, some file systems are slow.
+    # Files are spread over folders: with many thousands in one, some file systems are slow.
     return folder / key[:2] / f"{key}.npz"

@@ -27,9 +27,9 @@ from rmt_vn.checks import checked_count
 from rmt_vn.experiments.cache import Numbers, is_kept, keep, recall
 from rmt_vn.experiments.fingerprint import Memo, fingerprint
 
-# How often in a row all may be lost before a single result is there.
+# How often in a row all workers may be lost without a single new result.
 _PATIENCE = 3
-# In a worker, where no code changes: the functions that were described before.
+# In a worker, where code does not change: the fingerprints of functions seen before.
 _MEMO: Memo = {}
 
 
@@ -67,15 +67,15 @@ def run(
 ) -> Iterator[Numbers]:
     """function(**task) for every task, in their order.
 
-    Every result is kept as soon as it is there, under a key made of the task, of the code that it depends on and of the
-    versions of numpy and scipy; what was kept before is not computed again. Only a few results are in memory at a time.
-    BLAS rounds differently on one thread and on two; on one thread everywhere, the numbers depend neither on the number
-    of processes nor on the machine's cores.
+    Every result is kept as soon as it is computed, under a key made of the task, of the code that it depends on and of
+    the versions of numpy and scipy; what was kept before is not computed again. Only a few results are in memory at a
+    time. BLAS rounds differently on one thread and on two, so it always has one thread here: the numbers depend neither
+    on the number of processes nor on the cores of the machine.
 
     Parameters
     ----------
     function : callable
-        To a dict of arrays of numbers. It must depend on its arguments alone.
+        It returns a dict of arrays of numbers, and must depend on its arguments alone.
     tasks : sequence of dict
         Its arguments; random numbers come from seeds that are among them.
     engine : Engine
@@ -89,9 +89,9 @@ def run(
     Raises
     ------
     OSError
-        If results cannot be kept, because the disk is full, say; those kept before remain.
+        If results cannot be kept, for example because the disk is full; those kept before remain.
     RuntimeError
-        If worker processes are killed again and again, by want of memory as a rule.
+        If worker processes are killed again and again, usually because memory is short.
     """
     with _folder_of(engine) as folder:
         memo: Memo = {}
@@ -117,8 +117,8 @@ def _compute_missing(
 ) -> None:
     """Keep the results of all tasks that are not kept yet."""
     missing = [index for index, key in enumerate(keys) if not is_kept(folder, key)]
-    # In any order: then the mean time of a chunk is soon an honest base to estimate the rest from, and two runs on one
-    # cache share the work rather than do the same side by side.
+    # In random order: the mean time of a chunk then soon predicts the time that is left, and two runs on one cache
+    # share the work instead of doing the same.
     np.random.default_rng().shuffle(missing)
     fruitless = 0
     # Smoothing 0 is the mean over this run; what earlier runs have kept does not count as work done.
@@ -127,14 +127,14 @@ def _compute_missing(
         while missing:
             before = len(missing)
             try:
-                # Asked again: another run on the same cache may have been faster.
+                # Checked again, since another run on the same cache may have been faster.
                 waiting = (index for index in missing if not is_kept(folder, keys[index]))
                 calls = (delayed(_call)(index, keys[index], function, tasks[index]) for index in waiting)
                 with (
                     warnings.catch_warnings(),
                     closing(Parallel(return_as="generator_unordered", batch_size=1)(calls)) as results,
                 ):
-                    # Whoever interrupts knows that tasks are cut short.
+                    # A user who interrupts knows that tasks are cut short.
                     warnings.filterwarnings("ignore", r"\d+ tasks", UserWarning, "joblib")
                     for index, result in results:
                         keep(folder, keys[index], result)
@@ -152,7 +152,7 @@ def _key(function: Callable[..., Numbers], task: Mapping[str, Any], memo: Memo) 
 
 
 def _call(index: int, key: str, function: Callable[..., Numbers], task: Mapping[str, Any]) -> tuple[int, Numbers]:
-    """What a worker does."""
+    """One task, computed and kept by a worker."""
     _one_blas_thread()
     if _key(function, task, _MEMO) != key:
         raise RuntimeError(
@@ -164,7 +164,7 @@ def _call(index: int, key: str, function: Callable[..., Numbers], task: Mapping[
 
 @cache
 def _one_blas_thread() -> None:
-    """Once in each process: a cluster's workers may run several tasks side by side, so it cannot be undone safely."""
+    """Limit BLAS to one thread for the whole process: workers may run several tasks at a time, so it is not undone."""
     threadpool_limits(1)
 
 
@@ -195,7 +195,7 @@ def _workers(engine: Engine) -> Iterator[None]:
 
 
 def _end_with(parent: int) -> None:
-    """In a worker: leave interrupts to the process that it works for, and end as soon as that one is gone."""
+    """In a worker: leave interrupts to the process that started it, and end as soon as that process has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch():
@@ -207,5 +207,5 @@ def _end_with(parent: int) -> None:
 
 
 def stop_workers() -> None:
-    """End the processes that wait for more work; without this they end by themselves, soon after the program."""
+    """End the worker processes that wait for more work; otherwise they end soon after the program does."""
     get_reusable_executor().shutdown(wait=True, kill_workers=True)

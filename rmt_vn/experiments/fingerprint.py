@@ -1,7 +1,7 @@
-"""What a result depends on, in one digest: the parameters, and the code of every function that may run.
+"""A digest of all that a result depends on: the parameters, and the code of every function that may run.
 
-The code is read from the functions that are loaded, not from files: it is what will run, in a notebook too, and neither
-comments nor docstrings nor what merely stands in the same file count.
+The code is taken from the loaded functions, not from files: it is what will run, also in a notebook, and neither
+comments nor docstrings nor other code of the same file count.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Memo = dict[int, tuple[object, str]]
 def fingerprint(thing: object, memo: Memo | None = None) -> str:
     """A digest that changes whenever `thing`, or code that it can call, changes.
 
-    Functions are followed into all that they name: other functions, classes and constants, of this package and of the
-    caller's own files. Of the standard library and of installed packages the version counts.
+    Functions are followed into everything that they name: other functions, classes and constants, of this package and
+    of the caller's own files. For the standard library and installed packages the version counts instead.
 
     Parameters
     ----------
     thing : object
-        Numbers, strings, containers, arrays, functions, dataclasses, and what else could be pickled.
+        Numbers, strings, containers, arrays, functions, dataclasses, and other objects that could be pickled.
     memo : dict, optional
-        Handed from call to call, it saves following the same function twice. Only as long as no code changes.
+        Passed from call to call it saves following a function twice. It is valid only as long as no code changes.
 
     Returns
     -------
@@ -45,11 +45,11 @@ def fingerprint(thing: object, memo: Memo | None = None) -> str:
     Raises
     ------
     TypeError
-        If `thing` holds what can't be described, such as an open file.
+        If `thing` holds something that cannot be described, such as an open file.
 
     Notes
     -----
-    Not followed: imports inside functions, and functions that are found by a name made at run time.
+    Imports inside functions, and functions found by a name that is made at run time, are not followed.
     """
     digest = hashlib.sha256()
     for word in _words(thing, set(), {} if memo is None else memo):
@@ -72,7 +72,7 @@ def _words(thing: object, seen: set[int], memo: Memo) -> Iterator[str]:
         for each in thing:
             yield from _words(each, seen, memo)
     elif isinstance(thing, dict | set | frozenset):
-        # In an order of their own: neither the order of keywords nor that of a set says anything.
+        # Sorted, since neither the order of keywords nor that of a set matters.
         each_of = thing.items() if isinstance(thing, dict) else thing
         yield f"{type(thing).__name__} of {len(thing)}"
         yield from sorted("\0".join(_words(each, set(seen), memo)) for each in each_of)
@@ -102,14 +102,14 @@ def _words(thing: object, seen: set[int], memo: Memo) -> Iterator[str]:
 
 
 def _once(thing: types.FunctionType | type, seen: set[int], memo: Memo) -> Iterator[str]:
-    """A function or a class: its digest where the walk begins at it, word by word where other code has led to it."""
+    """A function or class: its digest if the walk begins at it, its full description if other code led to it."""
     if not seen:
         # Only a walk that begins here is worth remembering: inside a cycle, where A calls B and B calls A, the
         # description of B leaves out A, which was there already.
         if id(thing) not in memo:
             words = "\0".join(_parts(thing, {id(thing)}, memo))
             digest = hashlib.sha256(words.encode(errors="backslashreplace")).hexdigest()
-            memo[id(thing)] = (thing, digest)  # `thing` is kept alive, lest another take its id
+            memo[id(thing)] = (thing, digest)  # a reference to `thing` is kept, so that no other object gets its id
         yield memo[id(thing)][1]
     elif id(thing) not in seen:
         seen.add(id(thing))
@@ -117,7 +117,7 @@ def _once(thing: types.FunctionType | type, seen: set[int], memo: Memo) -> Itera
 
 
 def _parts(thing: types.FunctionType | type, seen: set[int], memo: Memo) -> Iterator[str]:
-    # Where a function was defined, whatever a decorator has made it say; code that was run by exec has no name.
+    # Where a function was defined, also under a decorator; code that was run by exec has no module.
     home = thing.__module__ if isinstance(thing, type) else thing.__globals__.get("__name__", "__main__")
     yield f"{home}.{thing.__qualname__}"
     if _is_installed(home):
@@ -169,7 +169,7 @@ def _code_words(code: types.CodeType, doc: str | None, seen: set[int], memo: Mem
 
 @functools.cache
 def _is_installed(module: str | None) -> bool:
-    """Whether a module belongs to Python or to an installed package, whose version says enough."""
+    """Whether a module belongs to Python or to an installed package, for which the version is enough."""
     root = (module or "builtins").partition(".")[0]
     if root in ("__main__", __name__.partition(".")[0]):
         return False

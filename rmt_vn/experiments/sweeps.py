@@ -17,8 +17,8 @@ from rmt_vn.results import ConfidenceInterval, Result, student_interval
 
 Point = dict[str, Any]
 
-# Seeds are made of these words. They are part of every number that was ever drawn, and so keep the spelling of the
-# first committed figures, whatever parameters are called today.
+# Seeds are made from the names of parameters. Every number that was ever drawn depends on them, so the names of the
+# first committed figures are kept here, whatever the parameters are called today.
 _SEED_NAMES = {"n_networks": "n_samples"}
 
 
@@ -63,9 +63,9 @@ def monte_carlo(
 ) -> list[Estimate]:
     """Estimate E sample(**point) at every point.
 
-    The seed of each replicate depends on `seed`, on the point's own parameters and on the number of the replicate, and
-    on nothing else. So a larger grid or another order change no number that was there; and with more replicates those
-    computed before are used again where `engine` keeps results.
+    The seed of each replicate depends on `seed`, on the parameters of the point and on the number of the replicate, and
+    on nothing else. So a larger grid or another order changes no number that was there before; and with more replicates
+    those computed before are used again, if `engine` keeps results.
 
     Parameters
     ----------
@@ -75,10 +75,10 @@ def monte_carlo(
     points : sequence of dict
         Parameters with a `repr` that tells them apart: numbers, strings, tuples, `Network`.
     replicates : int
-        Calls of `sample` for each point, each of them one chunk of work: some seconds are a good size.
+        Calls of `sample` for each point; each is one chunk of work, for which some seconds are a good length.
     seed : int
     engine : Engine, optional
-        Where the work is done and kept; by default on all cores of this machine, and not kept.
+        Where the work is done and results are kept; by default all cores of this machine, and nothing is kept.
     label : str
         For the progress bar, which is shown on terminals only.
 
@@ -123,8 +123,8 @@ def tidy(estimates: Sequence[Estimate]) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of ndarray
-        The parameters (a network as its width, depth, activation, weights, sigma_w and sigma_b), `component` where a
-        sample has more than one number (its index when flattened), `mean`, `stderr`, `count`.
+        The parameters (a network as its width, depth, activation, weights, sigma_w and sigma_b), `component` if a
+        sample has more than one number (the index in the flattened sample), `mean`, `stderr`, `count`.
     """
     rows = []
     for estimate in estimates:
@@ -163,7 +163,7 @@ def name_of(point: Point) -> tuple[int, ...]:
 
 
 def _seed_text(value: Any) -> str:
-    """The value in words that tell it from all others."""
+    """The value as text that no other value has."""
     if not isinstance(value, Network):
         return repr(value)
     keep = None if value.keep == 1 else value.keep

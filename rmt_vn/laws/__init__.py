@@ -1,4 +1,4 @@
-"""The statements S1 to S7: what depth and width do to the correlations of nodes. Pure functions, no randomness.
+"""The statements S1 to S7: how correlations of nodes depend on depth and width. Pure functions without randomness.
 
 =================  ======================================  =====================================================
 statement          function                                is
@@ -13,14 +13,14 @@ S4                 `universal_vni`,                        the limit of wide net
                    `universal_vni_complement`,
                    `effective_depth`,
                    `layer_depth`, `approximate_vni`
-S3, S4             `correlation_density`,                  the law of a single ρ, of wide networks or exact at a width;
-                   `correlation_cdf`,                      is it more than depth alone would give?
+S3, S4             `correlation_density`,                  the distribution of a single ρ, in wide networks or exact at
+                   `correlation_cdf`,                      any widths: is it more than depth alone would give?
                    `correlation_p_value`,
                    `correlation_quantile`,
                    `correlation_moment`
 S5                 `gradient_growth`                       mean squared gradients: χ^L, in which S3, S4 have no part
-S6                 `lyapunov_exponents`,                   exact, of linear networks: rates at which directions stretch,
-                   `mean_log_determinant`,                 and what they add up to
+S6                 `lyapunov_exponents`,                   exact, linear networks: rates at which directions stretch,
+                   `mean_log_determinant`,                 and the mean of ln det J Jᵀ
                    `expected_characteristic_polynomial`    exact, as rationals: linear Gaussian
                    `complex_ginibre_density`               exact density at finite width, of complex Gaussian products
                    `spectral_density`,                     wide layers of any network: the law of the squared singular

@@ -15,9 +15,9 @@ def log_trace_moments(network: Network) -> tuple[float, float]:
     """(ln E Tr C², ln E (Tr C)²) for C = J Jᵀ, exactly, at any widths and depth.
 
     The pair obeys a 2×2 linear recursion, layer by layer: Wick's formula for Gaussian weights, Weingarten's (Collins &
-    Śniady 2006) for Haar weights, with independent entries of D_l of moments μ_1, μ_2 (taken at q*). Exact for linear
-    and ReLU networks, dropout included, over all networks, dead ones too; for other activations D_l is not independent
-    of the weights, and it holds to leading order in 1/width.
+    Śniady 2006) for Haar weights, with independent entries of D_l of moments μ_1, μ_2 (taken at q*). It is exact for
+    linear and ReLU networks, dropout included, as a mean over all networks, also those with a layer without a live
+    node; for other activations D_l is not independent of the weights, and it holds to leading order in 1/width.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def log_trace_moments(network: Network) -> tuple[float, float]:
 def annealed_participation(network: Network) -> float:
     """E Tr C² / E (Tr C)² for C = J Jᵀ (S2), between 1/n_L and 1.
 
-    A ratio of means. It is neither the mean of Tr C²/(Tr C)² nor the mean VNI; the three agree to first order in L/N
+    It is a ratio of means, neither the mean of Tr C²/(Tr C)² nor the mean VNI; the three agree to first order in L/N
     only.
 
     Examples

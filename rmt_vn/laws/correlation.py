@@ -1,4 +1,4 @@
-"""The law of ρ itself, behind S3 and S4: is a correlation more than depth alone would give?
+"""S3 and S4, the distribution of a single ρ: is a correlation larger than depth alone would make it?
 
 Two nodes walk at random on the hyperbolic plane (`rmt_vn.laws.hyperbolic`), and ρ = tanh y with y the distance from a
 geodesic through the start. With M(ν) the spherical transform of the walk, a(x) = (1/2π) ∫ M(ν) e^{iνx} dν belongs to
@@ -38,7 +38,8 @@ def correlation_density(network_or_t: Network | float, rho: ArrayLike) -> float 
     ----------
     network_or_t : Network or float
         A linear or ReLU network, dropout and biases included, for the exact law at its widths (S3): that of two
-        pre-activations of a network that is alive. Or an effective depth t ≥ 0, for the limit of wide networks (S4).
+        pre-activations, given a live node in every layer. Or an effective depth t ≥ 0, for the limit of wide networks
+        (S4).
     rho : float or array_like
         Outside [−1, 1] the density is zero; at ±1, where it may be infinite, it is that of the last ρ before.
 
@@ -71,8 +72,8 @@ def correlation_density(network_or_t: Network | float, rho: ArrayLike) -> float 
 def correlation_cdf(network_or_t: Network | float, rho: ArrayLike) -> float | np.ndarray:
     """P(ρ' ≤ ρ), for the correlation ρ' of two nodes of the last layer; atoms included.
 
-    Parameters and errors as `correlation_density`. Accurate relative to itself in the lower tail, as
-    `correlation_p_value`; the upper is its mirror image.
+    Parameters and errors as `correlation_density`. The relative error is small in the lower tail, as that of
+    `correlation_p_value`; the upper tail is its mirror image.
 
     Examples
     --------
@@ -85,15 +86,14 @@ def correlation_cdf(network_or_t: Network | float, rho: ArrayLike) -> float | np
 
 
 def correlation_p_value(network_or_t: Network | float, rho: ArrayLike) -> float | np.ndarray:
-    """P(|ρ'| ≥ |ρ|): how often depth alone makes two nodes as correlated as that, either way.
+    """P(|ρ'| ≥ |ρ|): how often depth alone makes two nodes as correlated as that, positively or negatively.
 
-    Parameters and errors as `correlation_density`. Accurate relative to itself, to 1e-10, down to the smallest normal
-    double; with masks (ReLU, dropout) an absolute error of 1e-18 comes on top.
+    Parameters and errors as `correlation_density`. The relative error is below 1e-10 down to the smallest normal
+    double; with masks (ReLU, dropout) there is an absolute error of 1e-18 besides.
 
     Examples
     --------
-    In ReLU networks of width 100, ρ = 0.7 is too much to be due to depth after 5 layers; after 50, it is nothing
-    special.
+    In ReLU networks of width 100, ρ = 0.7 is too large to be due to depth alone after 5 layers; after 50 it is common.
 
     >>> from rmt_vn import Network
     >>> [f"{correlation_p_value(Network.uniform(100, depth, activation='relu'), 0.7):.2g}" for depth in (5, 50)]
@@ -107,7 +107,7 @@ def correlation_p_value(network_or_t: Network | float, rho: ArrayLike) -> float 
 def correlation_quantile(network_or_t: Network | float, p: ArrayLike) -> float | np.ndarray:
     """The ρ below which a correlation is with probability p: the inverse of `correlation_cdf`.
 
-    Of uniform p, it makes samples of ρ, about a thousand a second.
+    Applied to uniform random p it gives samples of ρ, about a thousand a second.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def correlation_quantile(network_or_t: Network | float, p: ArrayLike) -> float |
     Returns
     -------
     float or ndarray
-        Of the shape of p. From t = 20 on, more and more of it rounds to ±1.
+        Of the shape of p. From t = 20 on, more and more values round to ±1.
 
     Raises
     ------

@@ -11,10 +11,10 @@ from rmt_vn.network import Network
 def first_order_vni(network: Network) -> float:
     """The first-order VNI of Chang & Lin (2019): proportional to depth, inverse to width.
 
-    1/N + (L/N)(μ_2/μ_1² − 1 − s_1) where all widths are N, with μ_k at q*. At other widths each D_l adds (μ_2/μ_1² −
-    1)/n_l and each W_l what it adds to the effective depth: the first-order term of S2, whose D_L counts. In
-    depth it grows as the tangent of S3 and S4, above which it lies by the constant (μ_2/μ_1² − 1)/n_L where the VNI
-    counts all nodes. It is no more than that: it passes 1 where the VNI cannot.
+    1/N + (L/N)(μ_2/μ_1² − 1 − s_1) if all widths are N, with μ_k at q*. At other widths each D_l adds (μ_2/μ_1² −
+    1)/n_l, and each W_l what it adds to the effective depth: this is the first-order term of S2, in which D_L counts.
+    It grows with depth as the tangents of S3 and S4 do, and lies above them by (μ_2/μ_1² − 1)/n_L, since S3 and S4 are
+    about pre-activations or live nodes. It holds for small depth/width only, and exceeds 1 at large ones.
 
     Raises
     ------

@@ -73,9 +73,10 @@ def content_product(partition: Partition, n: int) -> int:
 def zonal_polynomial(partition: Partition) -> Mapping[Partition, int]:
     """Z_κ in the p_λ, with coefficient one of p_1^{|κ|}.
 
-    p_1 Z_μ is a combination of the Z_κ with κ one box more than μ. Their boxes all differ in content, which is what
-    the Laplace–Beltrami operator reads: it leaves κ when it has wiped out the others. Eigenvalues that coincide among
-    all partitions of a weight, as those of (4,1,1) and (3,3) do, never meet.
+    p_1 Z_μ is a combination of those Z_κ for which κ has one box more than μ. They are eigenfunctions of the
+    Laplace–Beltrami operator, and their eigenvalues differ, because the contents of the added boxes do: all but the one
+    wanted are removed in turn. (Eigenvalues that coincide for two partitions of one weight, such as (4,1,1) and (3,3),
+    do not occur together here.)
     """
     if partition == (1,):
         return MappingProxyType({(1,): 1})

@@ -1,20 +1,21 @@
-"""Arrays to numbers: how many of a layer's nodes are alive.
+"""Measures of activations: a layer's vanishing node indicator, its effective nodes, and their relatives.
 
 ==================================  =======================================================================
-`vni`                               the vanishing node indicator, its bias removed, with error and interval
-`plug_in_vni`                       the thesis's estimate alone: quick, and high by about 1/samples
+`vni`                               the vanishing node indicator, its bias removed, with an error and interval
+`plug_in_vni`                       the thesis's estimate alone: quick, and too high by about 1/samples
 `sketch_vni`                        for layers so wide that neither nodes² nor samples² numbers fit
-`correlation`, `near_duplicates`    ρ_ij, and the groups of nodes that say the same
+`correlation`, `near_duplicates`    ρ_ij, and groups of nodes that are nearly copies of each other
 `participation_ratio`               (Tr C)²/Tr C² of the covariance C, plain or its bias removed
 `effective_rank`, `stable_rank`     exp of the spectral entropy of C, and Tr C/λ_max
-`VNIAccumulator`                    all of these from batches, holding half of nodes² numbers and 256 samples
+`VNIAccumulator`                    all of these from batches; it holds nodes²/2 numbers and 256 samples
 `as_samples`                        which axes are samples and which one is nodes
-`jacobian_vni` and its relatives    the same of Jacobians (…, nodes, inputs): C = J Jᵀ, isotropic inputs
+`jacobian_vni` and its relatives    the same for Jacobians (…, nodes, inputs): C = J Jᵀ, isotropic inputs
 ==================================  =======================================================================
 
 Activations are arrays (samples, nodes); of more axes the last one is nodes unless `node_axis` says otherwise, and all
-others are samples. Nodes are centred over the samples unless `centre` says otherwise. Nodes that are constant over the
-samples are constant: they have no correlations, are counted, and are left out unless `constant="raise"`.
+others are samples. Nodes are centred over the samples unless `centre` says otherwise. A node that does not vary over
+the samples is *constant*: it has no correlations. Constant nodes are counted and left out, or with `constant="raise"`
+are an error.
 """
 
 from rmt_vn.measures.arrays import as_samples

@@ -1,4 +1,4 @@
-"""Arrays that somebody else gives: which axes are samples, and what is wrong with them."""
+"""Arrays that users give: which axes are samples, and errors of one line for values that cannot be measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 
 def finite_array(name: str, values: ArrayLike) -> np.ndarray:
-    """The values as float64, or an error that says how many of them are NaN or infinite, or that they are not real."""
+    """The values as float64; an error says how many of them are NaN or infinite, or that they are not real."""
     array = _real_array(name, values).astype(np.float64, copy=False)
     n_bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if n_bad:
@@ -23,14 +23,14 @@ def as_samples(activations: ArrayLike, *, node_axis: int = -1) -> np.ndarray:
     Parameters
     ----------
     activations : array_like
-        Say (batch, nodes), (batch, time, nodes), or (batch, channels, height, width).
+        For example (batch, nodes), (batch, time, nodes), or (batch, channels, height, width).
     node_axis : int
         The axis of the nodes. The default is the last; the channels of a convolution in PyTorch's order are axis 1.
 
     Returns
     -------
     ndarray, shape (samples, nodes)
-        Samples of one item of the batch stay neighbours. A view where possible, and never of another dtype.
+        Samples of one item of the batch stay neighbours. A view of the array where possible; the dtype is kept.
 
     Raises
     ------

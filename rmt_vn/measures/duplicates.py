@@ -1,4 +1,4 @@
-"""Which nodes say the same: correlations, and groups of near-duplicates."""
+"""Correlations of nodes, and groups of nodes that are nearly copies of each other."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def near_duplicates(
 ) -> list[np.ndarray]:
     """Groups of nodes that are nearly copies of each other, up to sign and scale, the largest first.
 
-    Nodes with |ρ_ij| ≥ threshold are linked, and a group is what hangs together: its ends may be further apart than
-    neighbours are, and |ρ| ≥ 2 threshold² − 1 between those two links apart. With P samples independent nodes reach
-    |ρ| ≈ √(2 ln(N²/2)/P) somewhere, so a low threshold needs many samples. Not more than some nodes × nodes numbers
-    are held at a time, but for the links.
+    Nodes with |ρ_ij| ≥ threshold are linked, and a group is all that links connect. Two of its nodes may thus be less
+    correlated than the threshold says: if they are two links apart, |ρ| ≥ 2 threshold² − 1. With P samples, some two of
+    N independent nodes have |ρ| ≈ √(2 ln(N²/2)/P), so a low threshold needs many samples. It takes memory for the links
+    and for nodes × nodes, or samples × nodes, numbers, whichever are fewer.
 
     Parameters
     ----------
@@ -79,12 +79,12 @@ def near_duplicates(
 
 
 def _in_double(array: np.ndarray, constant: str) -> Nodes:
-    """The varying nodes; float32 products would not tell copies from near-duplicates."""
+    """The varying nodes, in float64: float32 products do not tell copies from near-duplicates."""
     return replace(varying_nodes(array, constant=constant), dtype=np.float64)
 
 
 def _directions(nodes: Nodes) -> np.ndarray:
-    """Deviations from the means at length one, shape (varying nodes, samples)."""
+    """Deviations from the means, scaled to length one, shape (varying nodes, samples)."""
     n_samples, n_varying = nodes.shape
     directions = np.empty((n_varying, n_samples))
     for columns in pieces(0, n_varying, n_samples):
@@ -101,7 +101,7 @@ def checked_threshold(threshold: float) -> None:
 
 
 def linked_groups(links: np.ndarray, names: np.ndarray) -> list[np.ndarray]:
-    """What hangs together by links (2, number), as names of its members; two at least, the largest first."""
+    """Groups of two or more that links, shape (2, number), connect: the names of their members, the largest first."""
     size = len(names)
     graph = coo_array((np.ones(links.shape[1], dtype=bool), (links[0], links[1])), shape=(size, size))
     of = connected_components(graph, directed=False)[1]

@@ -13,16 +13,17 @@ from rmt_vn.measures.paging import pieces
 def participation_ratio(activations: ArrayLike, *, node_axis: int = -1, unbiased: bool = False) -> float:
     """(Tr C)²/Tr C² of the node covariance C, between 1 and the number of nodes.
 
-    The effective dimension of the covariance; 1/VNI is the same of the correlation matrix.
+    This is the effective dimension of the covariance matrix; 1/VNI is that of the correlation matrix.
 
     Parameters
     ----------
     activations, node_axis
         As for `vni`.
     unbiased : bool
-        The sample's own ratio (the default) is low, and below the number of samples. With True it is the ratio of two
-        unbiased estimates, of (Tr C)² and of Tr C², for any distribution (Himeno & Yamada 2014; the same as sums over
-        distinct samples, Chen, Zhang & Zhong 2010), cut off at 1 and the number of nodes. Needs four samples.
+        The ratio of the sample (the default) is too low, and below the number of samples. With True it is the ratio of
+        two estimates that are unbiased for any distribution, of (Tr C)² and of Tr C² (Himeno & Yamada 2014; the same as
+        sums over distinct samples, Chen, Zhang & Zhong 2010), limited to between 1 and the number of nodes. It needs
+        four samples.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def participation_ratio(activations: ArrayLike, *, node_axis: int = -1, unbiased
 def effective_rank(activations: ArrayLike, *, node_axis: int = -1) -> float:
     """exp(−Σ_k p_k ln p_k), p_k = λ_k/Tr C the spectrum of the node covariance C: between 1 and the number of nodes.
 
-    The effective rank of Roy & Vetterli (2007), of C. Of the sample's C: with few samples it is low, and below their
+    The effective rank of Roy & Vetterli (2007), of the sample's C: with few samples it is too low, and below their
     number. Parameters and errors as `vni`.
     """
     return rank_of(_gram(*_covered(activations, node_axis)))
@@ -52,17 +53,17 @@ def effective_rank(activations: ArrayLike, *, node_axis: int = -1) -> float:
 def stable_rank(activations: ArrayLike, *, node_axis: int = -1) -> float:
     """Tr C/λ_max of the node covariance C, ‖X‖_F²/‖X‖² of the deviations X: between 1 and the number of nodes.
 
-    The stable rank of Rudelson & Vershynin (2007), of X. With few samples it is low. Parameters and errors as `vni`.
+    The stable rank of Rudelson & Vershynin (2007), of X; too low for few samples. Parameters and errors as `vni`.
     """
     return stable_rank_of(_gram(*_covered(activations, node_axis)))
 
 
 def unbiased_ratio(trace: float, square: float, fourth: float, n_samples: int, n_nodes: int) -> float:
-    """From Tr A, Tr A² and Σ_p ‖x_p‖⁴, A = Σ_p x_p x_pᵀ of the deviations x_p of P samples."""
+    """The unbiased ratio from Tr A, Tr A² and Σ_p ‖x_p‖⁴, A = Σ_p x_p x_pᵀ, x_p the deviations of P samples."""
     p = n_samples
     trace_squared, square = trace**2 / (p - 1) ** 2, square / (p - 1) ** 2
     q = p * fourth / (p - 1)
-    # The factor (P − 1)/(P(P − 2)(P − 3)) that both have is left out.
+    # Their common factor (P − 1)/(P(P − 2)(P − 3)) is left out.
     above = 2 * square + (p * p - 3 * p + 1) * trace_squared - q
     below = (p - 1) * (p - 2) * square + trace_squared - q
     return float(np.clip(above / below, 1, n_nodes)) if below > 0 else float(n_nodes)
@@ -80,14 +81,14 @@ def stable_rank_of(gram: np.ndarray) -> float:
 
 
 def _covered(activations: ArrayLike, node_axis: int) -> tuple[Nodes, np.ndarray]:
-    """The varying nodes, and what makes their scales one again: at most one, so that squares stay in range."""
+    """The varying nodes, and factors of at most 1 that undo their scaling, up to one that all share."""
     nodes = varying_nodes(as_samples(activations, node_axis=node_axis))
     scale = nodes.scale.astype(np.float64)
     return nodes, scale / scale.max()
 
 
 def _gram(nodes: Nodes, scale: np.ndarray) -> np.ndarray:
-    """A = X Xᵀ or Xᵀ X of the deviations X, up to a factor, the smaller of the two: they have one spectrum."""
+    """A = X Xᵀ or Xᵀ X of the deviations X, up to a factor, whichever is smaller: both have the same spectrum."""
     n_samples, n_varying = nodes.shape
     gram = np.zeros((min(n_samples, n_varying),) * 2)
     if n_samples < n_varying:

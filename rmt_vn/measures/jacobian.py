@@ -1,4 +1,4 @@
-"""Jacobians (…, nodes, inputs) to numbers: the node covariance for isotropic inputs is C = J Jᵀ."""
+"""Measures of Jacobians (…, nodes, inputs): for isotropic inputs in a small ball the node covariance is C = J Jᵀ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rmt_vn.measures.arrays import finite_array
 
 
 def jacobian_vni(jacobian: ArrayLike) -> np.ndarray:
-    """VNI of the rows of Jacobians, for inputs in a small ball. Rows of zeros are dead nodes and left out.
+    """VNI of the nodes, for inputs in a small ball. Nodes that are not live have rows of zeros and are left out.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def jacobian_vni(jacobian: ArrayLike) -> np.ndarray:
 
 
 def jacobian_correlation(jacobian: ArrayLike) -> np.ndarray:
-    """ρ_ij = C_ij/√(C_ii C_jj), C = J Jᵀ; zero for dead nodes. Shape (..., nodes, nodes)."""
+    """ρ_ij = C_ij/√(C_ii C_jj), C = J Jᵀ; zero for nodes that are not live. Shape (..., nodes, nodes)."""
     directions = unit_rows(_checked_jacobian(jacobian))
     return directions @ np.swapaxes(directions, -2, -1)
 
@@ -50,7 +50,7 @@ def mean_square_overlap(directions: np.ndarray) -> np.ndarray:
 
 
 def unit_rows(jacobian: np.ndarray) -> np.ndarray:
-    """The rows at length one; rows of zeros stay zero. An error if there is no other row."""
+    """The rows scaled to length one; rows of zeros stay zero. An error if all rows are zero."""
     largest = np.abs(jacobian).max(axis=-1, keepdims=True)
     if not np.all(largest.any(axis=-2)):
         raise ValueError("all rows of a Jacobian are zero; at least one node must be alive")

@@ -1,4 +1,4 @@
-"""The nodes that measures are about: those that vary over the samples, shifted and scaled, to be read in pieces."""
+"""The nodes that are measured: those that vary over the samples, shifted and scaled, read in pieces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rmt_vn.measures.paging import PIECE, blocks, length_of
 CONSTANT = ("omit", "raise")
 # Products beyond which float32 data are multiplied in float32.
 _MANY_PRODUCTS = 10**9
-# Samples that tell about where a node is, and nodes that tell about all.
+# So many samples are enough to find about where a node's values lie, and so many nodes stand for all.
 _SOME = 512
 
 
@@ -27,12 +27,12 @@ class Nodes:
     varying : ndarray of int
         The columns that vary, or that are not all zero where nodes are not centred.
     origin, scale : ndarray, shape (varying nodes,)
-        A piece is (factor x − origin)/scale: at most about one, and near zero on average, in every column. Without
-        centring the origin is zero.
+        A piece holds (factor x − origin)/scale, which in every column is at most about one, and near zero on average.
+        Without centring the origin is zero.
     factor : float
-        One, but a half where differences would overflow.
+        1, or ½ where differences would overflow.
     dtype : type
-        What pieces are computed in: float64, or float32 for data that have no more digits and are many.
+        The dtype of pieces: float64, or float32 if the data have no more digits and there are many of them.
     centred : bool
     """
 
@@ -63,14 +63,14 @@ class Nodes:
             out, node = x[at], at[1]
             if self.factor != 1:
                 values = np.multiply(values, self.factor, out=out)
-            # From a number like those in the column: what all samples have in common costs no digits.
+            # A number like those in the column is subtracted first: what all samples share then costs no digits.
             np.subtract(values, origin[node], out=out)
             np.divide(out, scale[node], out=out)
         return x
 
 
 def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "omit") -> Nodes:
-    """The nodes that measures are about, of checked activations (samples, nodes).
+    """The nodes of activations (samples, nodes) that are measured; the values are checked.
 
     Raises
     ------
@@ -82,11 +82,11 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
     n_samples, n_nodes = array.shape
     if n_samples < 2:
         raise ValueError(f"activations must have at least 2 samples (rows), got {n_samples}")
-    # What is added up must not be rounded more than it was: float16 has 11 bits, float32 24.
+    # Sums must not be rounded more than the data were: float16 has 11 bits, float32 24.
     few_digits = array.dtype.itemsize <= 4 and array.dtype.kind == "f"
     dtype = np.float32 if few_digits and n_samples * n_nodes * min(array.shape) > _MANY_PRODUCTS else np.float64
     low, high = _extremes(array)
-    # Not by the spread of the deviations from the mean: the mean of equal numbers may be another number.
+    # Deviations from the mean would not do: the rounded mean of equal numbers may be another number.
     varying = np.flatnonzero((low < high) if centre else (low != 0) | (high != 0))
     n_constant = n_nodes - len(varying)
     if n_constant == n_nodes or (n_constant and constant == "raise"):
@@ -109,12 +109,12 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
 
 
 def some_nodes(n_varying: int) -> np.ndarray:
-    """All nodes, or some hundred of them, in order; drawn, since neighbours may be alike."""
+    """All nodes, or 512 of them in order: drawn at random, because neighbours may be alike."""
     return np.sort(np.random.default_rng(0).permutation(n_varying)[:_SOME])
 
 
 def some_samples(n_samples: int, n_varying: int) -> np.ndarray:
-    """All samples, or some hundred of them, evenly spaced: 512, or down to 256 where those are many numbers."""
+    """All samples, or 512 of them, evenly spaced; fewer, down to 256, in layers of many nodes."""
     some = min(n_samples, max(256, min(_SOME, 2**20 // n_varying)))
     return np.arange(some) * n_samples // some
 
@@ -126,7 +126,7 @@ def _extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low[node] = values[0]
     high = low.copy()
     for (_, node), values in blocks(array):
-        # Of NaN and anything the minimum is NaN, without a warning.
+        # The minimum of NaN and anything is NaN, without a warning.
         np.minimum(low[node], values.min(axis=0), out=low[node])
         np.maximum(high[node], values.max(axis=0), out=high[node])
     if not (np.isfinite(low).all() and np.isfinite(high).all()):

@@ -9,14 +9,14 @@ import numpy as np
 
 # Numbers in one piece: small enough that the copies of a piece stay far below the array, large enough for BLAS.
 PIECE = 2**21
-# Numbers of a block: what is done to it one after the other finds it in the cache.
+# Numbers in one block, which stays in the processor's cache while several operations work on it.
 BLOCK = 2**18
-# Bytes of a mapped file that may be in memory at a time, and what comes along with what is touched: a huge page.
+# Bytes of a mapped file that may be in memory at a time, and bytes that are read along with one: a huge page.
 _MAPPED, _AROUND = 2**25, 2**21
 
 
 def pieces(start: int, stop: int, width: int, size: int = PIECE) -> Iterator[slice]:
-    """Slices from start to stop, so thick that a piece of that width holds about so many numbers."""
+    """Slices from start to stop, each of about `size` numbers if a row holds `width` of them."""
     step = max(1, size // width)
     return (slice(at, min(at + step, stop)) for at in range(start, stop, step))
 
@@ -26,15 +26,15 @@ def blocks(
 ) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """Some rows and columns of an array in blocks that fit into the cache, each with its place among them.
 
-    They are cut along the axis whose neighbours are far apart. If the array is a mapped file, not much of it is in
-    memory at a time: what was read is given back, which else would count until there is no memory left.
+    They are cut along the axis whose neighbours are further apart in memory. If the array is a mapped file, little of
+    it is in memory at a time: pages are released once they were read, which else would pile up until memory is full.
     """
     index, outer = [rows, columns], _outer(array)
     inner = 1 - outer
     lengths = [length_of(each, size) for each, size in zip(index, array.shape, strict=True)]
     step = max(1, BLOCK // max(1, lengths[inner]))
     if file := _mapped(array):
-        # A row or column takes what is read of it and around it, or less where the next one is nearer.
+        # Reading a row or column takes the bytes of it and around it, or fewer where the next one is nearer.
         width, height = (abs(array.strides[axis]) * _extent(index[axis], array.shape[axis]) for axis in (inner, outer))
         step = min(step, max(1, int(_MAPPED / min(width + _AROUND, max(1, height / max(1, lengths[outer]))))))
     at = [slice(0, length) for length in lengths]
@@ -42,7 +42,7 @@ def blocks(
     for start in range(0, lengths[outer], step):
         at[outer] = slice(start, min(start + step, lengths[outer]))
         index[outer] = _part(chosen, at[outer], array.shape[outer])
-        # At once, not one after the other: chosen rows would be copied in their whole width.
+        # Rows and columns are chosen at once: rows chosen first would be copied in their whole width.
         both = all(isinstance(each, np.ndarray) for each in index)
         yield (at[0], at[1]), array[np.ix_(*index) if both else tuple(index)]
         if file:
@@ -62,7 +62,7 @@ def length_of(index: slice | np.ndarray, size: int) -> int:
 
 
 def _extent(index: slice | np.ndarray, size: int) -> int:
-    """From the first to the last."""
+    """How many there are from the first that is chosen to the last."""
     chosen = range(size)[index] if isinstance(index, slice) else index
     return int(chosen[-1] - chosen[0]) + 1 if len(chosen) else 0
 
@@ -80,7 +80,7 @@ def _outer(array: np.ndarray) -> int:
 
 
 def _mapped(array: np.ndarray) -> mmap.mmap | None:
-    """The map of the file that the array is in, if its pages can be given back: a private one would lose changes."""
+    """The memory map that holds the array, if its pages can be released: a private map would lose changes."""
     shared, base = False, array
     while isinstance(base, np.ndarray):
         shared = shared or (isinstance(base, np.memmap) and base.mode != "c")

@@ -1,4 +1,4 @@
-"""Products of the deviations of nodes, and the correlations that are made of them."""
+"""Products of nodes, and the correlations that follow from them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from rmt_vn.measures.paging import pieces
 
 
 def add_gram(total: np.ndarray, x: np.ndarray) -> None:
-    """Add x xᵀ to what `mirror` makes symmetric in the end: half the products, and little memory."""
+    """Add the lower blocks of x xᵀ to `total`, which `mirror` completes: half the products, and little memory."""
     for rows in pieces(0, *total.shape):
         total[rows, : rows.stop] += x[rows] @ x[: rows.stop].T
 
 
 def mirror(total: np.ndarray) -> None:
-    """Above the blocks of `add_gram` what is below."""
+    """Copy what is below the diagonal blocks of `add_gram` to above them."""
     for rows in pieces(0, *total.shape):
         total[: rows.start, rows] = total[rows, : rows.start].T
 
 
 def correlated(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """R, nodes × nodes, and the means of the pieces and the lengths of the deviations from them."""
+    """The correlation matrix R, nodes × nodes; the means of the pieces; the lengths of the deviations from them."""
     n_samples, n_varying = nodes.shape
     rho, total = np.zeros((n_varying, n_varying)), np.zeros(n_varying)
     for rows in pieces(0, n_samples, n_varying):

@@ -1,10 +1,10 @@
-"""Random networks, simulated: plainly, and by faster routes that have exactly the same distribution.
+"""Random networks, simulated: by multiplying their matrices, and by faster ways with exactly the same distribution.
 
 =======================  =========================  =================================================================
 what                     plain (the oracle)         fast
 =======================  =========================  =================================================================
-VNI of the Jacobian      "jacobian": multiply the   "chain": a few nodes. Linear and ReLU: one number walks on the
-                         matrices, O(N³) a layer    hyperbolic plane, O(1) a layer whatever the width. Other
+VNI of the Jacobian      "jacobian": multiply the   "chain": a few nodes. Linear and ReLU: one number, a random walk on
+                         matrices, O(N³) a layer    the hyperbolic plane, O(1) a layer whatever the width. Other
                                                     activations: some rows of J, O(N) a layer
 activations of inputs    "weights": draw W_l        "gram": given the inputs' Gram matrix, h has n independent columns
                                                     N(0, K); no weight is ever drawn

@@ -30,10 +30,10 @@ def sample_activations(
     inputs : array_like, shape (samples, n_0)
     rng : seed or Generator
     method : {"auto", "weights", "gram"}
-        "weights" draws every W_l. "gram" has the same distribution and never draws one: the inputs' factors X = RᵀU,
-        U Uᵀ = I, give h = Rᵀ(U Wᵀ), where U Wᵀ is a Gaussian matrix (or a corner of a Haar matrix) of only as many rows
-        as there are samples. "auto" is "gram" where that is faster: for fewer samples than half the nodes
-        of the widest layer.
+        "weights" draws every W_l. "gram" has the same distribution and draws no W_l: the inputs of a layer are X = RᵀU
+        with U Uᵀ = I, so that h = Rᵀ(U Wᵀ), where U Wᵀ is a Gaussian matrix (or a corner of a Haar matrix) of only as
+        many rows as there are samples. "auto" is "gram" where that is faster, with fewer samples than half the nodes of
+        the widest layer.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def sample_activations(
 def walk_activations(
     network: Network, inputs: ArrayLike, *, rng: RNG = None, method: Literal["auto", "weights", "gram"] = "auto"
 ) -> Iterator[np.ndarray]:
-    """x_1, …, x_L of `sample_activations`, layer by layer: same parameters, same numbers."""
+    """x_1, …, x_L of one random network, layer by layer: parameters and numbers are those of `sample_activations`."""
     x = _checked_inputs(network, inputs)
     rng = np.random.default_rng(rng)
     checked_choice("method", method, ("auto", "weights", "gram"))
@@ -94,7 +94,7 @@ def _gram_root(x: np.ndarray) -> np.ndarray:
     """A root of X Xᵀ, (samples, rank): Rᵀ of Xᵀ = Q R."""
     if len(x) < x.shape[1]:
         # A Cholesky factor of X Xᵀ takes a fifth of the time of QR, but its relative error is 1e-16 times the square of
-        # the condition number, of which its diagonal tells.
+        # the condition number, which its diagonal tells.
         try:
             root = np.linalg.cholesky(x @ x.T)
         except np.linalg.LinAlgError:

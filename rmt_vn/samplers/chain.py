@@ -1,4 +1,4 @@
-"""Linear and ReLU networks: the shape of two nodes' Gram matrix as a walk on the hyperbolic plane, O(1) a layer."""
+"""Linear and ReLU networks: the Gram matrix of two nodes as a random walk on the hyperbolic plane, O(1) a layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MERGED = 1e150
 
 
 def chain_vni(network: Network, n_networks: int, rng: np.random.Generator) -> np.ndarray:
-    """VNI of independent walks, each averaged over its last angle: E[ρ² | r] = 1 − 1/cosh r."""
+    """VNI of independent walks, each the mean over the direction of its end point: E[ρ² | r] = 1 − 1/cosh r."""
     excess = _walk_chain(network, n_networks, rng)
     live = sample_live_counts(network.widths[-1], mask_probability(network, "the walk"), n_networks, rng)
     return 1 / live + (1 - 1 / live) * (1 - 1 / (1 + excess))
@@ -28,7 +28,8 @@ def _walk_chain(network: Network, n_networks: int, rng: np.random.Generator) -> 
     """cosh r − 1 after all layers: r is the hyperbolic distance walked by the shape of two nodes' Gram matrix.
 
     A layer is a step of random length s in a random direction θ, and cosh r′ = cosh r cosh s + sinh r sinh s cos θ. The
-    walk does not mind the order of its steps, so layers of one shape go together. Infinite once the nodes have merged.
+    distribution of the walk does not depend on the order of the steps, so layers of one shape are taken together. The
+    result is infinite once |ρ| of the two nodes is 1 in double precision.
     """
     probability = mask_probability(network, "the walk")
     excess = np.zeros(n_networks)
@@ -50,7 +51,7 @@ def _walk_chain(network: Network, n_networks: int, rng: np.random.Generator) -> 
 def _chain_step(
     shape: tuple[int, ...], alive: float, weights: str, n_networks: int, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """cosh s − 1 for the 2×2 Gram factor T Tᵀ of one layer, cosh s = Tr TTᵀ/(2 det T); None for no step at all."""
+    """cosh s − 1 for the 2×2 Gram factor T Tᵀ of one layer, cosh s = Tr TTᵀ/(2 det T); None if s is always 0."""
     n_in, n_out = shape
     k = sample_live_counts(n_in, alive, n_networks, rng)
     if weights == "gaussian":
@@ -86,7 +87,7 @@ def sample_live_counts(n: int, alive: float, n_networks: int, rng: np.random.Gen
     k = rng.binomial(n, alive, n_networks)
     (empty,) = np.nonzero(k == 0)
     if len(empty):
-        # Given k ≥ 1: the first live node is truncated-geometric, the nodes behind it are free.
+        # Given k ≥ 1, the first live node has a truncated geometric distribution; the nodes after it are independent.
         log_dead = np.log1p(-alive)
         some = -np.expm1(n * log_dead)
         first = np.ceil(np.log1p(-some * rng.random(len(empty))) / log_dead)

@@ -1,4 +1,4 @@
-"""The plain sampler, and the oracle of the fast ones: draw the matrices and multiply them."""
+"""The plain sampler, against which the fast ones are tested: draw the matrices and multiply them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ class JacobianLayer(Result):
     Attributes
     ----------
     rows : ndarray, shape (networks, n_l, n_0)
-        W_l J_{l−1}, scaled so that J_{l−1} has unit Frobenius norm: the rows that two nodes' correlation is about.
+        W_l J_{l−1}, scaled so that J_{l−1} has unit Frobenius norm: the Jacobian of the pre-activations, a row for each
+        node.
     slopes : ndarray, shape (networks, n_l)
         The diagonal of D_l: φ′(h_l), times 0 or 1/p under dropout.
     log_norm : ndarray, shape (networks,)
-        ln of the scale taken out.
+        The logarithm of the scale that was divided by.
     """
 
     rows: np.ndarray
@@ -45,9 +46,9 @@ def walk_jacobian(
 ) -> Iterator[JacobianLayer]:
     """Multiply the matrices of n_networks random networks, layer by layer, from the inputs on.
 
-    D_l comes from a forward pass at a random input, where φ is not linear. A layer in which no node is alive (ReLU,
-    dropout) is drawn again: what is sampled is networks that are alive. Products are rescaled at each layer and carry
-    the logarithm of their norm.
+    D_l comes from a forward pass at a random input, unless φ is linear. A layer without a live node, which ReLU and
+    dropout can leave, is drawn again: networks are sampled on the condition that each layer has a live node. Products
+    are rescaled at each layer, and the logarithm of their norm is kept.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def sample_along_depth(
     measure: Callable[[JacobianLayer], np.ndarray],
     rng: RNG = None,
 ) -> np.ndarray:
-    """measure(layer) at some depths of the same random networks, to be used as a `sample` of `monte_carlo`.
+    """measure(layer) at several depths of the same random networks; a `sample` function for `experiments.monte_carlo`.
 
     Returns
     -------

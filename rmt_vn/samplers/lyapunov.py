@@ -1,4 +1,4 @@
-"""Lyapunov exponents by QR decompositions: the rates at which directions stretch as they are carried through layers."""
+"""Lyapunov exponents by QR decompositions: the rates per layer at which directions stretch."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class SampledLyapunov(SampledMean):
     values : ndarray, shape (n_networks, min(widths))
         (1/L) Σ_l ln R_kk of each network, k = 1, 2, …
     value, stderr : ndarray, shape (min(widths),)
-        Their means over the networks, and the standard errors. Where a network has lost rank before (no live node is
-        left for it), −inf ± NaN.
+        Their means over the networks, and the standard errors; −inf and NaN where k exceeds the rank of some network's
+        Jacobian, because a layer has fewer than k live nodes.
     n_networks : int
     network : Network
     method : {"matrices", "bartlett"}
@@ -42,16 +42,17 @@ def sample_lyapunov(
     method: Literal["auto", "matrices", "bartlett"] = "auto",
     input_variance: float | None = None,
 ) -> SampledLyapunov:
-    """Lyapunov exponents λ_k = (1/L) E ln R_kk of the Jacobians of random networks (alive ones), J = Q R.
+    """Lyapunov exponents λ_k = (1/L) E ln R_kk of the Jacobians J = Q R of random networks.
 
-    R_kk is the product over the layers of those of D_l W_l Q_{l−1} = Q_l R_l, Q_0 = I, so that no product is formed and
-    nothing over- or underflows (Benettin et al. 1980). As L → ∞, λ_k is the limit of (1/L) ln s_k as well.
+    R_kk is the product over the layers of (R_l)_kk, where D_l W_l Q_{l−1} = Q_l R_l, Q_0 = I, so that no product of
+    matrices is formed and nothing over- or underflows (Benettin et al. 1980). λ_k is also the limit of (1/L) ln s_k,
+    for the singular values s_k of J, as L → ∞. Layers without a live node are drawn again.
 
     Parameters
     ----------
     network : Network
     n_networks : int
-        Number of random networks, at least 2: their layers depend on each other, where φ is not linear.
+        Number of random networks, at least 2.
     rng : seed or Generator
     method : {"auto", "matrices", "bartlett"}
         "matrices" draws every W_l, with D_l from a forward pass at a random input. "bartlett" has the same distribution
@@ -63,7 +64,7 @@ def sample_lyapunov(
     Raises
     ------
     ValueError
-        If n_networks is no count, input_variance no variance, or "bartlett" is asked of another network.
+        If n_networks or input_variance is out of range, or "bartlett" does not apply to the network.
 
     Examples
     --------

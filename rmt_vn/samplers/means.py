@@ -18,9 +18,9 @@ class SampledMean(Result):
     Attributes
     ----------
     values : ndarray, shape (n_networks, …)
-        What each network contributes.
+        The number, or array, of each network.
     network : Network
-        Of which they are realizations.
+        The description from which the networks were drawn.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("value", "stderr", "n_networks")

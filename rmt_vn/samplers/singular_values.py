@@ -1,8 +1,9 @@
-"""All singular values of deep products, the smallest as accurate as the largest, however far they spread.
+"""All singular values of products of many matrices, each with a small relative error, however far they spread.
 
-A product is carried as Q diag(2^e) U: an orthonormal frame, integer exponents, and rows with entries of order one. The
-next matrix is W Q = Q′R, and the triangle R adds to each row what lies below it, which is smaller as a rule: so no
-large row drowns a small one, and nothing over- or underflows. Left is a graded matrix, and Jacobi's method.
+The product is held as Q diag(2^e) U: an orthonormal frame, integer exponents, and rows with entries of order one. The
+next matrix gives W Q = Q′R, and the triangle R adds to each row multiples of the rows below it, which are smaller as a
+rule: so no small row is lost in a large one, and nothing over- or underflows. In the end a matrix with rows of
+decreasing size is left, whose singular values Jacobi's method finds.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from rmt_vn.samplers.chain import sample_live_counts
 from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
 from rmt_vn.samplers.jacobian import through_matrices
 
-# Bits. Rows whose sizes differ by a factor 2^60 change each other's singular values by 2^-120: windows of the spectrum
-# that are so much wider than what is read off them decide it alone, and keep all squares within the range of doubles.
+# Bits. Rows whose sizes differ by a factor 2^60 change each other's singular values by 2^-120. So singular values are
+# found in windows of the spectrum, with such a margin on both sides; all squares stay in the range of doubles.
 _WINDOW, _MARGIN = 120, 60
-# So many Gaussian factors do not leave that range even at a width of 10^9.
+# The product of so many Gaussian factors does not leave that range even at a width of 10^9.
 _GROUP = 16
-# Rows of a triangular factor drawn and multiplied at a time: below them there is nothing to multiply.
+# Rows of a triangular factor that are drawn and multiplied at a time, without the zeros to their left.
 _BLOCK = 32
 _LEAST = -(2**62)
 
@@ -38,23 +39,25 @@ _LEAST = -(2**62)
 def log_singular_values(matrices: Iterable[ArrayLike]) -> np.ndarray:
     """Logarithms of the singular values of a product W_L … W_1 that is never formed.
 
-    One QR decomposition a matrix, then Jacobi's method (Drmač & Veselić 2008, in LAPACK) on the triangles' product. For
-    random matrices the *relative* error of every singular value is small, however far they spread: rounding errors
-    times the condition number of that product's rows, scaled to one size. Against multiplication at 500 digits it is
-    below 1e-10 for 200 Gaussian 20 × 20 matrices, whose singular values spread over 190 orders of magnitude, and for
-    1000 Gaussian 8 × 8 ones, over 690. Products whose factors cancel, W W⁻¹ say, are no better than each factor.
+    It takes one QR decomposition for each matrix, then Jacobi's method (Drmač & Veselić 2008, in LAPACK) on the product
+    of the triangles. For random matrices the *relative* error of every singular value is small, however far they
+    spread: it is the rounding error times the condition number of that product with its rows scaled to one size.
+    Compared with multiplication at 500 digits it is below 1e-10 for 200 Gaussian 20 × 20 matrices, whose singular
+    values spread over 190 orders of magnitude, and for 1000 Gaussian 8 × 8 ones, over 690. If factors cancel each
+    other, as in W W⁻¹, the error of each factor remains.
 
     Parameters
     ----------
     matrices : iterable of array_like, shape (n_out, n_in)
-        W_1 first; each is looked at once, so they may be drawn one by one. Rows of different sizes do no harm,
-        columns do: give W D as two matrices, D first.
+        W_1 first; each is used once, so they may be drawn one by one. Rows of very different sizes do no harm, columns
+        do: give W D as two matrices, D first.
 
     Returns
     -------
     ndarray, shape (min(n_0, n_L),)
-        ln s_1 ≥ ln s_2 ≥ …; −inf where rank is lost by rows or columns of zeros (dead nodes), or in a layer narrower
-        than both ends. Rank lost otherwise cannot be told from rounding, which leaves values of about 1e-16.
+        ln s_1 ≥ ln s_2 ≥ …; −inf where rank is lost by rows or columns of zeros (nodes that are not live), or in a
+        layer narrower than both ends. Rank lost otherwise cannot be told from rounding, which leaves values of about
+        1e-16.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def log_singular_values(matrices: Iterable[ArrayLike]) -> np.ndarray:
     seen: list[tuple[tuple[int, ...], int]] = []
     checked = _checked(matrices, seen)
     first = next(checked)
-    # A frame unrelated to any structure of the matrices: in one of theirs, sizes may come in the wrong order.
+    # A random frame: in a frame related to the matrices, such as their axes, sizes may come in the wrong order.
     generic = np.random.default_rng(0).standard_normal((len(first), min(first.shape)))
     frame = np.linalg.qr(first.T @ generic)[0]
     logs = _log_spectrum(triangular_factors(chain([first @ frame], checked)))
@@ -85,7 +88,7 @@ def sample_log_singular_values(
     method: Literal["auto", "matrices", "bartlett"] = "auto",
     input_variance: float | None = None,
 ) -> np.ndarray:
-    """Logarithms of the singular values of the Jacobians of random networks (alive ones).
+    """Logarithms of the singular values of the Jacobians of random networks, each layer of which has a live node.
 
     Parameters
     ----------
@@ -95,10 +98,10 @@ def sample_log_singular_values(
     rng : seed or Generator
     method : {"auto", "matrices", "bartlett"}
         "matrices" draws every W_l, with D_l from a forward pass at a random input, for `log_singular_values`.
-        "bartlett" has the same distribution for linear and ReLU networks with Gaussian weights: W Q is as Gaussian as
-        W, so its triangle is drawn itself, of independent normal and chi variables (Bartlett 1933); and the order of
-        the widths is free (Ipsen & Kieburg 2014), so no triangle is larger than the narrowest layer. Nothing is
-        decomposed but the last product. "auto" is "bartlett" where that applies.
+        "bartlett" has the same distribution for linear and ReLU networks with Gaussian weights: W Q is Gaussian as W
+        is, so that its triangle can be drawn, from independent normal and chi variables (Bartlett 1933); and the order
+        of the widths does not matter (Ipsen & Kieburg 2014), so that no triangle is larger than the narrowest layer.
+        Only the last product is decomposed. "auto" is "bartlett" where that applies.
     input_variance : float, optional
         As in `sample_vni`.
 
@@ -110,7 +113,7 @@ def sample_log_singular_values(
     Raises
     ------
     ValueError
-        If n_networks is no count, input_variance no variance, or "bartlett" is asked of another network.
+        If n_networks or input_variance is out of range, or "bartlett" does not apply to the network.
 
     Examples
     --------
@@ -132,7 +135,7 @@ def sample_log_singular_values(
 
 
 def chosen_method(network: Network, method: str, input_variance: float | None) -> Literal["matrices", "bartlett"]:
-    """The method itself, and for "auto" the faster of those that apply; an error if the arguments are impossible."""
+    """The method, for "auto" the faster of those that apply; an error if the arguments are out of range."""
     if input_variance is not None:
         checked_variance("input_variance", input_variance)
     checked_choice("method", method, ("auto", "matrices", "bartlett"))
@@ -148,7 +151,7 @@ def chosen_method(network: Network, method: str, input_variance: float | None) -
 def random_matrices(
     network: Network, n_networks: int, rng: np.random.Generator, input_variance: float | None
 ) -> Iterator[Iterator[np.ndarray]]:
-    """For each of n_networks random networks, alive ones: D_1 W_1, …, D_L W_L, drawn one by one."""
+    """For each of n_networks random networks D_1 W_1, …, D_L W_L, drawn one by one, each with a live node."""
 
     def layers(x: np.ndarray) -> Iterator[np.ndarray]:
         signal = Signal(x[None], np.zeros(1))
@@ -178,7 +181,7 @@ def triangular_factors(matrices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     rows: slice | np.ndarray = slice(None)
     for matrix in matrices:
         image = matrix if frame is None else matrix[:, rows] @ frame
-        # QR decompositions are accurate row by row where rows decrease; rows of zeros are rank lost exactly.
+        # QR decompositions are accurate row by row if rows decrease in size; rows of zeros lower the rank exactly.
         size = np.abs(image).max(axis=1, initial=0.0)
         rows = np.argsort(-size, kind="stable")[: np.count_nonzero(size)]
         frame, r = np.linalg.qr(image[rows])
@@ -186,7 +189,7 @@ def triangular_factors(matrices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _checked(matrices: Iterable[ArrayLike], seen: list[tuple[tuple[int, ...], int]]) -> Iterator[np.ndarray]:
-    """The matrices with entries of at most one, a power of two taken out; shapes and powers are noted on the way."""
+    """The matrices divided by a power of two, with entries of at most one; shapes and powers are appended to `seen`."""
     for number, given in enumerate(matrices, start=1):
         matrix = finite_array(f"matrix {number}", given)
         if matrix.ndim != 2 or 0 in matrix.shape:
@@ -201,7 +204,7 @@ def _checked(matrices: Iterable[ArrayLike], seen: list[tuple[tuple[int, ...], in
 
 
 def _bartlett_factors(widths: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Products of some triangular factors each, of Gaussian matrices between these widths.
+    """Triangular factors of Gaussian matrices between these widths, some of them multiplied with one another.
 
     R_kk² ~ χ² with n_l − k + 1 degrees of freedom, where n_l are all the widths but one of the narrowest.
     """
@@ -224,7 +227,7 @@ def _bartlett_product(diagonals: np.ndarray, rng: np.random.Generator) -> np.nda
             corner = factor[:, : stop - start]
             corner *= above[: stop - start, : stop - start]
             np.fill_diagonal(corner, diagonal[start:stop])
-            # From the top: a row of the product needs no row of the last above it.
+            # From the top: a row of the new product needs only rows of the old one from its own down.
             product[start:stop, start:] = factor @ product[start:, start:]
     return product
 
@@ -234,14 +237,14 @@ def _multiplied(r: np.ndarray, exponents: np.ndarray, u: np.ndarray) -> tuple[np
     mantissas, powers = np.frexp(r)
     powers = np.where(mantissas == 0, _LEAST, powers + exponents)
     top = powers.max(axis=1, initial=_LEAST)
-    # What is below 2^-900 of the largest entry of its row counts for nothing, and denormal numbers are slow.
+    # Entries below 2^-900 of the largest of their row are negligible, and would be slow if they were denormal.
     u = np.ldexp(mantissas, np.maximum(powers - top[:, None], -900).astype(np.int32)) @ u
     shift = np.frexp(np.abs(u).max(axis=1, initial=0.0))[1]
     return top + shift, np.ldexp(u, -shift[:, None])
 
 
 def _log_spectrum(triangles: Iterator[np.ndarray]) -> np.ndarray:
-    """ln of the singular values of the product of the triangles, first one first; those that are zero are left out.
+    """ln of the singular values of the product of triangles, which come first one first; zero values are left out.
 
     The product is diag(2^exponents) u. With rows in decreasing order and uᵀ = Q r, its singular values are those of
     r diag(2^exponents): entry (i, j) is of the size of column j, and next to column i < j it vanishes as they separate.
@@ -267,7 +270,7 @@ def _log_spectrum(triangles: Iterator[np.ndarray]) -> np.ndarray:
 
 
 def _jacobi_singular_values(matrix: np.ndarray) -> np.ndarray:
-    """In decreasing order, each with small relative error where some scaling of the columns gives condition O(1)."""
+    """Singular values, largest first, each with small relative error if columns can be scaled to condition O(1)."""
     # joba = 0: for such matrices; jobu, jobv = 3: no vectors; jobr = 1: restricted range; jobt, jobp = 1: as given.
     values, _, _, work, _, info = lapack.dgejsv(matrix, joba=0, jobu=3, jobv=3, jobr=1, jobt=1, jobp=1)
     if info:
@@ -276,5 +279,5 @@ def _jacobi_singular_values(matrix: np.ndarray) -> np.ndarray:
 
 
 def _padded(values: np.ndarray, size: int) -> np.ndarray:
-    """−inf for the singular values that are zero."""
+    """The logarithms, with −inf for the singular values that are zero."""
     return np.concatenate([values, np.full(size - len(values), -np.inf)])

@@ -20,10 +20,10 @@ from rmt_vn.samplers.jacobian import walk_jacobian
 from rmt_vn.samplers.means import SampledMean
 from rmt_vn.samplers.rows import rows_vni, sample_rows
 
-# Floats per block of samples: what one block works on stays within the cache (chain) or within tens of MB.
+# Floats in one block of samples: blocks of the chain stay within the cache, others within tens of MB.
 _CHAIN_BLOCK = 4096
 _BLOCK_FLOATS = 2**21
-# Rows of the Jacobian that the chain follows where φ is neither linear nor ReLU: 120 pairs for the price of a few.
+# Rows of the Jacobian that the chain follows if φ is neither linear nor ReLU: they make 120 pairs of nodes.
 _ROWS = 16
 
 
@@ -53,21 +53,22 @@ def sample_vni(
     method: Literal["auto", "jacobian", "chain"] = "auto",
     input_variance: float | None = None,
 ) -> SampledVNI:
-    """Monte Carlo estimate of the mean VNI of the Jacobian of random networks (alive ones; over their live nodes).
+    """Monte Carlo estimate of the mean VNI of the Jacobian of random networks, over the live nodes of the last layer.
 
     Parameters
     ----------
     network : Network
     n_networks : int
-        Number of random networks (of independent walks, for the chain), at least 2.
+        Number of random networks (of independent walks, for the chain), at least 2. A layer without a live node, which
+        ReLU and dropout can leave, is drawn again.
     rng : seed or Generator
     method : {"auto", "jacobian", "chain"}
         "jacobian" multiplies the matrices, with D_l from a forward pass at a random input. "chain" follows a few nodes
-        only: for linear and ReLU networks two, at a cost per layer that does not depend on the width, each sample being
-        the mean over the walk's last angle; for others sixteen, at O(N) a layer. "auto" is "chain".
+        only: for linear and ReLU networks two, at a cost per layer that does not depend on the width (each sample is
+        the mean over the direction of the walk's end point), for others sixteen, at O(N) a layer. "auto" is "chain".
     input_variance : float, optional
-        ‖x_0‖²/n_0 of the forward pass; by default that whose pre-activations have variance q*. Linear and ReLU networks
-        do not need it.
+        ‖x_0‖²/n_0 of the forward pass; by default the one that gives pre-activations of variance q*. Linear and ReLU
+        networks do not need it.
 
     Examples
     --------
@@ -133,7 +134,7 @@ def sample_correlation(
             for size in _blocks(n_networks, _BLOCK_FLOATS // sum(network.widths))
         )
     correlations = np.concatenate([jacobian_correlation(rows)[:, 0, 1] for rows in pairs])
-    # The sign of a row of W_L is a fair coin, but for the condition that layer L is alive, which is about D_L.
+    # The sign of a row of W_L is a fair coin but for the condition that layer L has a live node, which concerns D_L.
     return correlations * rng.choice([-1.0, 1.0], n_networks)
 
 

@@ -1,13 +1,14 @@
-"""Benchmarks end with one table, in markdown, of every fast way against its rivals."""
+"""Benchmarks end with one table, in Markdown, of every fast way against its rivals; `--page` writes their page."""
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
-
+import page
 import pytest
 from side_by_side import Lane, markdown_row
 
 _ROWS = pytest.StashKey[list]()
-_HEAD = "| what | this package | obvious way | usual alternative |\n|---|---|---|---|"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--page", action="store_true", help="write the page of the benchmarks, README.md")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -17,27 +18,17 @@ def pytest_configure(config):
     config.option.benchmark_quiet = True
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    if rows := config.stash[_ROWS]:
-        terminalreporter.section("side by side", sep="-")
-        terminalreporter.write_line("\n".join(["", _HEAD, *rows, "", _caption(), ""]))
-
-
-def _caption() -> str:
-    libraries = ", ".join(f"{name} {_version(name)}" for name in ("numpy", "scipy", "mpmath", "torch"))
-    return (
-        "Best of a few interleaved runs on one thread; what takes long ran less often. × is how many times as long as\n"
-        "this package a rival takes; ≈ is extrapolated, from the time of one network and the number of them that\n"
-        "± 0.001 takes, or from a few steps. This package computes in float64, `train` in float32 as its rivals.\n"
-        f"Python {platform.python_version()}, {libraries}."
-    )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    if not (rows := config.stash[_ROWS]):
+        return
+    terminalreporter.section("side by side", sep="-")
+    terminalreporter.write_line("\n".join(["", page.HEAD, *rows, "", page.CAPTION, page.machine(), ""]))
+    if config.option.page:
+        # Half a table would take the place of a whole one.
+        if exitstatus == 0 and "deselected" not in terminalreporter.stats:
+            page.PATH.write_text(page.page(rows, page.machine()), encoding="utf-8")
+        else:
+            terminalreporter.write_line("The page is not written: some benchmarks failed, or were not chosen.")
 
 
 @pytest.fixture

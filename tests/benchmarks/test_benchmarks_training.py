@@ -97,5 +97,5 @@ def test_twenty_networks(race, row):
         batched = Lane("`torch.func.vmap`", vmapped(STEPS) if torch else None)
         if race(ours, loop, batched, rounds=5):
             ours.note = f"{share_of_peak(ours.seconds):.0%} of the float32 peak"
-            what = f"{STEPS} Adam steps of {REPLICAS} networks, width {WIDTH}, depth {DEPTH}, batch {BATCH}"
-            row(what, ours, loop, batched)
+            networks = f"{REPLICAS} networks, width {WIDTH}, depth {DEPTH}, batch {BATCH}"
+            row(f"{STEPS} Adam steps of {networks}", ours, loop, batched)

@@ -1,4 +1,4 @@
-"""The random walk on the hyperbolic plane, on which S3, S4 and the law of ρ stand.
+"""The random walk on the hyperbolic plane from which S3, S4 and the law of ρ follow.
 
 Two rows of the Jacobian form a 2×2 Gram matrix, a point of the hyperbolic plane; each layer moves it at random.
 

@@ -8,7 +8,7 @@ import numpy as np
 def live_count_distribution(n: int, probability: float) -> tuple[np.ndarray, np.ndarray]:
     """The values k ≥ 1 and probabilities of Bin(n, p) given k ≥ 1, but for tails below 1e-22.
 
-    By ratios of neighbours out from the mode: each probability is as accurate as the arithmetic.
+    They are computed from the mode outwards by ratios of neighbours, which are exact up to rounding.
     """
     mean = n * probability
     spread = 11 * np.sqrt(mean * (1 - probability)) + 60

@@ -1,8 +1,9 @@
-"""The hyperbolic machinery behind S3 and S4: spherical transforms of one step, and their inversion.
+"""The spherical transform of one step of the hyperbolic walk, and its inversion, which gives S3 and S4.
 
-Two rows of the Jacobian J form a 2×2 Gram matrix. As layers are multiplied on, it walks at random on GL(2)/O(2): up
-to scale, on the hyperbolic plane. One layer multiplies the spherical transform of the walk's law by a factor m(ν)
-(Helgason 1984, ch. IV), and with r the distance walked, S = E[1/cosh r] is recovered by Mehler–Fock inversion,
+Two rows of the Jacobian J form a 2×2 Gram matrix. With each further layer it makes a step of a random walk on
+GL(2)/O(2), which up to scale is the hyperbolic plane. One layer multiplies the spherical transform of the walk's law by
+a factor m(ν) (Helgason 1984, ch. IV), and with r the distance walked, S = E[1/cosh r] is recovered by Mehler–Fock
+inversion,
 
     S = ∫_0^∞ ν tanh(πν) ĥ(ν) M(ν) dν,    ĥ(ν) = |Γ(1/4 + iν/2)|² / (2√π),    M = Π_l m_l.
 

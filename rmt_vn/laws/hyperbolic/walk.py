@@ -24,7 +24,7 @@ _NO_DEPTH = 1e-200
 # The last ρ < 1, and its y: no other y is asked for.
 LAST = float(np.nextafter(1, 0))
 FARTHEST = float(np.arctanh(LAST))
-# Below e^{−760} a density is zero in double precision; e^{−45} of the whole is nothing.
+# Below e^{−760} a density is zero in double precision; terms below e^{−45} of the whole are negligible.
 _UNDERFLOW, _DIGITS = 760.0, 45.0
 
 # Contours ν(u) = iτ + w (sinh u + iβ(cosh u − 1)): bent, so that e^{iνx} falls where M has no more than a power of ν to
@@ -171,7 +171,7 @@ def _prepared(log_factor: LogFactor, pole: float, start: float, merged: float) -
 
 @dataclass(frozen=True)
 class _Layer:
-    """`count` weight matrices, fed by those of n_in nodes that are alive. As in S3, but for complex ν."""
+    """`count` weight matrices, whose inputs are the live ones of n_in nodes. As in S3, but for complex ν."""
 
     n_in: int
     n_out: int
@@ -200,7 +200,7 @@ class _Layer:
 
     @property
     def merging(self) -> float:
-        """Probability that one node feeds all."""
+        """Probability that all nodes have the same single live input."""
         k, probability = self.fan_ins
         return float(probability[0]) if k[0] == 1 else 0.0
 

@@ -17,7 +17,7 @@ def expected_characteristic_polynomial(widths: Sequence[int] | np.ndarray) -> tu
 
     Z_κ of one column is k! e_k, e_k the elementary symmetric polynomial, so that each layer multiplies E e_k by
     n_out(n_out−1)…(n_out−k+1)/n_in^k: the finite free multiplicative convolution of the layers' own polynomials, which
-    are Laguerre's (Marcus, Spielman & Srivastava 2022). The variance of the entries is all that enters, not their law.
+    are Laguerre's (Marcus, Spielman & Srivastava 2022). Of the distribution of the entries only the variance enters.
 
     Parameters
     ----------

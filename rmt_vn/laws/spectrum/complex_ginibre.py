@@ -61,7 +61,7 @@ def complex_ginibre_density(n: int, depth: int, x: ArrayLike) -> np.ndarray:
 
 
 def _density(n: int, depth: int, point: float) -> float:
-    # Not at the top: no other law needs it at import.
+    # Imported here, because mpmath is slow to import and no other law needs it.
     from mpmath import mp
 
     # φ_k falls as e^{−L x^{1/L}}, and P_k φ_k has at most n powers of x from each of its two factors.
@@ -72,7 +72,7 @@ def _density(n: int, depth: int, point: float) -> float:
     while True:
         with mp.workdps(_DIGITS + spare):
             total, size = _kernel(n, depth, mp.mpf(point) * mp.mpf(n) ** depth)
-            # Terms of this size leave as many digits fewer to their sum.
+            # Cancellation costs as many digits as the largest term has more than the sum.
             if size < abs(total) * mp.mpf(10) ** spare:
                 return float(total * mp.mpf(n) ** (depth - 1))
         spare *= 2
@@ -121,8 +121,8 @@ def _kernel(n: int, depth: int, x: Any) -> tuple[Any, Any]:
     step = 1 / (2 + mp.sqrt(saddle * depth))
     total = along(step, step)[0] + step * integrand(0)[0] / 2
     while True:
-        # Between the points, the rule errs as much to the other side; the mean of the two is the rule of half the step,
-        # with twice as many digits right as they have in common.
+        # At the points halfway between, the rule has the opposite error; the mean of the two is the rule of half the
+        # step, and has twice as many correct digits as the two have in common.
         between, size = along(step / 2, step)
         apart, total = abs(between - total), (between + total) / 2
         if apart < max(abs(total) * mp.mpf("1e-10"), 1000 * mp.eps * size):

@@ -1,4 +1,4 @@
-"""S6, how the spectrum of a deep linear network separates: Lyapunov exponents and the mean log-determinant."""
+"""S6, deep linear networks: Lyapunov exponents, at which singular values separate, and the mean log-determinant."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ _AT_ATOM, _AT_EDGE = 1e-12, 1e-14
 def spectral_density(network: Network, x: ArrayLike, *, input_variance: float | None = None) -> np.ndarray:
     """Density at x of the eigenvalues of J Jᵀ, an n_L × n_L matrix, in the limit of wide layers (S6).
 
-    Where the law has atoms (`spectral_atoms`) this is the rest, and its integral is what they leave of 1.
+    If the law has atoms (`spectral_atoms`), this is the density of the rest, whose integral is 1 less their sum.
 
     Parameters
     ----------
     network : Network
-        Its widths count by their ratios only.
+        Only the ratios of its widths matter.
     x : array_like
         Zero density outside the support. At x = 0 the limit, which may be infinite.
     input_variance : float, optional
@@ -75,7 +75,7 @@ def spectral_density(network: Network, x: ArrayLike, *, input_variance: float | 
 def spectral_distribution(network: Network, x: ArrayLike, *, input_variance: float | None = None) -> np.ndarray:
     """Fraction of eigenvalues of J Jᵀ that are at most x: the distribution function of S6, atoms included.
 
-    It is no integral of the density but the imaginary part of a primitive, in closed form.
+    It is not integrated numerically, but is the imaginary part of a primitive in closed form.
 
     Parameters
     ----------
@@ -120,8 +120,8 @@ def spectral_distribution(network: Network, x: ArrayLike, *, input_variance: flo
 def spectral_edges(network: Network, *, input_variance: float | None = None) -> tuple[float, float]:
     """The least and the largest x between which `spectral_density` is not zero.
 
-    There may be gaps between, and atoms at zero or above. Where the density has exponentially thin tails (smooth φ, a
-    few Haar layers) the edge is where it falls below 1e-11 of the largest.
+    There may be gaps in between, and atoms at zero or above. If the density has exponentially thin tails (smooth φ, a
+    few Haar layers), the edge is taken where it falls below 1e-11 of its largest value.
 
     Parameters
     ----------
@@ -142,8 +142,8 @@ def spectral_edges(network: Network, *, input_variance: float | None = None) -> 
 def spectral_atoms(network: Network, *, input_variance: float | None = None) -> dict[float, float]:
     """Eigenvalues of J Jᵀ of which there is a positive fraction, with that fraction, in increasing order.
 
-    At zero: rank lost to a narrow layer, to ReLU, to dropout. Elsewhere only with Haar weights: directions that no
-    layer has touched (linear networks; hard tanh as long as 1 − L P(|h| > 1) > 0).
+    At zero: rank lost by a narrow layer, by ReLU, by dropout. Elsewhere only with Haar weights: directions whose length
+    no layer changes (linear networks; hard tanh as long as 1 − L P(|h| > 1) > 0).
 
     Parameters
     ----------

@@ -4,8 +4,8 @@
 `estimate`          `vni`, which users call, and `plug_in_vni`, the thesis's estimate
 `result`            `NodeVNI`: value, error and interval of one layer
 `few_samples`       up to 256 samples: the jackknife
-`many_samples`      more than 256 samples: what the jackknife would take off is computed
-`bias`              what a finite sample adds to ρ²
+`many_samples`      more than 256 samples: the correction that the jackknife would make is computed
+`bias`              what a finite sample adds to ρ² on average
 `error`             the standard error, its degrees of freedom, and the half-width of an interval
 `streaming`         the same from batches
 `sketch`            the same for layers so wide that neither nodes² nor samples² numbers fit

@@ -1,4 +1,4 @@
-"""What a finite sample adds to ρ², for nodes of any distribution."""
+"""The bias of ρ² in a finite sample, for nodes of any distribution, and its removal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rmt_vn.measures.paging import pieces
 def debiasing(
     square: float | np.ndarray, joint: float | np.ndarray, n_samples: int | np.ndarray, *, centred: bool = True
 ) -> tuple[Any, Any]:
-    """l and c(k − k₀) of the notes of `vni`, from v, k and P. Means cost a degree of freedom if they are taken off."""
+    """l and c(k − k₀) of the notes of `vni`, from v, k and P. Centring costs one degree of freedom."""
     p = np.asarray(n_samples, dtype=float)
     if centred:
         linear = square - (1 - square) / (p - 2)
@@ -26,7 +26,7 @@ def debiasing(
 
 
 def uncorrelated_part(linear: float, excess: float) -> float:
-    """(1 − s)² of the notes of `vni`: 1 where nodes are uncorrelated, 0 where they are copies of one."""
+    """(1 − s)² of the notes of `vni`: 1 if the nodes are uncorrelated, 0 if they are copies of one."""
     s = min(max(float(linear), 0.0), 1.0)
     for _ in range(3):
         s = min(max(float(linear - (1 - s) ** 2 * excess), 0.0), 1.0)
@@ -42,18 +42,18 @@ def corrected(
     *,
     centred: bool = True,
 ) -> tuple[float, np.ndarray, float]:
-    """w of the notes of `vni` for many samples; c(k − k₀ + b) of each of some samples; and their `uncorrelated_part`.
+    """w of the notes of `vni` for many samples; c(k − k₀ + b) for each sample of z; and the `uncorrelated_part`.
 
     Parameters
     ----------
     square : float
         v, the mean of r_ij² over i ≠ j.
     k : float
-        As there, the mean over i ≠ j of r_ij² between squares of all samples.
+        k of the notes of `vni`, from all samples.
     z : ndarray, shape (some samples, some nodes)
-        With mean zero and variance one over all samples.
+        Nodes with mean zero and variance one over all samples.
     r : ndarray, shape (some nodes, some nodes)
-        Their r_ij of all samples, with zeros on the diagonal.
+        r_ij of these nodes over all samples, with zeros on the diagonal.
     """
     p, n = n_samples, len(r)
     pairs = n * (n - 1)
@@ -64,7 +64,7 @@ def corrected(
     uncorrelated = uncorrelated_part(linear, excess)
     form = z @ r
     # Σ over i ≠ j of r_ij z_i z_j³, of r_ij² z_i² z_j² and of r_ij² z_j⁴. Where nodes are uncorrelated, r_ij must come
-    # from other samples than z, and r_ij² from two others: else a sample's own part in r_ij would count as correlation.
+    # from other samples than z, and r_ij² from two others: else what a sample adds to r_ij would count as correlation.
     cubes = np.sum(form * z * u, axis=1) - uncorrelated / p * sum_over_pairs(u, u2)
     mixed = np.sum(sums_weighted_by_squares(u, r) * u, axis=1)
     mixed -= uncorrelated * (2 / p * np.sum((z * u) @ r * z * u, axis=1) - sum_over_pairs(u2, u2) / p**2)
@@ -76,7 +76,7 @@ def corrected(
     gaussian = 3 * ((p - 1) / (p + 1) if centred else p / (p + 2))
     b = (squares - 4 * cubes) / pairs + gaussian * (of_some - uncorrelated * k / p)
     excess_of_each = debiasing(of_some, k_of_each + b, p, centred=centred)[1]
-    # Where nodes are uncorrelated, k is that of all samples: the difference to that of some would add to the error.
+    # Where nodes are uncorrelated, k of all samples is used: that of the samples in z would add to the error.
     more = excess - debiasing(of_some, k_of_each.mean(), p, centred=centred)[1]
     return float(linear - excess_of_each.mean() - uncorrelated * more), excess_of_each, uncorrelated
 
@@ -87,12 +87,12 @@ def sum_over_pairs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def mean_over_others(total: np.ndarray, of_self: np.ndarray, u: np.ndarray, k: float) -> np.ndarray:
-    """Mean over the other samples of what is linear in u_i u_j, from the sum over all of some samples.
+    """For each sample, the mean over the others of what is linear in u_i u_j, from the sum over all samples of u.
 
-    It is rescaled from the k of these samples to the k of all.
+    It is rescaled from the k of these samples to the k of all samples.
     """
     n = u.shape[1]
-    # Where no sample moves two nodes at once, nothing is to be rescaled.
+    # If no sample moves two nodes at once, there is nothing to rescale.
     of_some = sum_over_pairs(u, u).mean() or 1.0
     return (total - of_self) / (len(u) - 1) * (k * n * (n - 1) / of_some)
 

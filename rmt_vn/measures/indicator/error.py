@@ -12,19 +12,19 @@ from scipy.special import stdtrit
 def standard_error(deviations: np.ndarray, pairs: float) -> tuple[float, float]:
     """Standard error, and degrees of freedom for Student's t.
 
-    The mean square J of the deviations is the variance, but that it has the variance p of pairs of samples twice: p is
-    taken off to the extent that it makes up J, and the variance is V = J − T, T = 2p²/J, down to p.
+    The mean square J of the deviations estimates the variance, but counts the part p that comes from pairs of samples
+    twice. So p times the share 2p/J is subtracted: the variance is V = J − T with T = 2p²/J, or p where p exceeds J/2.
     """
     groups = len(deviations)
     variance = np.mean(deviations**2)
     if not variance > 0:
         return 0.0, inf
     if variance <= 2 * pairs:
-        # Nothing but pairs: there are so many that their variance is known.
+        # All of the variance comes from pairs, of which there are so many that it is known well.
         return float(np.sqrt(pairs)), inf
-    # A variance of G values scatters as one of f degrees of freedom, 2/f = excess/G + 2/(G − 1). The excess kurtosis is
-    # Fisher's estimate, since the plain one of a few values is too low by far where tails are heavy; thrice it, since
-    # even that is too low more often than not, and a low variance goes with a low VNI.
+    # The variance of G values scatters as one of f degrees of freedom, 2/f = excess/G + 2/(G − 1). The excess kurtosis
+    # is Fisher's estimate, since the plain one of a few values is far too low where tails are heavy. It is taken three
+    # times, since even Fisher's is too low more often than not, and a low variance goes with a low VNI.
     plain = np.mean(deviations**4) / variance**2 - 3
     excess = (groups - 1) * ((groups + 1) * plain + 6) / ((groups - 2) * (groups - 3))
     freedom = 2 / (3 * max(excess, 0.0) / groups + 2 / (groups - 1))
@@ -35,7 +35,7 @@ def standard_error(deviations: np.ndarray, pairs: float) -> tuple[float, float]:
 
 
 def variance_parts(stderr: float, freedom: float, known: float = 0.0) -> tuple[tuple[float, float], ...]:
-    """stderr² as a part that is known, with infinite degrees of freedom, and the rest with those of its estimate."""
+    """stderr² in two parts: a known one, with infinite degrees of freedom, and the rest with those of its estimate."""
     known = min(known, stderr**2)
     return (known, inf), (stderr**2 - known, freedom)
 
@@ -55,17 +55,17 @@ def half_width(variances: Sequence[tuple[float, float]], level: float) -> float:
 
 
 def pair_variance(overlaps: np.ndarray, n_samples: int, n_varying: int, overlap: float, centred: bool) -> float:
-    """The part of the variance of the VNI that is of pairs of samples: 2 Var h/(P(P − 1)), h = (z_p·z_q)².
+    """The part of the variance of the VNI that comes from pairs of samples: 2 Var h/(P(P − 1)), h = (z_p·z_q)².
 
-    At least as much as if nodes were Gaussian, where Var h = 2 VNI² and the estimate from a few samples is too low:
-    exact for independent nodes, whose r² has the variance 2 (d − 1)/(d² (d + 2)) at d = P − 1.
+    It is no less than that of Gaussian nodes, for which Var h = 2 VNI², since the estimate from a few samples is too
+    low there; that bound is exact for independent nodes, whose r² has the variance 2 (d − 1)/(d² (d + 2)), d = P − 1.
 
-    h is freed from what one sample alone contributes. Where nodes are copies of each other, and the overlap is one,
-    the scatter of their common scale is no error.
+    What single samples contribute to h is subtracted. If the nodes are copies of each other, so that `overlap` is one,
+    the scatter of their common scale is no error of the VNI.
     """
     m = len(overlaps)
-    # Deviations from means add up to zero, so that overlaps of two are less than zero on average, by a share of those
-    # of samples with themselves. In wide layers that would be most of h.
+    # Deviations from means add up to zero, so that overlaps of two samples are negative on average, by a fraction of
+    # the overlaps of samples with themselves. In wide layers this would be most of h.
     own = overlaps.diagonal()
     mean = (overlaps.sum() - own.sum()) / (m - 1) / own.sum()
     h = (overlaps - (own[:, None] + own) * (mean / 2)) ** 2

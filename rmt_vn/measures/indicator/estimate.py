@@ -24,9 +24,10 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, con
     node_axis : int
         The axis of the nodes; all others are samples. The default is the last.
     centre : bool
-        Whether ρ_ij is of deviations from the means over the samples (the default), or of the activations themselves.
+        Whether ρ_ij is computed from deviations from the means over the samples (the default), or from the activations
+        themselves.
     constant : {"omit", "raise"}
-        What to do about nodes that are constant over the samples (or zero, where they are not centred).
+        Whether nodes that do not vary over the samples (or are zero, without centring) are left out, or an error.
 
     Raises
     ------
@@ -43,42 +44,46 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, con
         l = v − (1 − v)/(P − 2),  c = (P² − 1)/(P(P − 2)(P − 3)),  k₀ = (1 + 2v)(P − 1)/(P + 1),
 
     and s = w for the whole sample. l is unbiased for independent nodes of any distribution (permute the samples of one:
-    E r² = 1/(P − 1)). k is there because nodes without correlation may still be large together, which makes r² large:
-    for multivariate t data, say. k₀ is its mean for Gaussian nodes at a given r, so the second term costs them
-    nothing; c leaves nothing of elliptical nodes without correlation, and s nothing of the term for copies of one node.
+    E r² = 1/(P − 1)). The second term is there because uncorrelated nodes may still be large on the same samples, as in
+    multivariate t data, which makes r² large. k₀ is the mean of k for Gaussian nodes with the given r_ij, so that the
+    term vanishes for them on average; with this c no bias is left for uncorrelated elliptical nodes, and the factor
+    (1 − s)² removes the term where nodes are copies of one.
 
-    Up to 256 samples the jackknife (at most 20 groups of neighbouring samples left out in turn) takes off what is left
-    in first order, for any distribution, and gives the standard error. Of more samples what is left is computed,
-    w = l − c (k − k₀ + b), where b is the mean over i ≠ j, with deviations z of variance one, of
+    Up to 256 samples the jackknife (at most 20 groups of neighbouring samples are left out in turn) removes the bias
+    that is left, to first order and for any distribution, and gives the standard error. For more samples that bias is
+    computed: w = l − c (k − k₀ + b), where b is the mean over i ≠ j, with deviations z of variance one, of
 
         r_ij² (E z_i⁴ + E z_i² z_j² + E z_j⁴ + 3(P − 1)/(P + 1)) − 2 r_ij (E z_i³ z_j + E z_i z_j³)
 
-    (derived in `theory`: `sample_correlation`): zero for independent nodes, −2 ρ²(1 − ρ²) for Gaussian ones, and for
-    copies k₀ − k. Some 500 samples tell the means, each with r of the others; the error is that of leaving out each.
+    (derived in `theory/indicator/bias.py`): zero for independent nodes, −2 ρ²(1 − ρ²) for Gaussian ones, and k₀ − k for
+    copies. These means are taken over some 500 samples, each with the r_ij of the other samples; the standard error is
+    that of leaving out each of them.
 
-    Either variance J counts that of pairs of samples twice (Efron & Stein 1981); theirs is estimated as p, no less
-    than that of Gaussian nodes of the same VNI, and V = J − T stays, T = p min(1, 2p/J), at least p. The interval is
-    symmetric in 1/VNI; its square is 1.96² p + t² (V − p) with a quantile t of Student's, since p is known well
-    (Banerjee 1960). The degrees of freedom are what Satterthwaite (1946) would give V: those of J, 2/(3 e/G + 2/(G −
-    1)), e the excess kurtosis of its G deviations (Fisher's k-statistic; thrice, as few values with tails make it too
-    low more often than not), times ((J − T)/(J + T))², since a known part taken off leaves J's error to what remains.
+    Either way the variance J that is found counts the part that comes from pairs of samples twice (Efron & Stein 1981).
+    That part is estimated as p, no less than for Gaussian nodes of the same VNI, and V = J − T is left, where T = p
+    min(1, 2p/J), but at least p. The interval is symmetric in 1/VNI; the square of its half-width there is 1.96² p + t²
+    (V − p) with a quantile t of Student's, since p is known well (Banerjee 1960). The degrees of freedom are those that
+    Satterthwaite (1946) gives V: 2/(3 e/G + 2/(G − 1)) of J, where e is the excess kurtosis of its G deviations
+    (Fisher's k-statistic, taken three times, since for a few values with heavy tails it is too low more often than
+    not), times ((J − T)/(J + T))², since what remains after a known part is subtracted has all of J's error.
 
     By simulation (independent nodes, one and three factors, groups of four at ρ = 0.8, spectrum 1/k; 20 and 100 nodes;
-    5 to 10 × nodes samples; Gaussian, multivariate t of 8 degrees of freedom, sources each t of 5): the bias is at most
-    0.2 standard errors or 2% of the VNI, but for 20 samples of groups of t sources (0.3, 3%); the plug-in's is up to
-    +2700%. The stated error is 0.8 to 1.5 of the true one, large for five samples and small for heavy tails. Intervals
-    hold the truth in 92 to 97% of samples: of 1000 or 500 runs of each of the 150 cases it is 91 to 98%, which is never
-    two standard errors outside, and 95% on average. Copies of all nodes leave `plug_in` as it is; the estimate
-    they change, by less than a third of its error as a rule, and by as much as two where single samples are very large.
+    5 to 10 × nodes samples; Gaussian, multivariate t of 8 degrees of freedom, independent sources t of 5): the bias is
+    at most 0.2 standard errors or 2% of the VNI, except for 20 samples of groups of t sources (0.3, 3%); that of
+    `plug_in` is up to 2700%. The stated error is 0.8 to 1.5 of the true one: too large for five samples, too small for
+    heavy tails. 95% intervals contain the truth in 92 to 97% of samples: in 1000 or 500 runs of each of the 150 cases
+    it was 91 to 98%, never more than two standard errors outside, and 95% on average. Adding a copy of every node
+    leaves `plug_in` as it is and changes the estimate, by less than a third of its standard error as a rule, and by as
+    much as two of them where single samples are very large.
 
-    Samples are taken to be independent. Neighbouring positions of an image or times of a sequence are not: the VNI is
-    then still right where there are many, but it has the error of fewer samples, and the interval is too short; take
-    one or a few positions of each image, or several intervals.
+    Samples are taken to be independent. Neighbouring positions of an image or times of a sequence are not: with many
+    images the VNI is still right, but its error is that of fewer samples, and the interval is too short. Take one or a
+    few positions of each image then, or look at the intervals of several subsets.
 
-    Computed from correlations, nodes × nodes, or from overlaps, samples × samples, where there are 256 samples at most
-    or three times as many nodes: about min((P + 2500) N², 3 P² N) products (21 P² N up to 256), and one or two times N²
-    or P² numbers. float32 (and float16) data of more than 10⁹ products are multiplied in float32 and summed in
-    float64: six digits.
+    It is computed from correlations, nodes × nodes, or, if there are at most 256 samples or more than three times as
+    many nodes as samples, from overlaps, samples × samples. This takes about min((P + 2500) N², 3 P² N) products (21 P²
+    N up to 256 samples), and memory for N² or P² numbers, once or twice. float32 (and float16) data that take more than
+    10⁹ products are multiplied in float32 and summed in float64, which leaves six digits.
 
     Examples
     --------
@@ -111,7 +116,7 @@ def node_directions(array: np.ndarray, constant: str) -> np.ndarray:
     """The varying nodes' deviations from their means as unit vectors, shape (varying nodes, samples), float64."""
     varying = varying_nodes(array, constant=constant).varying
     array = finite_array("activations", array)
-    # Taken from the first sample before the mean, halved and scaled: differences and sums of finite numbers overflow.
+    # The first sample is subtracted before the mean, all halved and scaled: else differences and sums could overflow.
     shifted = array / 2 - array[0] / 2
     largest = np.abs(shifted).max(axis=0)
     shifted /= np.where(largest > 0, largest, 1.0)

@@ -12,9 +12,9 @@ from rmt_vn.measures.indicator.result import NodeVNI, of_too_few_samples, summar
 from rmt_vn.measures.nodes import Nodes
 from rmt_vn.measures.paging import pieces
 
-# Fewer samples than this have a plug-in VNI, but none without bias: the correction divides by (P − 3)(P − 4).
+# With fewer samples there is a plug-in VNI, but no correction of its bias, which divides by (P − 3)(P − 4).
 LEAST_SAMPLES = 5
-# Up to so many the jackknife is worth its price; beyond, what it takes off is computed.
+# Up to so many samples the jackknife is worth its cost; beyond, the correction that it would make is computed.
 FEW_SAMPLES = 256
 # Groups of samples that the jackknife leaves out in turn.
 _GROUPS = 20
@@ -50,14 +50,14 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
 
 
 class _Overlaps:
-    """Sums over nodes that come piece by piece: what v and k are made of."""
+    """Sums over nodes that come piece by piece, from which v and k follow."""
 
     def __init__(self, n_samples: int) -> None:
         self.overlaps, self.norms = np.zeros((n_samples, n_samples)), np.zeros(n_samples)
         self.fourth, self.count = 0.0, 0
 
     def add(self, x: np.ndarray, centred: bool) -> None:
-        # A node may vary over the samples of one group alone.
+        # A node may vary only over the samples of the group that is left out.
         x = x[:, np.ptp(x, axis=0) > 0] if centred else x[:, x.any(axis=0)]
         if centred:
             x = x - x.mean(axis=0)

@@ -43,16 +43,16 @@ def vni_of_many_samples(
     share: np.ndarray | None = None,
     centred: bool = True,
 ) -> NodeVNI:
-    """The VNI where what the jackknife would take off is computed.
+    """The VNI with the correction computed that the jackknife would make.
 
     Parameters
     ----------
     square, k, z, r
-        As of `corrected`. Without k some samples tell it, which adds to the error.
+        As of `corrected`. If k is None it is estimated from the samples of z, which adds to the error.
     overlaps : ndarray, shape (some samples, some samples)
-        z_p·z_q of all nodes, by their number.
+        z_p·z_q over all nodes, divided by their number.
     share : ndarray, shape (some samples,)
-        As `influence_to_first_order`, of all nodes, where z has not all of them.
+        `influence_to_first_order` from all nodes, if z does not have all of them.
     """
     p, n = counts["n_samples"], counts["n_nodes"] - counts["constant_nodes"]
     off = 1 - 1 / n
@@ -65,7 +65,7 @@ def vni_of_many_samples(
     stderr, freedom = standard_error(off * (deviations - deviations.mean()) / np.sqrt(p), pairs)
     variances = variance_parts(stderr, freedom, pairs)
     if k is None:
-        # With k of all samples this part of the error would not be there.
+        # This part of the error comes from k, and would not be there if k were that of all samples.
         unknown = off * (excess_of_each - excess_of_each.mean()) * np.sqrt(1 / len(excess_of_each) - 1 / p)
         more, freedom = standard_error(unknown, 0.0)
         variances += ((more**2, freedom),)
@@ -73,12 +73,12 @@ def vni_of_many_samples(
 
 
 def influence_of_leaving_out(z: np.ndarray, r: np.ndarray, uncorrelated: float, k: float, freedom: int) -> np.ndarray:
-    """How much of v depends on each sample: (P − 1)(v − v without it), exactly, but for the mean.
+    """How much v depends on each sample: (P − 1)(v − v without it), exactly but for the mean over the samples.
 
     Without sample z, with t = 1/(P − 1), r_ij is (r_ij − t z_i z_j) √(g_i g_j), g_i = 1/(1 − t z_i²).
 
-    The part of v that comes from products of a sample with itself is no correlation, and the estimate is free of it. It
-    is taken off in proportion to `uncorrelated`: for copies of one node, dividing by the scales removes it already.
+    The part of v that comes from products of a sample with itself is no correlation, and the estimate does not contain
+    it. It is subtracted in proportion to `uncorrelated`: for copies of one node the division by scales removes it.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def influence_of_leaving_out(z: np.ndarray, r: np.ndarray, uncorrelated: float, 
     pairs = n * (n - 1)
     u = z * z
     of_node = np.einsum("ij,ij->i", r, r)
-    # A node that lives by this sample alone is constant without it.
+    # A node that varies through this sample alone is constant without it.
     alive = t * u < 1 - 1e-9
     g = np.where(alive, 1 / np.where(alive, 1 - t * u, 1.0), 0.0)
     lost = np.sum((1 - g) * (2 * of_node + sums_weighted_by_squares(g - 1, r)), axis=1)
@@ -127,7 +127,7 @@ def from_correlation(nodes: Nodes) -> Moments:
     z = nodes.piece(some_samples(n_samples, n_varying)).astype(np.float64)
     z -= mean
     z /= size / n_samples**0.5
-    # k of all samples, not of some: between those two its error would count.
+    # k is that of all samples: one from some samples would add to the error.
     mean = mean.astype(nodes.dtype)
     weight: np.ndarray = np.asarray(n_samples / size**2, nodes.dtype)
     k = 0.0
@@ -142,7 +142,7 @@ def from_correlation(nodes: Nodes) -> Moments:
 
 
 def from_overlaps(nodes: Nodes) -> Moments:
-    """The same by way of overlaps, samples × samples; some of the nodes stand for all in the leave-one-out errors."""
+    """The same by way of overlaps, samples × samples; in the leave-one-out errors some nodes stand for all."""
     n_samples, n_varying = nodes.shape
     overlaps, norms, fourth = np.zeros((n_samples, n_samples)), np.zeros(n_samples), np.zeros(n_samples)
     columns = list(pieces(0, n_varying, n_samples))

@@ -1,4 +1,4 @@
-"""What is known of a layer's VNI: its value, standard error and confidence interval."""
+"""The result of measuring a layer's VNI: its value, standard error and confidence interval."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class NodeVNI(Result):
     Attributes
     ----------
     value : float
-        VNI = (1/N²) Σ_ij ρ_ij² over the N varying nodes, its finite-sample bias removed: it may come out a little below
-        1/N, the least it can be, as any unbiased estimate must. NaN for fewer than five samples.
+        VNI = (1/N²) Σ_ij ρ_ij² over the N varying nodes, its finite-sample bias removed. As any unbiased estimate it
+        may come out a little below the least possible value, 1/N. NaN for fewer than five samples.
     stderr : float
         Standard error of `value` over samples of that size.
     effective_nodes : float
         1/VNI, between 1 and N.
     plug_in : float
-        The thesis's estimate, the VNI of the sample: high by (1 − 1/N)/(P − 1) for P samples of independent nodes.
+        The thesis's estimate, the VNI of the sample: too high by (1 − 1/N)/(P − 1) for P samples of independent nodes.
     n_nodes : int
         Nodes in the array, constant ones included.
     n_samples : int
     constant_nodes : int
-        Nodes constant over the samples; they have no correlations and are left out of N.
+        Nodes that do not vary over the samples; they have no correlations and are left out of N.
     variances : tuple of pairs of float
         Independent parts of stderr², each with its degrees of freedom; infinite where the part is known.
     """
@@ -64,7 +64,7 @@ class NodeVNI(Result):
         half = half_width(self.variances, level)
         if math.isnan(self.value):
             return ConfidenceInterval(nan, nan)
-        # An estimate may be so low by chance that its reciprocal says nothing.
+        # An estimate may by chance be so low that its reciprocal means nothing.
         centre = 1 / max(self.value, 0.5 / (self.n_nodes - self.constant_nodes))
         half *= centre**2
         return ConfidenceInterval(1 / (centre + half), 1 / (centre - half) if centre - half > 1 else 1.0)
@@ -80,10 +80,10 @@ def summarized(value: float, variances: tuple[tuple[float, float], ...], *, plug
 
 
 def of_one_node(counts: dict[str, int]) -> NodeVNI:
-    """Of a layer with one varying node: it is one node, whatever the samples."""
+    """The result for a layer with one varying node, which is one effective node whatever the samples."""
     return summarized(1.0, (), plug_in=1.0, **counts)
 
 
 def of_too_few_samples(plug_in: float, counts: dict[str, int]) -> NodeVNI:
-    """Of fewer than five samples: the plug-in estimate, and nothing else."""
+    """The result for fewer than five samples: the plug-in estimate, and nothing else."""
     return replace(summarized(1.0, (), plug_in=plug_in, **counts), value=nan, stderr=nan, effective_nodes=nan)

@@ -1,4 +1,4 @@
-"""The VNI of layers so wide that neither nodes² nor samples² numbers fit."""
+"""The VNI of layers so wide that neither nodes² nor samples² numbers fit into the memory."""
 
 from __future__ import annotations
 
@@ -33,16 +33,15 @@ def sketch_vni(
     activations, node_axis, constant
         As for `vni`.
     probes : int
-        Two or more. The standard error of the sketch is at most √(2/probes) of the plug-in VNI (18% for 64), where one
-        direction is all, and about √(2/(probes × effective nodes)) of it where many are alive.
+        Two or more. The standard error of the sketch is at most √(2/probes) of the plug-in VNI (18% for 64 probes),
+        which is reached for one effective node; for many it is about √(2/(probes × effective nodes)) of the VNI.
     rng : seed or Generator
 
     Returns
     -------
     NodeVNI
-        `stderr` and intervals are of the sketch alone, as if the plug-in VNI and its bias were all there is to know:
-        they do not know how far other samples would be from these. `value` has its bias removed as `vni` does it for
-        many samples.
+        `stderr` and intervals are those of the sketch alone, that is, of estimating the plug-in VNI of these samples:
+        how much other samples would differ is not in them. The bias of `value` is removed as by `vni` for many samples.
 
     Raises
     ------
@@ -92,7 +91,7 @@ def sketch_vni(
     else:
         linear, excess = debiasing(square, k, n_samples)
         few = len(r)
-        # Gaussian nodes lose 2 ρ²(1 − ρ²)/P of ρ² in l.
+        # For Gaussian nodes the mean of l is lower than that of ρ² by 2 ρ²(1 − ρ²)/P.
         linear += 2 * (linear - np.sum(r**4) / (few * (few - 1))) / n_samples
         overlap = linear - uncorrelated_part(linear, excess) * excess
     variances = ((estimates.var(ddof=1) / probes, probes - 1.0),)

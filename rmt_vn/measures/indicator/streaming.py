@@ -1,4 +1,4 @@
-"""The measures of activations that come batch by batch."""
+"""The measures of activations that arrive batch by batch."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from rmt_vn.measures.paging import BLOCK, doubles, pieces
 class VNIAccumulator:
     """Means and covariance of nodes from batches of samples, and the measures of `rmt_vn.measures` at any time.
 
-    Holds nodes × (nodes + 1)/2 numbers in float64, half of a symmetric matrix, 256 samples, and 2 nodes + 256 numbers
-    more, however many samples come: fewer than nodes² from 518 nodes on, and below at most 34,000 more than that. An
-    update takes some MB besides for a moment, however large the batch, which may be a mapped file; a measure takes a
-    few times nodes² numbers.
+    It holds nodes × (nodes + 1)/2 numbers in float64, which are half of a symmetric matrix, 256 samples, and 2 nodes +
+    256 numbers more, however many samples come. From 518 nodes on this is less than nodes²; for fewer it is at most
+    34,000 numbers more. An update needs some MB more for a moment, however large the batch, which may be a mapped file;
+    a measure needs memory for a few times nodes² numbers.
 
-    Means are carried with twice the digits, so that means a million times the spread cost none. Sizes of batches make
-    no difference but for rounding, nor does whether samples went through one accumulator or through several that were
-    merged.
+    Each mean is kept as two doubles, so that means a million times larger than the spread cost no digits. But for
+    rounding, neither the sizes of batches matter nor whether samples went through one accumulator or through several
+    that were merged.
 
     Measures of the sample (`NodeVNI.plug_in`, ranks, correlations) are those of the functions, in whatever order
-    samples came. So is the whole of `vni` up to 256 samples, which are kept, of the samples in the order in which they
-    came, by which the jackknife takes them. Of more, 256 are kept, drawn by a hash of their values, and k and b of the
-    notes of `vni` are theirs, which adds to the error: for k of all samples, about means and scales that are known at
-    the end only, one would have to carry E x_i² x_j², E x_i² x_j and E x_i x_j, 2 nodes² numbers.
+    samples came. Up to 256 samples, which are all kept, so is the whole of `vni`, for samples in the order in which
+    they came, since the jackknife groups neighbours. Of more samples 256 are kept, chosen by a hash of their values,
+    and k and b of the notes of `vni` are computed from these, which adds to the error: k of all samples needs means and
+    scales that are known only at the end, so that one would have to hold E x_i² x_j², E x_i² x_j and E x_i x_j, 2
+    nodes² numbers.
 
     Examples
     --------
@@ -63,8 +64,8 @@ class VNIAccumulator:
         TypeError
             If the values are not real numbers.
         ValueError
-            If values are NaN or infinite or have squares that are, or the number of nodes is another than before. The
-            accumulator is then as it was.
+            If values are NaN or infinite, or have squares that are, or the number of nodes is not that of the batches
+            before. The accumulator then stays as it was.
         """
         array = as_samples(batch, node_axis=node_axis)
         if not len(array):
@@ -73,7 +74,7 @@ class VNIAccumulator:
         self._check_nodes(n_nodes)
         rows = list(pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)))
         with np.errstate(over="ignore", invalid="ignore"):
-            # From a sample before the mean: what all samples have in common costs no digits, a constant gives zero.
+            # A sample is subtracted before the mean: what all samples share then costs no digits, a constant gives 0.
             start = (self._high, self._low) if self.n_samples else (doubles(array, slice(0, 1))[0], np.zeros(n_nodes))
             self._check_squares(array, rows, *start)
         if not self.n_samples:
@@ -166,17 +167,17 @@ class VNIAccumulator:
         self._scatter = dsfrk(self.n_nodes, len(x), 1.0, x.T, 1.0, self._scatter, overwrite_c=True)
 
     def _move(self, count: int, step: np.ndarray) -> None:
-        """Chan, Golub & LeVeque (1983): `count` samples, whose squares are there, have their mean a step from this."""
+        """Add `count` samples with a mean one step from this, whose squares are added (Chan, Golub & LeVeque 1983)."""
         before, total = self.n_samples, self.n_samples + count
         if before:
             self._add_squares((step * (before * count / total) ** 0.5)[None])
         step = self._low + step * (count / total)
-        # Two numbers for a mean: the nearest double, and what is missing.
+        # Two numbers for a mean: the nearest double, and what is missing to the mean.
         mean = self._high + step
         self.n_samples, self._high, self._low = total, mean, (self._high - mean) + step
 
     def _keep(self, marks: np.ndarray, samples: np.ndarray) -> None:
-        """All samples, or those of the least marks of the ones kept and these, in the order in which they came."""
+        """Of the samples kept before and these, keep the 256 with the least marks, in the order in which they came."""
         if len(self._marks) == FEW_SAMPLES:
             less = marks < self._marks.max()
             if not less.any():
@@ -188,7 +189,7 @@ class VNIAccumulator:
         self._marks, self._kept = marks[least], samples[least]
 
     def _check_squares(self, array: np.ndarray, rows: list[slice], high: np.ndarray, low: np.ndarray) -> None:
-        """All of a batch, before anything is added."""
+        """Check all of a batch before anything of it is added."""
         n_bad, power = 0, self._power() if self.n_samples else np.zeros(len(high))
         for each in rows:
             x = doubles(array, each)
@@ -227,13 +228,13 @@ def _unpacked(packed: np.ndarray, n_nodes: int) -> np.ndarray:
 
 
 def _check_finite(power: np.ndarray) -> None:
-    """Sums of squares about whatever point: products about the mean are no larger."""
+    """Check sums of squares about any point; products about the mean are no larger."""
     if not power.max() < np.finfo(np.float64).max / 4:
         raise ValueError("activations must have differences whose squares are finite; divide them by their scale")
 
 
 def _marks(samples: np.ndarray) -> np.ndarray:
-    """A number for each sample, as good as random, that depends on nothing but its values."""
+    """A pseudorandom number for each sample that depends on nothing but its values."""
     # Zero has two signs.
     bits = np.ascontiguousarray(samples + 0.0).view(np.uint64)
     keys = np.random.default_rng(0).integers(2**64, size=bits.shape[1], dtype=np.uint64, endpoint=False) | np.uint64(1)

@@ -130,7 +130,7 @@ def spectrum_of(network: Network, input_variance: float | None) -> Spectrum:
 
 def limit_moments(network: Network, count: int, input_variance: float | None) -> np.ndarray:
     """m_1, …, m_count, shape (count,), by Lagrange's inversion: r_L m_k = (1/k) [u^{k−1}] (u x(u))^k."""
-    # Not at the top: mpmath is slow to import.
+    # Imported here, because mpmath is slow to import.
     from mpmath import mp
 
     spectrum = spectrum_of(network, input_variance)
@@ -178,7 +178,7 @@ def _slope_moments(network: Network, variance: float, count: int) -> list[float]
 
 
 def _atoms(network: Network, rank: float, laws: list[SlopeLaw]) -> dict[float, float]:
-    """At zero, what the rank lacks. Above, what of the inputs no Haar layer projects and no D but an atom of it meets.
+    """At zero, what the rank lacks. Above, the inputs that no Haar layer projects out and that meet one value of D.
 
     With more than one layer that takes more than half of each D, and one value of φ′² only can have it.
     """

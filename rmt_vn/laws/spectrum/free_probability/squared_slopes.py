@@ -1,4 +1,4 @@
-"""The law of φ′(√q z)², z ~ N(0, 1), as nodes and weights that serve up to the poles of what is averaged."""
+"""The law of φ′(√q z)², z ~ N(0, 1), as nodes and weights of a quadrature, also for functions with a pole nearby."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from rmt_vn.activations import Activation
 # P(|z| > 8.3) = 1e-16.
 _REACH = 8.3
 _DEGREE = 28
-# Nodes on a segment that carries all of the weight, whence averages converge to rounding; the more of it lies
-# elsewhere the fewer do for that, but eight digits of each part are kept.
+# Nodes on a segment that carries all of the weight: enough for averages to be exact up to rounding. A segment with
+# less of the weight gets fewer nodes, but as many as eight digits of its part need.
 _MOST_NODES, _FEWEST_NODES = 20, 10
 _LEGENDRE = {count: np.polynomial.legendre.leggauss(count) for count in range(_FEWEST_NODES, _MOST_NODES + 1)}
 # Height of the contour over the real axis, in panels; interpolants lose two digits at most there.
 _HEIGHT = 0.2
-# A segment of the contour is so many times its height, whence the most nodes reach rounding up to the real axis.
+# A segment of the contour is so many times as long as it is high: the most nodes are then exact up to rounding, even
+# for poles on the real axis.
 _STRIDE = 2.0
 # Panels are halved so often at most, while |ln φ′| changes by more than this over one.
 _HALVINGS, _STEEPEST = 5, 5.0
@@ -30,11 +31,11 @@ _HALVINGS, _STEEPEST = 5, 5.0
 _TURN = 2.1
 # It is no lower than this over its usual height: slopes that are rounding errors would have it go to zero.
 _LOWEST = 0.01
-# Differences of φ′² below this of the largest may be rounding errors; no extremum is read off them.
+# Differences of φ′² below this fraction of the largest may be rounding errors; they make no extremum.
 _NOISE = 1e-12
-# Slopes squared below this of the largest: nothing resolves them.
+# Squared slopes below this fraction of the largest are not resolved.
 _NEGLIGIBLE = 1e-280
-# |φ′| at a vertex below this of the largest is zero, and panels shrink there down to the rounding error of φ′.
+# |φ′| at a vertex counts as zero below this fraction of the largest; panels shrink there to the rounding error of φ′.
 _ZERO = 1e-12
 _ZERO_LEVELS = 24
 # Stands for slopes that underflow but are not zero by definition of φ.
@@ -131,7 +132,7 @@ class _Slope:
         self.scale = scale
         self.panels = np.linspace(left, right, 1 + int(np.ceil((right - left) / self.width)))
         for _ in range(_HALVINGS):
-            # Where slopes fall steeply, those at one end of a panel would be lost in the rounding errors of the other.
+            # If slopes fall steeply, those at one end of a panel would be lost in the rounding errors of the other end.
             sizes = np.log(np.maximum(np.abs(activation.dphi(self.panels)), _UNDERFLOWN))
             is_steep = np.abs(np.diff(sizes)) > _STEEPEST
             self.panels = np.sort(np.append(self.panels, (self.panels[:-1] + self.panels[1:])[is_steep] / 2))
@@ -144,7 +145,7 @@ class _Slope:
         transform[0] /= 2
         self.coefficients = transform @ self.values.T
         self.largest = float(np.abs(self.values).max())
-        # What is rounding error on the real axis would grow off it.
+        # Rounding errors on the real axis would grow off it.
         self.coefficients[np.abs(self.coefficients) < 1e-16 * np.abs(self.values).max(axis=1)] = 0.0
         self.slopes = chebyshev.chebder(self.coefficients) * 2 / (self.highs - self.lows)
 
@@ -207,7 +208,7 @@ class _Slope:
         if heights[0]:
             yield from self._ray(left, up, levels)
         x, stop = left + heights[0], right - heights[1]
-        # A little past the last corner is as good as there.
+        # A point a little past the last corner serves as well as the corner.
         corners = []
         while x < stop - 1e-9 * self.width:
             corners.append(x + 1j * side * self._height(x))

@@ -2,8 +2,8 @@
 
 With u the variables ζ_j of the laws of φ′² are solved for: the subordination functions of free convolution, each in its
 half-plane where x is in the upper one, and only one solution has them all there (Belinschi & Bercovici 2007). So a
-solution can be told from others by where its variables are, or, where all are real, by where they go as x leaves the
-real axis. What finds it is another matter:
+solution is known from others by where its variables are, or, if all are real, by where they go as x leaves the real
+axis. It is found
 
 - from solutions nearby, by Newton's method;
 - where that does not find it, or nothing is near, from −x, where all is real and monotone, through the upper
@@ -19,10 +19,10 @@ from scipy.special import log1p
 
 from rmt_vn.laws.spectrum.free_probability.s_transforms import Spectrum
 
-# π − θ on the way from −x to x: in equal steps, which nearly always do, and by ratios, for a square-root edge nearby.
+# π − θ on the way from −x to x: in equal steps, which nearly always suffice, and by ratios, near a square-root edge.
 _ROTATIONS = (np.linspace(0, np.pi, 7)[1:], np.pi * (1 - np.append(0.7 ** np.arange(1, 90), 0.0)))
 _NEWTON_STEPS = 60
-# From solutions nearby: what takes more is not near.
+# Newton steps from a solution nearby; if more are needed, it was not near.
 _FEW_STEPS = 12
 _LONGEST_STEP = 3.0
 _NEARBY = 1e-3

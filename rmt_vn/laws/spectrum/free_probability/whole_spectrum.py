@@ -1,8 +1,8 @@
-"""S6, wide layers: the spectrum as a whole, which single points are checked against.
+"""S6, wide layers: the whole spectrum, against which single points are checked.
 
 The spectrum is where u(x + i0) is complex; the density is −Im u/(π r_L x), and the distribution function is the
 imaginary part of a primitive, too, in closed form. A curve found on a wrong branch has a distribution function that is
-not monotone, or other moments than the series of x(u) tells.
+not monotone, or moments other than those of the series of x(u).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rmt_vn.network import Network
 
 # Edges are looked for up to e^500 times the mean.
 _HIGHEST = 500.0
-# Mass that counts as none where the bottom is looked for.
+# A mass below this counts as none in the search for the bottom.
 _THIN = 1e-10
 _DEPTHS = np.geomspace(1.0, 1e8, 120)
 # So many of these depths at once: deeper ones would be too deep for some spectra.

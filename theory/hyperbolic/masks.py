@@ -16,7 +16,7 @@ signs of its rows the Jacobian is D_L V_L ⋯ D_1 V_1 in law, where the V_l have
 of fair coins, and all are independent. A layer with k live nodes has fan-in k for the next, k ~ Bin(n, 1/2) given k ≥
 1. Under dropout the coins are biased: k ~ Bin(n, p).
 
-**Source.** The symmetry is used in Hanin and Nica 2020, without biases; the step with biases is ours.
+**Source.** Hanin 2018; Hanin and Nica 2020 (fair coins in ReLU networks).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""Spherical transforms: one layer multiplies the transform of the walk by a factor; S = E[1/cosh r] is its inversion.
+r"""Spherical transforms: one layer multiplies that of the walk by a factor, and S = E[1/cosh r] is recovered from it.
 
 **Question.** Two rows of Gaussian weights of fan-in n move the Gram matrix of two nodes by a random step. What is the
 spherical transform of that step, and how is E[1/cosh r] after many steps recovered from the product of transforms?

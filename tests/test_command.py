@@ -22,7 +22,8 @@ from rmt_vn.activations import ACTIVATIONS
 from rmt_vn.command.parser import EXAMPLES as EXAMPLES_OF
 from rmt_vn.files import SUFFIXES
 from rmt_vn.network import WEIGHTS
-from rmt_vn.prediction import INPUTS, design, predict
+from rmt_vn.prediction import design, predict
+from rmt_vn.prediction.verdict import INPUTS
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = [example for examples in EXAMPLES_OF.values() for example in examples]
@@ -113,7 +114,7 @@ def test_predict(output):
     expected = predict(network, input_variance=2.0, rng=3)
     record = strict_json(output(*arguments, *more, "--json"))
     for given, row in zip(record["layers"], expected.layers, strict=True):
-        assert given.pop("interval") == list(row.interval)
+        assert given.pop("interval") == list(row.interval())
         assert given.pop("effective_nodes") == row.effective_nodes
         assert given == {name: getattr(row, name) for name in given}
     assert record["widths"] == list(network.widths) and record["statement"] == "S3"

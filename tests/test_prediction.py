@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rmt_vn import Network, laws, mean_field, prediction, samplers
+from rmt_vn import Network, laws, mean_field, samplers
 from rmt_vn.measures import jacobian_vni
-from rmt_vn.prediction import design, predict
+from rmt_vn.prediction import design, predict, scatter
 
 NETWORKS = [
     Network((30, *[20] * 5, 7), activation="tanh", sigma_w=1.3, sigma_b=0.2),
@@ -78,7 +78,7 @@ def five_errors(n_networks, n_fresh):
 def test_intervals_hold_95_percent_of_networks(network):
     predicted = predict(network, n_networks=1000, rng=3)
     assert predicted.simulated == network
-    intervals = [row.interval for row in predicted.layers]
+    intervals = [row.interval() for row in predicted.layers]
     allowed = five_errors(1000, 1000)
     assert np.abs(shares(network, intervals, 1000) - 0.95).max() < allowed
     # Negative controls: the intervals narrowed by 30%, or moved by 35% of their lengths, in the logarithm.
@@ -98,28 +98,30 @@ def test_intervals_hold_95_percent_of_networks(network):
     ids=name_of,
 )
 def test_twins_of_wide_networks_have_nearly_their_scatter(network, monkeypatch):
-    monkeypatch.setattr(prediction, "_WORK", 2e8)
+    monkeypatch.setattr(scatter, "_WORK", 2e8)
     predicted = predict(network, n_networks=200)
     twin = predicted.simulated
     assert max(twin.widths[1:]) <= 30 and twin.depth <= 15
     assert twin.widths[-1] == max(round(twin.widths[1] / 48 * network.widths[-1]), min(network.widths[-1], 16))
-    found = shares(network, [row.interval for row in predicted.layers], 250)
+    found = shares(network, [row.interval() for row in predicted.layers], 250)
     # About right, rather too wide, once some layers lie behind; the first two only roughly.
     assert found[3:].min() > 0.95 - five_errors(200, 250) and found.min() > 0.75
 
 
 def test_where_all_is_one_or_nothing_the_interval_is_a_point():
     orthogonal = predict(Network.uniform(10, 3, activation="linear", weights="orthogonal"), n_networks=40)
-    assert all(row.interval == pytest.approx((0.1, 0.1)) and row.vni == pytest.approx(0.1) for row in orthogonal.layers)
+    assert all(
+        row.interval() == pytest.approx((0.1, 0.1)) and row.vni == pytest.approx(0.1) for row in orthogonal.layers
+    )
     lone = predict(Network((4, 3, 1)), n_networks=40).layers[-1]
-    assert lone.vni == 1 and lone.interval == pytest.approx((1, 1), abs=1e-12) and max(lone.interval) <= 1
+    assert lone.vni == 1 and lone.interval() == pytest.approx((1, 1), abs=1e-12) and max(lone.interval()) <= 1
 
 
 def test_twins_of_networks_that_end_in_one_node(monkeypatch):
-    monkeypatch.setattr(prediction, "_WORK", 1e7)
+    monkeypatch.setattr(scatter, "_WORK", 1e7)
     lone = predict(Network((40, *[40] * 5, 1)), n_networks=40)
     assert lone.simulated.widths[1] < 40
-    assert lone.layers[-1].interval == pytest.approx((1, 1), abs=1e-12)
+    assert lone.layers[-1].interval() == pytest.approx((1, 1), abs=1e-12)
 
 
 def test_the_same_question_has_the_same_answer():
@@ -144,7 +146,7 @@ def test_the_same_question_has_the_same_answer():
     ],
 )
 def test_verdicts(network, gradients, nodes, monkeypatch):
-    monkeypatch.setattr(prediction, "_WORK", 1e8)
+    monkeypatch.setattr(scatter, "_WORK", 1e8)
     predicted = predict(network, n_networks=40)
     assert (predicted.gradients, predicted.nodes) == (gradients, nodes)
     told = " ".join(predicted.verdict)
@@ -180,7 +182,7 @@ def test_over_wide_inputs_it_says_that_s4_does_not_apply():
     predicted = predict(network, inputs="wide")
     assert predicted.statement == "S7"
     assert [row.vni for row in predicted.layers] == laws.wide_input_vni(network).tolist()
-    assert {row.interval for row in predicted.layers} == {None} and predicted.simulated is None
+    assert {row.interval() for row in predicted.layers} == {None} and predicted.simulated is None
     assert "S3 and S4 do not apply" in predicted.verdict[2]
     with pytest.raises(ValueError, match="S7 needs an odd activation"):
         predict(Network.uniform(50, 20, activation="relu"), inputs="wide")

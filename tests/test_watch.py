@@ -342,9 +342,9 @@ def test_measured_networks_lie_in_the_predicted_interval(torch):
         with watch(model, names.values()) as layers, torch.no_grad():
             model(10 * centre / centre.norm() + BALL * torch.randn(SAMPLES, 100, dtype=torch.float64))
         for depth in DEPTHS:
-            low, high = predicted.layers[depth - 1].interval
+            low, high = predicted.layers[depth - 1].interval()
             inside[depth] += low <= layers[names[depth]].value <= high
-        low, high = predicted.layers[27].interval
+        low, high = predicted.layers[27].interval()
         too_shallow += low <= layers[names[50]].value <= high
     # Binomial, k = 4, with the variance of the share between quantiles of 200 simulated networks.
     least = SEEDS * (0.95 - 4 * math.sqrt(0.95 * 0.05 * (1 / SEEDS + 1 / 202)))
@@ -361,7 +361,7 @@ def test_over_wide_inputs_another_law_holds_and_the_report_says_so(torch):
         model(torch.randn(SAMPLES, 50, dtype=torch.float64))
     network = network_of(model)
     ball, report = predict(network), predict(network, inputs="wide")
-    assert wide["49"].value < ball.layers[-1].interval[0]
+    assert wide["49"].value < ball.layers[-1].interval()[0]
     assert "over wide inputs S3 and S4 do not apply" in ball.verdict[-1]
     assert "S3 and S4 do not apply" in report.verdict[-1]
     # S7, a closure: good to 15%, and single networks scatter by as much.

@@ -67,7 +67,8 @@ def _text(predicted: Prediction) -> str:
 
 
 def _row(row: LayerPrediction) -> tuple[str, ...]:
-    interval = "" if row.interval is None else f"{row.interval[0]:.4f} to {row.interval[1]:.4f}"
+    ends = row.interval()
+    interval = "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
     numbers = (f"{each:.4g}" for each in (row.q, row.chi, row.effective_depth, row.vni))
     return (str(row.layer), str(row.width), *numbers, interval, f"{row.effective_nodes:.4g}", f"{row.gradient:.3g}")
 

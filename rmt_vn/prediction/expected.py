@@ -1,0 +1,40 @@
+"""What the laws say along the depth of a network: moments of the slopes, effective depths, mean VNI."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import accumulate
+
+import numpy as np
+
+from rmt_vn import laws
+from rmt_vn.mean_field import layer_moments
+from rmt_vn.network import Network
+from rmt_vn.progress import progress
+
+
+def moments_along_depth(network: Network, q: np.ndarray) -> list[tuple[float, float]]:
+    """(μ_1, μ_2) of each layer; the length map soon repeats itself, and each variance is integrated over once."""
+    variances = set(q.tolist())
+    at = {variance: layer_moments(network, variance) for variance in progress(variances, "moments")}
+    return [at[variance] for variance in q.tolist()]
+
+
+def effective_depths(network: Network, moments: list[tuple[float, float]]) -> np.ndarray:
+    """t after each weight matrix; the inputs of the first have no slopes."""
+    ratios = [1.0, *(mu2 / mu1**2 for mu1, mu2 in moments[:-1])]
+    shapes = zip(network.widths[:-1], network.widths[1:], strict=True)
+    steps = (
+        laws.layer_depth(*shape, network.weights, slope_ratio=ratio)
+        for shape, ratio in zip(shapes, ratios, strict=True)
+    )
+    return np.array(list(accumulate(steps)))
+
+
+def mean_vni(network: Network, t: np.ndarray) -> np.ndarray:
+    """S3 of the networks that end at each layer, where it applies; else S4."""
+    if network.live_probability is not None:
+        depths = range(1, network.depth + 1)
+        return np.array([laws.exact_vni(replace(network, widths=network.widths[: depth + 1])) for depth in depths])
+    alone = 1 / np.array(network.widths[1:])
+    return alone + (1 - alone) * laws.universal_vni(t)

@@ -34,12 +34,21 @@ ROOMS = (
     "experiments",
 )
 
+# How the first line of a law's module begins: with the statements that it makes.
+_BEGINNING = r"S\d(?:(?:,| and) S\d)*"
+
 _HEAD = """\
 # The API
 
 Every public function with the way it is called and the first line of its docstring. This page is what `rmt-vn api`
 prints; `help(rmt_vn.measures.vni)`, or `python -m pydoc rmt_vn.measures.vni`, has the parameters, errors, sources and
 examples of one function. Modules load when they are first touched, so that `import rmt_vn` is enough.
+
+Symbols: n_0, …, n_L are the widths (N if all are equal) and L is the depth; h_l = W_l x_{l−1} + b_l are the
+pre-activations of layer l, of variance q_l, and x_l = φ(h_l) its activations; D_l is the diagonal matrix of the slopes
+φ′(h_l), which includes dropout; J = D_L W_L … D_1 W_1 is the Jacobian and C = J Jᵀ the covariance of the nodes; ρ is a
+correlation of two nodes; t is the effective depth; q* is the fixed point of q_l; μ_k = E φ′^{2k} and χ = σ_w² μ_1; E is
+the mean over random networks.
 
 All randomness comes from the argument `rng`, a seed or a numpy `Generator`; equal seeds give equal numbers. Results are
 frozen dataclasses: `to_dict()` returns what they hold as numbers, strings, lists and dicts, for `json.dumps`."""
@@ -64,7 +73,7 @@ def _statements() -> str:
     for home in homes:
         functions = ", ".join(f"`{name}`" for name in laws.__all__ if getattr(laws, name).__module__ == home)
         path = home.removeprefix("rmt_vn.").replace(".", "/") + ".py"
-        said = _first_line(sys.modules[home])
+        said = re.sub(rf"^{_BEGINNING},? ", "", _first_line(sys.modules[home]))
         lines.append(f"| {', '.join(_stated(home))} | [{path}]({path}) | {said} | {functions} |")
     return "\n".join(lines)
 
@@ -72,7 +81,7 @@ def _statements() -> str:
 def _stated(home: str) -> tuple[str, ...]:
     """The statements with which the first line of a module begins, or, where it begins otherwise, all that it names."""
     line = _first_line(sys.modules[home])
-    beginning = re.match(r"S\d(?:(?:,| and) S\d)*", line)
+    beginning = re.match(_BEGINNING, line)
     return tuple(re.findall(r"\bS\d\b", beginning[0] if beginning else line))
 
 

@@ -94,3 +94,10 @@ def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", text) + re.findall(r'<img src="([^"]+)"', text)
     missing = [each for each in targets if "://" not in each and not (ROOT / page).parent.joinpath(each).exists()]
     assert missing == []
+
+
+def test_files_that_contributing_names_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"\b((?:rmt_vn|tests|theory|figures)/[\w/.]+\.(?:py|md|txt))", text)
+    missing = [each for each in named if "NAME" not in each and not (ROOT / each).is_file()]
+    assert len(named) > 10 and missing == []

@@ -65,7 +65,7 @@ class Engine:
 def run(
     function: Callable[..., Numbers], tasks: Sequence[Mapping[str, Any]], *, engine: Engine, label: str = "sweep"
 ) -> Iterator[Numbers]:
-    """function(**task) for every task, in their order.
+    """Compute function(**task) for every task, and yield the results in the order of the tasks.
 
     Every result is kept as soon as it is computed, under a key made of the task, of the code that it depends on and of
     the versions of numpy and scipy; what was kept before is not computed again. Only a few results are in memory at a

@@ -61,7 +61,7 @@ def monte_carlo(
     engine: Engine | None = None,
     label: str = "sweep",
 ) -> list[Estimate]:
-    """Estimate E sample(**point) at every point.
+    """Estimate the mean of sample(**point) at every point of a grid.
 
     The seed of each replicate depends on `seed`, on the parameters of the point and on the number of the replicate, and
     on nothing else. So a larger grid or another order changes no number that was there before; and with more replicates

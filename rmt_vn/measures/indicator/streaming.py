@@ -53,7 +53,7 @@ class VNIAccumulator:
 
     @property
     def n_nodes(self) -> int:
-        """Nodes, or 0 before the first batch."""
+        """The number of nodes; 0 before the first batch."""
         return len(self._high)
 
     def update(self, batch: ArrayLike, *, node_axis: int = -1) -> None:
@@ -142,15 +142,15 @@ class VNIAccumulator:
         return float(np.trace(scatter) ** 2 / np.vdot(scatter, scatter))
 
     def effective_rank(self) -> float:
-        """As `rmt_vn.measures.effective_rank`."""
+        """exp of the entropy of the spectrum of C, as `rmt_vn.measures.effective_rank`."""
         return rank_of(self._scaled())
 
     def stable_rank(self) -> float:
-        """As `rmt_vn.measures.stable_rank`."""
+        """Tr C/λ_max, as `rmt_vn.measures.stable_rank`."""
         return stable_rank_of(self._scaled())
 
     def near_duplicates(self, *, threshold: float = 0.99) -> list[np.ndarray]:
-        """As `rmt_vn.measures.near_duplicates`."""
+        """Groups of nodes that are nearly copies of each other, as `rmt_vn.measures.near_duplicates`."""
         checked_threshold(threshold)
         links = np.nonzero(np.abs(self.correlation()) >= threshold * (1 - 1e-12))
         return linked_groups(np.array(links), self._varying()[0])

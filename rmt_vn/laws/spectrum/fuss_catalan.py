@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import zeta
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_numbers
 
 # ln tan of half the angle: beyond, x is outside the range of doubles or at the top edge to rounding.
 _REACH = 760.0
@@ -51,7 +51,7 @@ def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:
     array([0.      ,      inf, 0.275664, 0.      ])
     """
     layers = checked_count("depth", depth)
-    points = np.asarray(x, dtype=float)
+    points = checked_numbers("x", x)
     if np.isnan(points).any():
         raise ValueError(f"x must be numbers, got {x!r}")
     # The edge as the sum of two doubles: half a unit in its last place is felt close to it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_numbers
 from rmt_vn.laws.spectrum.free_probability.s_transforms import limit_moments, spectrum_of
 from rmt_vn.laws.spectrum.free_probability.whole_spectrum import Curve, curve_of
 from rmt_vn.network import Network
@@ -198,7 +198,7 @@ def _curve(network: Network, input_variance: float | None) -> Curve:
 
 
 def _checked_points(x: ArrayLike) -> np.ndarray:
-    points = np.asarray(x, dtype=float)
+    points = checked_numbers("x", x)
     if np.isnan(points).any():
         raise ValueError(f"x must be numbers, got {x!r}")
     return points

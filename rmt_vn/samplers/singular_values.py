@@ -33,6 +33,8 @@ _GROUP = 16
 # Rows of a triangular factor drawn and multiplied at a time: below them there is nothing to multiply.
 _BLOCK = 32
 _LEAST = -(2**62)
+# Rows whose sizes differ by no more than so many bits can be decomposed together.
+_GRADED = 400
 
 
 def log_singular_values(matrices: Iterable[ArrayLike]) -> np.ndarray:
@@ -194,10 +196,23 @@ def _checked(matrices: Iterable[ArrayLike], seen: list[tuple[tuple[int, ...], in
         if seen and matrix.shape[1] != seen[-1][0][0]:
             raise ValueError(f"matrix {number} must have n_in = {seen[-1][0][0]} as the last n_out, got {matrix.shape}")
         power = int(np.frexp(np.abs(matrix).max())[1])
+        # By how many bits each row is smaller than the largest: where by many, their sizes are factors of their own.
+        below = np.where(matrix.any(axis=1), power - np.frexp(np.abs(matrix).max(axis=1))[1], 0)
+        factors = graded_factors(below) if below.max() > _GRADED else []
         seen.append((matrix.shape, power))
-        yield np.ldexp(matrix, -power)
+        yield np.ldexp(matrix, (below if factors else np.zeros_like(below))[:, None] - power)
+        for factor in factors:
+            seen.append((factor.shape, 0))
+            yield factor
     if not seen:
         raise ValueError("matrices must be at least one, got none")
+
+
+def graded_factors(below: np.ndarray) -> list[np.ndarray]:
+    """Diagonal matrices, none with entries too far apart for a QR decomposition, whose product is diag(2^−below)."""
+    count = int(below.max()) // _GRADED + 1
+    parts = np.arange(count + 1)[:, None] * below // count
+    return [np.diag(np.ldexp(1.0, -part)) for part in np.diff(parts, axis=0)]
 
 
 def _bartlett_factors(widths: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -15,6 +15,7 @@ from rmt_vn.laws.spectrum.free_probability.s_transforms import limit_moments, sp
 from rmt_vn.laws.spectrum.free_probability.whole_spectrum import Curve, curve_of
 from rmt_vn.network import Network
 
+_LARGEST_LOG = float(np.log(np.finfo(float).max))
 # Distances in ln x at which a point counts as an atom, and as an edge.
 _AT_ATOM, _AT_EDGE = 1e-12, 1e-14
 
@@ -136,6 +137,11 @@ def spectral_edges(network: Network, *, input_variance: float | None = None) -> 
     (0.0, 6.75)
     """
     curve = _curve(network, input_variance)
+    if curve.high > _LARGEST_LOG:
+        raise ValueError(
+            f"the largest eigenvalue of J Jᵀ is e^{curve.high:.6g}, beyond the range of doubles; lower sigma_w, got "
+            f"{network.sigma_w}"
+        )
     return float(np.exp(curve.low)), float(np.exp(curve.high))
 
 

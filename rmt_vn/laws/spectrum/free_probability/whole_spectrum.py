@@ -12,12 +12,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from rmt_vn.laws.spectrum.free_probability.s_transforms import Spectrum, limit_moments, spectrum_of
+from rmt_vn.laws.spectrum.free_probability.s_transforms import Spectrum, log_limit_moments, spectrum_of
 from rmt_vn.laws.spectrum.free_probability.subordination import Branch, density_of_log, fraction_below, solve
 from rmt_vn.network import Network
 
 # Edges are looked for up to e^500 times the mean.
 _HIGHEST = 500.0
+# The mean is within e^±this: its square may be out of the range of doubles.
+_FARTHEST = 709.5
 # Mass that counts as none where the bottom is looked for.
 _THIN = 1e-10
 _DEPTHS = np.geomspace(1.0, 1e8, 120)
@@ -93,10 +95,15 @@ def curve_of(network: Network, input_variance: float | None) -> Curve:
         If it is on a wrong branch, or not found.
     """
     spectrum = spectrum_of(network, input_variance)
-    m1, m2 = limit_moments(network, 2, input_variance)
-    if not (m1 > 0 and np.isfinite(m2)):
-        raise ValueError(f"the eigenvalues of J Jᵀ leave the range of doubles: their mean is {m1:g}; change sigma_w")
-    log_mean, spread = np.log(m1), np.sqrt(abs(m2 / m1**2 - 1))
+    # In units of their mean, which may be far from 1, and its square farther.
+    log_mean, log_square = log_limit_moments(network, 2, input_variance)
+    if not abs(log_mean) < _FARTHEST:
+        raise ValueError(
+            f"the eigenvalues of J Jᵀ leave the range of doubles: their mean is e^{log_mean:.6g}, and it must be between "
+            f"e^-{_FARTHEST:g} and e^{_FARTHEST:g}; change sigma_w, got {network.sigma_w}"
+        )
+    square = np.exp(min(log_square - 2 * log_mean, _FARTHEST))
+    spread = np.sqrt(abs(square - 1))
     # The bound is the product of the layers', in deep networks far too high.
     ceiling = min(spectrum.largest, log_mean + _HIGHEST) + _BEYOND
     bottom, branch = _bottom(spectrum, log_mean)
@@ -128,7 +135,8 @@ def curve_of(network: Network, input_variance: float | None) -> Curve:
     solution = solve(spectrum, log_x, branch)
     below = fraction_below(spectrum, solution)
     _check_monotone(below)
-    _check_moments(spectrum, (m1, m2), (bottom if low == -np.inf else low, high), log_x, weights, below)
+    ends = (bottom if low == -np.inf else low, high)
+    _check_moments(spectrum, log_mean, square, ends, log_x, weights, below)
     return Curve(spectrum, low, high, bottom, ceiling, log_x, below, branch.joined(log_x, solution))
 
 
@@ -185,18 +193,24 @@ def _check_monotone(below: np.ndarray) -> None:
 
 def _check_moments(
     spectrum: Spectrum,
-    moments: tuple[float, float],
+    log_mean: float,
+    square: float,
     ends: tuple[float, float],
     log_x: np.ndarray,
     weights: np.ndarray,
     below: np.ndarray,
 ) -> None:
-    """m_k is the integral of k x^k (1 − F) over ln x; below the nodes F is what is at zero, above them are atoms."""
-    low, high = ends
+    """m_k is the integral of k x^k (1 − F) over ln x; below the nodes F is what is at zero, above them are atoms.
+
+    All x in units of the mean: m_1 is 1, and m_2 the given square.
+    """
+    low, high = (end - log_mean for end in ends)
     at_zero = spectrum.atoms.get(0.0, 0.0)
-    above = {x: mass for x, mass in spectrum.atoms.items() if x > np.exp(high)}
-    for k, moment in enumerate(moments, start=1):
-        found = np.sum(weights * k * np.exp(k * log_x) * (1 - below)) + np.exp(k * low) * (1 - at_zero)
-        found += sum(mass * (x**k - np.exp(k * high)) for x, mass in above.items())
+    atoms = {np.log(x) - log_mean: mass for x, mass in spectrum.atoms.items() if x > 0}
+    for k, moment in enumerate((1.0, square), start=1):
+        found = np.sum(weights * k * np.exp(k * (log_x - log_mean)) * (1 - below)) + np.exp(k * low) * (1 - at_zero)
+        found += sum(mass * (np.exp(k * y) - np.exp(k * high)) for y, mass in atoms.items() if y > high)
         if not abs(found - moment) < _SHEET * moment:
-            raise ArithmeticError(f"moment {k} of the density found is {found:g}, not {moment:g}: a wrong branch")
+            raise ArithmeticError(
+                f"moment {k} of the density found is {found:g} in units of the mean, not {moment:g}: a wrong branch"
+            )

@@ -149,7 +149,8 @@ def spectral_atoms(network: Network, *, input_variance: float | None = None) -> 
     """Eigenvalues of J Jᵀ of which there is a positive fraction, with that fraction, in increasing order.
 
     At zero: rank lost to a narrow layer, to ReLU, to dropout. Elsewhere only with Haar weights: directions that no
-    layer has touched (linear networks; hard tanh as long as 1 − L P(|h| > 1) > 0).
+    layer has touched (linear networks; hard tanh as long as 1 − L P(|h| > 1) > 0). Where φ is smooth and flattens (tanh
+    at |h| > 80, GELU at h < −20) slopes below 1e-75 of the largest count as zero, which large variances tell of.
 
     Parameters
     ----------

@@ -25,10 +25,14 @@ _THIN = 1e-10
 _DEPTHS = np.geomspace(1.0, 1e8, 120)
 # So many of these depths at once: deeper ones would be too deep for some spectra.
 _SHALLOW = 8
+# Depths as close as this to one another are not halved again.
+_NEAREST = 1.0
 # The first two moments, integrated on few nodes, must agree so well with theirs: another sheet is far off.
 _SHEET = 1e-2
 _MONOTONE = 1e-9
 _NODES = 128
+# Fraction of eigenvalues above zero below which the mean of all is far from theirs.
+_FEW = 0.1
 # Distance in ln x at which a point counts as an edge, and beyond the bound on eigenvalues at which there are none.
 _AT_EDGE, _BEYOND = 1e-14, 1e-3
 # Points that the others start from.
@@ -103,12 +107,16 @@ def curve_of(network: Network, input_variance: float | None) -> Curve:
             f"e^-{_FARTHEST:g} and e^{_FARTHEST:g}; change sigma_w, got {network.sigma_w}"
         )
     square = np.exp(min(log_square - 2 * log_mean, _FARTHEST))
-    spread = np.sqrt(abs(square - 1))
+    middle, spread = log_mean, np.sqrt(abs(square - 1))
+    live = 1 - spectrum.atoms.get(0.0, 0.0)
+    if live < _FEW:
+        # What is not at zero may be close together, far from the mean of all.
+        middle, spread = log_mean - np.log(live), np.sqrt(abs(square * live - 1))
     # The bound is the product of the layers', in deep networks far too high.
     ceiling = min(spectrum.largest, log_mean + _HIGHEST) + _BEYOND
     bottom, branch = _bottom(spectrum, log_mean)
     first = np.concatenate(
-        [np.linspace(bottom, ceiling - _BEYOND, _FIRST // 2), log_mean + spread * np.linspace(-3, 3, _FIRST // 2)]
+        [np.linspace(bottom, ceiling - _BEYOND, _FIRST // 2), middle + spread * np.linspace(-3, 3, _FIRST // 2)]
     )
     branch = branch.joined(first, solve(spectrum, first))
     grid = np.unique(
@@ -116,7 +124,7 @@ def curve_of(network: Network, input_variance: float | None) -> Curve:
             [
                 ceiling - _BEYOND - np.geomspace(1e-6, ceiling - bottom, 96),
                 np.linspace(bottom, ceiling - _BEYOND, 48, endpoint=False),
-                log_mean + spread * np.linspace(-3, 3, 49),
+                middle + spread * np.linspace(-3, 3, 49),
                 [ceiling],
             ]
         )
@@ -144,9 +152,17 @@ def _bottom(spectrum: Spectrum, log_mean: float) -> tuple[float, Branch]:
     """ln x below which there is no mass but an atom at zero, and the solutions on the way there."""
     at_zero = spectrum.atoms.get(0.0, 0.0)
     branch = None
-    for depths in np.split(_DEPTHS, range(_SHALLOW, len(_DEPTHS))):
-        log_x = log_mean - depths[::-1]
-        solution = solve(spectrum, log_x, branch)
+    waiting = [log_mean - depths[::-1] for depths in np.split(_DEPTHS, range(_SHALLOW, len(_DEPTHS)))][::-1]
+    while waiting:
+        log_x = waiting.pop()
+        try:
+            solution = solve(spectrum, log_x, branch)
+        except ArithmeticError:
+            # Far below the bottom variables leave the range of doubles: look halfway first.
+            if branch is None or branch.log_x[0] - log_x[0] < _NEAREST:
+                raise
+            waiting += [log_x, (branch.log_x[:1] + log_x) / 2]
+            continue
         branch = branch.joined(log_x, solution) if branch else Branch(log_x, solution)
         is_none = fraction_below(spectrum, solution) - at_zero < _THIN
         if is_none.any():

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 
 import numpy as np
 from scipy.special import erf as _erf
-from scipy.special import erfc, expit, ndtr
+from scipy.special import erfc, erfcx, expit, log_expit, ndtr
 
 __all__ = ["ACTIVATIONS", "Activation", "get", "leaky_relu"]
 
@@ -32,6 +32,9 @@ class Activation:
         q ↦ E φ(√q z)², z ~ N(0, 1), in closed form; without it, quadrature is used.
     slope_moment : callable, optional
         (q, k) ↦ μ_k = E φ′(√q z)^{2k}, in closed form; without it, quadrature is used.
+    log_slope : callable, optional
+        h ↦ ln |φ′(h)|, from an array to an array, for φ′ that underflow without being zero. Without it, a node whose φ′
+        is zero in double precision does not count as live.
 
     Examples
     --------
@@ -46,6 +49,7 @@ class Activation:
     name: str = "custom"
     second_moment: Callable[[float], float] | None = None
     slope_moment: Callable[[float, int], float] | None = None
+    log_slope: Function | None = None
 
     def __post_init__(self) -> None:
         for label, function in (("phi", self.phi), ("dphi", self.dphi)):
@@ -128,6 +132,10 @@ def _tanh_slope(x: np.ndarray) -> np.ndarray:
     return 4 * decay / (1 + decay) ** 2
 
 
+def _tanh_log_slope(x: np.ndarray) -> np.ndarray:
+    return np.log(4) - 2 * np.abs(x) - 2 * np.log1p(np.exp(-2 * np.abs(x)))
+
+
 def _clip(x: np.ndarray) -> np.ndarray:
     return np.clip(x, -1.0, 1.0)
 
@@ -151,6 +159,10 @@ def _erf_slope(x: np.ndarray) -> np.ndarray:
     return 2 / np.sqrt(np.pi) * np.exp(-np.square(x))
 
 
+def _erf_log_slope(x: np.ndarray) -> np.ndarray:
+    return np.log(2 / np.sqrt(np.pi)) - np.square(x)
+
+
 def _erf_second(q: float) -> float:
     return float(2 / np.pi * np.arcsin(2 * q / (1 + 2 * q)))
 
@@ -161,6 +173,10 @@ def _erf_mu(q: float, k: int) -> float:
 
 def _sigmoid_slope(x: np.ndarray) -> np.ndarray:
     return expit(x) * expit(-np.asarray(x))
+
+
+def _sigmoid_log_slope(x: np.ndarray) -> np.ndarray:
+    return log_expit(x) + log_expit(-np.asarray(x))
 
 
 def _softplus(x: np.ndarray) -> np.ndarray:
@@ -175,12 +191,23 @@ def _gelu_slope(x: np.ndarray) -> np.ndarray:
     return ndtr(x) + x * np.exp(-np.square(x) / 2) / np.sqrt(2 * np.pi)
 
 
+def _gelu_log_slope(x: np.ndarray) -> np.ndarray:
+    # Φ(x) is Mills' ratio times the density: for x < 0 neither underflows.
+    mills = np.sqrt(np.pi / 2) * erfcx(-np.minimum(x, 0) / np.sqrt(2))
+    below = np.log(np.abs(x + mills)) - np.square(x) / 2 - np.log(2 * np.pi) / 2
+    return np.where(np.asarray(x) < -1, below, np.log(np.abs(_gelu_slope(np.maximum(x, -1)))))
+
+
 def _silu(x: np.ndarray) -> np.ndarray:
     return x * expit(x)
 
 
 def _silu_slope(x: np.ndarray) -> np.ndarray:
     return expit(x) * (1 + x * expit(-np.asarray(x)))
+
+
+def _silu_log_slope(x: np.ndarray) -> np.ndarray:
+    return log_expit(x) + np.log(np.abs(1 + x * expit(-np.asarray(x))))
 
 
 def _sin_second(q: float) -> float:
@@ -218,13 +245,13 @@ ACTIVATIONS: dict[str, Activation] = {
             _Bound(_leaky_second, slope=0.0), _Bound(_leaky_mu, slope=0.0),
         ),
         leaky_relu(),
-        Activation(np.tanh, _tanh_slope, (), "tanh"),
+        Activation(np.tanh, _tanh_slope, (), "tanh", log_slope=_tanh_log_slope),
         Activation(_clip, _clip_slope, (-1.0, 1.0), "hard_tanh", _clip_second, _clip_mu),
-        Activation(_erf, _erf_slope, (), "erf", _erf_second, _erf_mu),
-        Activation(expit, _sigmoid_slope, (), "sigmoid"),
-        Activation(_softplus, expit, (), "softplus"),
-        Activation(_gelu, _gelu_slope, (), "gelu"),
-        Activation(_silu, _silu_slope, (), "silu"),
+        Activation(_erf, _erf_slope, (), "erf", _erf_second, _erf_mu, _erf_log_slope),
+        Activation(expit, _sigmoid_slope, (), "sigmoid", log_slope=_sigmoid_log_slope),
+        Activation(_softplus, expit, (), "softplus", log_slope=log_expit),
+        Activation(_gelu, _gelu_slope, (), "gelu", log_slope=_gelu_log_slope),
+        Activation(_silu, _silu_slope, (), "silu", log_slope=_silu_log_slope),
         Activation(np.sin, np.cos, (), "sin", _sin_second, _sin_mu),
     )
 }  # fmt: skip

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
-__all__ = ["checked_choice", "checked_count"]
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["checked_choice", "checked_count", "checked_numbers"]
 
 
 def checked_count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
@@ -58,3 +63,42 @@ def checked_choice(name: str, value: Any, known: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in words:
         raise ValueError(f"{name} must be one of {', '.join(words)}, got {value!r}")
     return value
+
+
+def checked_numbers(name: str, values: ArrayLike) -> np.ndarray:
+    """The values as an array of float64; what numpy would convert without a word, though it is no number, is refused.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls them.
+    values : array_like
+        Real numbers of any kind. They may be infinite or NaN: what is valid beyond that is for the caller to say.
+
+    Raises
+    ------
+    TypeError
+        If they are complex, text, truth values or a masked array, or if rows are of different lengths.
+
+    Examples
+    --------
+    >>> checked_numbers("t", [1, 2])
+    array([1., 2.])
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be real numbers, got a masked array; give those that are not masked")
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise TypeError(f"{name} must be a number or an array of them, got rows of different lengths") from None
+    if array.dtype == object:
+        wrong = (each for each in array.flat if isinstance(each, bool) or not isinstance(each, (Real, Decimal)))
+        for each in wrong:
+            raise TypeError(f"{name} must be real numbers, got {each!r}")
+    elif array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}")
+    with np.errstate(over="ignore"):  # of longer floats and integers, what is beyond float64 is infinite
+        try:
+            return array.astype(float)
+        except OverflowError:
+            raise TypeError(f"{name} must be numbers within the range of float64") from None

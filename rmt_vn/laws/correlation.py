@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ellipkm1, elliprj
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_numbers
 from rmt_vn.laws.hyperbolic.walk import FARTHEST, LAST, Walk, diffusion, network_walk
 from rmt_vn.network import Network
 
@@ -131,7 +131,7 @@ def correlation_quantile(network_or_t: Network | float, p: ArrayLike) -> float |
     >>> correlation_quantile(0.1, [0.025, 0.5, 0.975]).round(4)
     array([-0.5611,  0.    ,  0.5611])
     """
-    p, walk = np.asarray(p, dtype=float), _walk(network_or_t)
+    p, walk = checked_numbers("probability p", p), _walk(network_or_t)
     if not np.all((p >= 0) & (p <= 1)):
         raise ValueError(f"probability p must be from 0 to 1, got {p[~((p >= 0) & (p <= 1))].flat[0]}")
     distance = _distance_beyond(walk, 2 * np.minimum(p, 1 - p).ravel()).reshape(p.shape)
@@ -289,7 +289,7 @@ def _walk(network_or_t: Network | float) -> Walk:
 
 
 def _checked_correlations(rho: ArrayLike) -> np.ndarray:
-    values = np.asarray(rho, dtype=float)
+    values = checked_numbers("correlation rho", rho)
     if np.isnan(values).any():
         raise ValueError(f"correlations must not be NaN, got {rho!r}")
     return values

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
-from rmt_vn.laws.hyperbolic.masks import live_count_distribution
-from rmt_vn.laws.hyperbolic.transforms import log_gaussian_step, mean_sech_distance, mean_square_correlation
+from rmt_vn.laws.hyperbolic.masks import live_count_quadrature
+from rmt_vn.laws.hyperbolic.transforms import (
+    NODES,
+    log_gaussian_step,
+    mean_sech_distance,
+    mean_square_correlation,
+    mean_square_correlation_from,
+)
 from rmt_vn.network import Network, mask_probability
-
-_BLOCK = 2048
 
 
 def exact_vni(network: Network) -> float:
@@ -42,14 +46,34 @@ def exact_vni(network: Network) -> float:
     >>> round(exact_vni(Network.uniform(100, 100, activation="linear")), 6)
     0.478616
     """
-    alone, others = _self_and_others(network)
-    return float(alone + others * mean_square_correlation(lambda nu: _log_factor(network, nu)))
+    alone, others = _self_and_others(network.widths[-1], _covered_probability(network))
+    return min(1.0, float(alone + others * mean_square_correlation(lambda nu: _log_factor(network, nu))))
 
 
 def exact_vni_complement(network: Network) -> float:
     """1 − E VNI (S3) without cancellation. Parameters and errors as `exact_vni`."""
-    _, others = _self_and_others(network)
+    _, others = _self_and_others(network.widths[-1], _covered_probability(network))
     return float(others * mean_sech_distance(lambda nu: _log_factor(network, nu)))
+
+
+def exact_vni_along_depth(network: Network) -> np.ndarray:
+    """`exact_vni` of the networks that end at each layer, shape (L,), from one product over the layers.
+
+    Errors as `exact_vni`.
+    """
+    probability = _covered_probability(network)
+    ends = {width: _self_and_others(width, probability) for width in set(network.widths[1:])}
+    alone, others = np.array([ends[width] for width in network.widths[1:]]).T
+    # The inputs are never masked.
+    layers = [(shape, probability if layer else 1.0) for layer, shape in enumerate(pairwise(network.widths))]
+    correlations, log_factor = np.empty(network.depth), np.zeros(len(NODES))
+    known: dict[tuple[tuple[int, int], float], np.ndarray] = {}
+    for layer, kind in enumerate(layers):
+        if kind not in known:
+            known[kind] = _log_step(*kind, network.weights, NODES)
+        log_factor = log_factor + known[kind]
+        correlations[layer] = mean_square_correlation_from(log_factor)
+    return np.minimum(alone + others * correlations, 1.0)
 
 
 def _covered_probability(network: Network) -> float:
@@ -58,13 +82,11 @@ def _covered_probability(network: Network) -> float:
     )
 
 
-def _self_and_others(network: Network) -> tuple[float, float]:
+def _self_and_others(width: int, probability: float) -> tuple[float, float]:
     """E[1/k] and 1 − E[1/k] over the number k ≥ 1 of live nodes in the last layer, neither by subtraction."""
-    probability = _covered_probability(network)
-    width = network.widths[-1]
     if probability == 1:
         return 1 / width, (width - 1) / width
-    k, weight = live_count_distribution(width, probability)
+    k, weight = live_count_quadrature(width, probability)
     return float(weight @ (1 / k)), float(weight @ ((k - 1) / k))
 
 
@@ -91,15 +113,8 @@ def _log_step(shape: tuple[int, ...], probability: float, weights: str, nu: np.n
 
 def _log_masked_step(n: int, probability: float, nu: np.ndarray) -> np.ndarray:
     """ln E[m_k(ν) | k ≥ 1], k ~ Bin(n, p)."""
-    mean, deficit = np.zeros(nu.shape), np.zeros(nu.shape)
-    for k, weight in _blocks(*live_count_distribution(n, probability)):
-        log_m = log_gaussian_step(k[:, None], nu)
-        mean += weight @ np.exp(log_m)
-        deficit -= weight @ np.expm1(log_m)
+    k, weight = live_count_quadrature(n, probability)
+    log_m = log_gaussian_step(k[:, None], nu)
+    deficit = -weight @ np.expm1(log_m)
     # A wide layer's factor is 1 − O(1/n): its logarithm must be accurate relative to that small number.
-    return np.where(deficit < 0.5, np.log1p(-np.minimum(deficit, 0.5)), np.log(mean))
-
-
-def _blocks(k: np.ndarray, weight: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for start in range(0, len(k), _BLOCK):
-        yield k[start : start + _BLOCK], weight[start : start + _BLOCK]
+    return np.where(deficit < 0.5, np.log1p(-np.minimum(deficit, 0.5)), np.log(weight @ np.exp(log_m)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rmt_vn.checks import checked_numbers
 from rmt_vn.laws.hyperbolic.transforms import mean_sech_distance, mean_square_correlation
 from rmt_vn.mean_field import fixed_point, layer_moments, variances_along_depth
 from rmt_vn.network import Network, Weights
@@ -31,8 +32,8 @@ def universal_vni(t: ArrayLike) -> float | np.ndarray:
 
     Raises
     ------
-    ValueError
-        If any t is negative or NaN.
+    TypeError, ValueError
+        If t is not made of real numbers, or any is negative or NaN.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def moments_variance(network: Network) -> float:
 
 
 def _over_depths(inversion, t: ArrayLike) -> float | np.ndarray:
-    depths = np.asarray(t, dtype=float)
+    depths = checked_numbers("effective depth t", t)
     if not np.all(depths >= 0):
         wrong = depths[~(depths >= 0)].flat[0]
         raise ValueError(f"effective depth t must be ≥ 0, got {wrong}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
 
 from rmt_vn import laws
+from rmt_vn.laws.exact import exact_vni_along_depth
 from rmt_vn.mean_field import layer_moments
 from rmt_vn.network import Network
 from rmt_vn.progress import progress
@@ -34,7 +34,6 @@ def effective_depths(network: Network, moments: list[tuple[float, float]]) -> np
 def mean_vni(network: Network, t: np.ndarray) -> np.ndarray:
     """S3 of the networks that end at each layer, where it applies; else S4."""
     if network.live_probability is not None:
-        depths = range(1, network.depth + 1)
-        return np.array([laws.exact_vni(replace(network, widths=network.widths[: depth + 1])) for depth in depths])
+        return exact_vni_along_depth(network)
     alone = 1 / np.array(network.widths[1:])
     return alone + (1 - alone) * laws.universal_vni(t)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rmt_vn.activations import Activation
 from rmt_vn.ensembles import biases
 from rmt_vn.mean_field import checked_variance, fixed_point
 from rmt_vn.network import Network
@@ -15,6 +16,10 @@ from rmt_vn.network import Network
 Propagate = Callable[[Network, int, int, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 _MOST_REDRAWS = 1000
+# Slopes below this need care, and what is below e^_LEAST of it counts by its logarithm alone.
+_SMALL, _LEAST = 1e-100, float(np.log(1e-150))
+# The square root of n_0 times this is a double.
+_LARGEST_INPUT = 1e290
 
 
 @dataclass
@@ -23,6 +28,25 @@ class Signal:
 
     x: np.ndarray
     log_scale: np.ndarray
+
+
+@dataclass
+class Slopes:
+    """The diagonals of D of a batch of networks: φ′(h) times the mask of dropout is ± values e^{log_scale − lift}.
+
+    Attributes
+    ----------
+    values : ndarray, shape (networks, nodes)
+        None below 1e-150 but those of dead nodes, which are zero. Next to the largest of its layer, what is so small
+        does not change a product; but it is a live node.
+    log_scale : ndarray, shape (networks,)
+        Zero but where all of a layer's slopes are below 1e-100.
+    lift : ndarray, shape (networks, nodes)
+    """
+
+    values: np.ndarray
+    log_scale: np.ndarray
+    lift: np.ndarray
 
 
 def random_signal(
@@ -36,7 +60,10 @@ def random_signal(
             # At q* = 0, inputs so small that no activation is anything but linear on either side of zero.
             at_q_star = (fixed_point(network).q_star - network.sigma_b**2) / network.sigma_w**2
             input_variance = max(at_q_star, 1e-24)
-    input_variance = checked_variance("input_variance", input_variance)
+    input_variance = checked_variance("input_variance", input_variance, _LARGEST_INPUT)
+    if input_variance == 0 and network.activation.is_homogeneous and network.sigma_b == 0:
+        # Nothing depends on the scale of the inputs; at zero, where φ may have its kink, the limit of small ones.
+        input_variance = 1.0
     direction = rng.standard_normal((n_networks, network.widths[0]))
     length = np.linalg.norm(direction, axis=-1, keepdims=True)
     return direction * (np.sqrt(network.widths[0] * input_variance) / length)
@@ -44,7 +71,7 @@ def random_signal(
 
 def alive_layer(
     network: Network, shape: tuple[int, int], signal: Signal, rng: np.random.Generator, propagate: Propagate
-) -> tuple[np.ndarray, np.ndarray, Signal]:
+) -> tuple[np.ndarray, Slopes, Signal]:
     """Weights, diagonal of D and signal behind one layer of each network; drawn again where no node is alive.
 
     `propagate` draws weights for a batch of signals and returns them with W x.
@@ -53,18 +80,23 @@ def alive_layer(
     samples = len(signal.x)
     todo = np.arange(samples)
     for _ in range(_MOST_REDRAWS):
-        drawn, h = propagate(network, n_out, n_in, signal.x[todo], rng)
-        h += biases(network, n_out, batch=h.shape[:1], rng=rng) * np.exp(-signal.log_scale[todo, None])
-        mask = dropout_mask(network, h.shape, rng)
-        if len(todo) == samples:
-            w, slopes, x = drawn, network.activation.dphi(h) * mask, network.activation.phi(h) * mask
-        else:
-            w[todo], slopes[todo], x[todo] = (
-                drawn,
-                network.activation.dphi(h) * mask,
-                network.activation.phi(h) * mask,
+        # What is too large for doubles is found below, and told.
+        with np.errstate(over="ignore", invalid="ignore"):
+            drawn, h = propagate(network, n_out, n_in, signal.x[todo], rng)
+            h += biases(network, n_out, batch=h.shape[:1], rng=rng) * np.exp(-signal.log_scale[todo, None])
+        if not np.all(np.isfinite(h)):
+            raise OverflowError(
+                f"pre-activations of a layer of {n_out} leave the range of doubles: lower sigma_w, got "
+                f"{network.sigma_w}, or the variance of the inputs"
             )
-        todo = todo[~slopes[todo].any(axis=-1)]
+        mask = dropout_mask(network, h.shape, rng)
+        found = _slopes(network.activation, h, mask)
+        if len(todo) == samples:
+            w, slopes, x = drawn, found, network.activation.phi(h) * mask
+        else:
+            w[todo], x[todo] = drawn, network.activation.phi(h) * mask
+            slopes.values[todo], slopes.log_scale[todo], slopes.lift[todo] = found.values, found.log_scale, found.lift
+        todo = todo[~slopes.values[todo].any(axis=-1)]
         if not len(todo):
             break
     else:
@@ -80,6 +112,27 @@ def alive_layer(
         if network.sigma_b > 0:
             log_scale = log_scale + np.log(size)
     return w, slopes, Signal(x, log_scale)
+
+
+def _slopes(activation: Activation, h: np.ndarray, mask: np.ndarray) -> Slopes:
+    """The diagonals of D, shape (networks, nodes), where some φ′ underflow too."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        values = activation.dphi(h) * mask
+        sizes = np.abs(values)
+        live = sizes > 0 if activation.log_slope is None else mask > 0
+        small = live & (sizes < _SMALL)
+        if not small.any():
+            return Slopes(values, np.zeros(len(h)), np.zeros_like(values))
+        logs = np.log(sizes)
+        if activation.log_slope is not None:
+            logs[small] = activation.log_slope(h[small]) + np.log(mask[small])
+        largest = logs.max(axis=-1)
+        log_scale = np.where(np.isfinite(largest) & (largest < np.log(_SMALL)), largest, 0.0)
+        logs -= log_scale[:, None]
+    lift = np.where(np.isfinite(logs), np.maximum(_LEAST - logs, 0.0), 0.0)
+    changed = np.isfinite(logs) & ((lift > 0) | (log_scale[:, None] != 0))
+    logs = np.where(changed, logs + lift, 0.0)
+    return Slopes(np.where(changed, np.copysign(np.exp(logs), values), values), log_scale, lift)
 
 
 def dropout_mask(network: Network, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

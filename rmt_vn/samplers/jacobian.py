@@ -20,13 +20,16 @@ from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
 class JacobianLayer(Result):
     """One layer of a batch of simulated Jacobians, J_l = D_l W_l J_{l−1} = e^{log_norm} × slopes × rows.
 
+    Slopes that underflow (GELU at h = −50, say) are given by what counts of them: they are not zero.
+
     Attributes
     ----------
     rows : ndarray, shape (networks, n_l, n_0)
         W_l J_{l−1}, scaled so that J_{l−1} has unit Frobenius norm: the Jacobian of the pre-activations, a row for each
         node.
     slopes : ndarray, shape (networks, n_l)
-        The diagonal of D_l: φ′(h_l), times 0 or 1/p under dropout.
+        The diagonal of D_l: φ′(h_l), times 0 or 1/p under dropout. Where all of a layer are below 1e-100 a common
+        factor is taken out, and none but zeros are below 1e-150.
     log_norm : ndarray, shape (networks,)
         The logarithm of the scale that was divided by.
     """
@@ -67,12 +70,15 @@ def walk_jacobian(
     log_norm = np.full(n_networks, np.log(n_0) / 2)
     for shape in pairwise(network.widths):
         w, slopes, signal = alive_layer(network, shape, signal, rng, through_matrices)
-        layer = JacobianLayer(w @ jacobian, slopes, log_norm)
+        layer = JacobianLayer(w @ jacobian, slopes.values, log_norm + slopes.log_scale)
         yield layer
         jacobian = layer.jacobian
+        # A power of two is taken out first, so that no square under- or overflows.
+        power = np.frexp(np.abs(jacobian).max(axis=(-2, -1)))[1]
+        jacobian = np.ldexp(jacobian, -power[:, None, None])
         norm = np.linalg.norm(jacobian, axis=(-2, -1))
         jacobian /= norm[:, None, None]
-        log_norm = log_norm + np.log(norm)
+        log_norm = layer.log_norm + np.log(np.ldexp(norm, power))
 
 
 def sample_along_depth(

@@ -40,7 +40,7 @@ def sample_rows(
         directions.append(_unit(signal.x))
         image, slope, signal = alive_layer(network, shape, signal, rng, _through_images)
         images.append(image)
-        slopes.append(slope)
+        slopes.append(slope.values)
     dead = live & (slopes[-1] == 0)
     nodes = np.argsort(dead, axis=-1, kind="stable")[:, :count, None]
     rows = (np.arange(network.widths[-1]) == nodes) * ~dead[:, None, :]

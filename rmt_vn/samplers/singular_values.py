@@ -23,7 +23,7 @@ from rmt_vn.network import Network, mask_probability
 from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.chain import sample_live_counts
-from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
+from rmt_vn.samplers.forward import Signal, Slopes, alive_layer, random_signal
 from rmt_vn.samplers.jacobian import through_matrices
 
 # Bits. Rows whose sizes differ by a factor 2^60 change each other's singular values by 2^-120. So singular values are
@@ -34,6 +34,10 @@ _GROUP = 16
 # Rows of a triangular factor that are drawn and multiplied at a time, without the zeros to their left.
 _BLOCK = 32
 _LEAST = -(2**62)
+# Rows whose sizes differ by no more than so many bits can be decomposed together.
+_GRADED = 400
+# More than this would be too many decompositions.
+_MOST_BITS = 2**13
 
 
 def log_singular_values(matrices: Iterable[ArrayLike]) -> np.ndarray:
@@ -157,9 +161,23 @@ def random_matrices(
         signal = Signal(x[None], np.zeros(1))
         for shape in pairwise(network.widths):
             w, slopes, signal = alive_layer(network, shape, signal, rng, through_matrices)
-            yield slopes[0][:, None] * w[0]
+            yield from _slopes_and_weights(slopes, w[0])
 
     return map(layers, random_signal(network, n_networks, rng, input_variance))
+
+
+def _slopes_and_weights(slopes: Slopes, w: np.ndarray) -> Iterator[np.ndarray]:
+    """D W of one network; where slopes underflow, as a product of that and of diagonal matrices."""
+    bits = (slopes.lift[0] - slopes.log_scale[0]) / np.log(2)
+    below = np.floor(bits).astype(int)
+    yield (slopes.values[0] * np.exp2(below - bits))[:, None] * w
+    if below.any():
+        if below.max() > _MOST_BITS:
+            raise ValueError(
+                f"slopes of e^-{below.max() * np.log(2):.3g} are too small for singular values, which must be above "
+                f"e^-{_MOST_BITS * np.log(2):.3g} a layer; lower the variance of the inputs"
+            )
+        yield from graded_factors(below)
 
 
 def live_widths(network: Network, n_networks: int, rng: np.random.Generator) -> np.ndarray:
@@ -197,10 +215,23 @@ def _checked(matrices: Iterable[ArrayLike], seen: list[tuple[tuple[int, ...], in
         if seen and matrix.shape[1] != seen[-1][0][0]:
             raise ValueError(f"matrix {number} must have n_in = {seen[-1][0][0]} as the last n_out, got {matrix.shape}")
         power = int(np.frexp(np.abs(matrix).max())[1])
+        # By how many bits each row is smaller than the largest: where by many, their sizes are factors of their own.
+        below = np.where(matrix.any(axis=1), power - np.frexp(np.abs(matrix).max(axis=1))[1], 0)
+        factors = graded_factors(below) if below.max() > _GRADED else []
         seen.append((matrix.shape, power))
-        yield np.ldexp(matrix, -power)
+        yield np.ldexp(matrix, (below if factors else np.zeros_like(below))[:, None] - power)
+        for factor in factors:
+            seen.append((factor.shape, 0))
+            yield factor
     if not seen:
         raise ValueError("matrices must be at least one, got none")
+
+
+def graded_factors(below: np.ndarray) -> list[np.ndarray]:
+    """Diagonal matrices, none with entries too far apart for a QR decomposition, whose product is diag(2^−below)."""
+    count = int(below.max()) // _GRADED + 1
+    parts = np.arange(count + 1)[:, None] * below // count
+    return [np.diag(np.ldexp(1.0, -part)) for part in np.diff(parts, axis=0)]
 
 
 def _bartlett_factors(widths: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -24,6 +24,9 @@ LogFactor = Callable[[np.ndarray], np.ndarray]
 _DIGITS = 46.0
 _REACH = 31.0
 
+# By so much rounding may carry a sum over 1.
+_EXCESS = 1e-12
+
 # Stirling coefficients B_2k / (2k(2k−1)).
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
 _STIRLING_FROM = 40
@@ -35,8 +38,8 @@ def mehler_fock_density(nu: np.ndarray) -> np.ndarray:
 
 
 _STEP = np.pi / _DIGITS
-_NODES = _STEP * np.arange(1, int(_REACH / _STEP) + 1)
-_WEIGHTS = _STEP * mehler_fock_density(_NODES)
+NODES = _STEP * np.arange(1, int(_REACH / _STEP) + 1)
+_WEIGHTS = _STEP * mehler_fock_density(NODES)
 
 
 def mean_square_correlation(log_factor: LogFactor) -> np.ndarray:
@@ -51,7 +54,12 @@ def mean_square_correlation(log_factor: LogFactor) -> np.ndarray:
     -------
     ndarray, shape (...)
     """
-    return -np.expm1(log_factor(_NODES)) @ _WEIGHTS
+    return mean_square_correlation_from(log_factor(NODES))
+
+
+def mean_square_correlation_from(log_factors: np.ndarray) -> np.ndarray:
+    """1 − S from ln M(ν) at `NODES`, shape (..., nodes): see `mean_square_correlation`."""
+    return _probability(-np.expm1(log_factors) @ _WEIGHTS)
 
 
 def mean_sech_distance(log_factor: LogFactor) -> np.ndarray:
@@ -79,7 +87,14 @@ def mean_sech_distance(log_factor: LogFactor) -> np.ndarray:
     count = int(np.ceil(np.max(reach * (_DIGITS - at_zero) / np.pi)))
     nu = reach * np.arange(1, count + 1) / count
     integrand = mehler_fock_density(nu) * np.exp(log_factor(nu) - at_zero)
-    return (reach / count * np.exp(at_zero))[..., 0] * integrand.sum(axis=-1)
+    return _probability((reach / count * np.exp(at_zero))[..., 0] * integrand.sum(axis=-1))
+
+
+def _probability(values: np.ndarray) -> np.ndarray:
+    """The values, between 0 and 1: what is beyond them by more than rounding is an error, and is not hidden."""
+    if not np.all((values >= -_EXCESS) & (values <= 1 + _EXCESS)):
+        raise ArithmeticError(f"means that must be from 0 to 1 came out from {np.min(values)} to {np.max(values)}")
+    return np.clip(values, 0.0, 1.0)
 
 
 def log_gaussian_step(fan_in: np.ndarray | int, nu: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import expm1, log1p
 
-from rmt_vn.laws.hyperbolic.masks import live_count_distribution
+from rmt_vn.laws.hyperbolic.masks import live_count_quadrature
 from rmt_vn.laws.hyperbolic.transforms import LogFactor, log_gaussian_step_off_axis
 from rmt_vn.network import Network, mask_probability
 
@@ -181,15 +181,10 @@ class _Layer:
 
     @property
     def fan_ins(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values of k ≥ 1, and their probabilities.
-
-        Four values to a standard deviation are as good as all: smooth functions have the same mean up to e^{−2π²4²}.
-        """
+        """Values of k ≥ 1, and their probabilities."""
         if self.alive == 1:
             return np.array([self.n_in]), np.ones(1)
-        stride = max(1, int(np.sqrt(self.n_in * self.alive * (1 - self.alive)) / 4))
-        k, probability = (array[::stride] for array in live_count_distribution(self.n_in, self.alive))
-        return k, probability / probability.sum()
+        return live_count_quadrature(self.n_in, self.alive)
 
     @property
     def no_step(self) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_numbers
 
 # Where a bound on the density in the far tail has fallen below e^{−750}, the density is zero in double precision.
 _UNDERFLOW = 750.0
@@ -50,7 +50,7 @@ def complex_ginibre_density(n: int, depth: int, x: ArrayLike) -> np.ndarray:
     array([0.      , 1.      , 0.367879])
     """
     n, depth = checked_count("n", n), checked_count("depth", depth)
-    points = np.asarray(x, dtype=float)
+    points = checked_numbers("x", x)
     if not np.isfinite(points).all():
         raise ValueError(f"x must be finite, got {x!r}")
     at_zero = float(n) if depth == 1 else np.inf

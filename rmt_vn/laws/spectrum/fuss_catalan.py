@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import zeta
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_numbers
 
 # ln tan of half the angle: beyond, x is outside the range of doubles or at the top edge to rounding.
-_REACH = 760.0
+_REACH = 700.0
 _BISECTIONS = 62
-# ln(sin y / y) = −Σ ζ(2k) y^{2k}/(k π^{2k}): enough terms for y < 1/2, though L + 1 times what is left of it counts.
+# ln(sin y / y) = −Σ ζ(2k) y^{2k}/(k π^{2k}): enough terms for y < 1/2.
 _K = np.arange(1, 12)
 _LOG_SINC = zeta(2 * _K) / (_K * np.pi ** (2 * _K))
+_DEEPEST = 10**15
 
 
 def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:
@@ -31,7 +30,7 @@ def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     depth : int
-        L, the number of matrices, ≥ 1.
+        L, the number of matrices, from 1 to 10¹⁵.
     x : array_like
         Zero density outside 0 ≤ x ≤ (L+1)^{L+1}/L^L; infinite at zero.
 
@@ -43,21 +42,18 @@ def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        If depth is not an integer ≥ 1, or any x is NaN.
+        If depth is not an integer from 1 to 10¹⁵, or any x is NaN.
 
     Examples
     --------
     >>> fuss_catalan_density(1, [-1.0, 0.0, 1.0, 4.0]).round(6)  # √(4/x − 1)/(2π)
     array([0.      ,      inf, 0.275664, 0.      ])
     """
-    layers = checked_count("depth", depth)
-    points = np.asarray(x, dtype=float)
+    layers = checked_count("depth", depth, most=_DEEPEST)
+    points = checked_numbers("x", x)
     if np.isnan(points).any():
         raise ValueError(f"x must be numbers, got {x!r}")
-    # The edge as the sum of two doubles: half a unit in its last place is felt close to it.
-    edge = Fraction((layers + 1) ** (layers + 1), layers**layers)
-    top = float(edge)
-    rest = float(edge - Fraction(top))
+    top, rest = _edge(layers)
     density = np.where(points == 0, np.inf, 0.0)
     inside = (points > 0) & ((top - points) + rest > 0)
     positive = points[inside]
@@ -66,33 +62,47 @@ def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:
     return density
 
 
+def _edge(layers: int) -> tuple[float, float]:
+    """(L+1)^{L+1}/L^L as the sum of two doubles: half a unit in its last place is felt close to it."""
+    # Not at the top: mpmath is slow to import.
+    from mpmath import mp
+
+    with mp.workdps(60):
+        edge = (layers + 1) * mp.exp(layers * mp.log1p(mp.mpf(1) / layers))
+        top = float(edge)
+        return top, float(edge - top)
+
+
 def _density(layers: int, below: np.ndarray) -> np.ndarray:
     low, high = np.full(below.shape, -_REACH / 2), np.full(below.shape, _REACH)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         is_low = _log_top_over_x(layers, middle) < below
         low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-    phi, log_sine = _angles(layers, (low + high) / 2)
-    log_density = 2 * np.log(np.sin(phi)) + (layers - 1) * np.log(np.sin(layers * phi)) - layers * log_sine
+    t = (low + high) / 2
+    phi, log_sine = _angles(layers, t)
+    log_density = 2 * np.log(np.sin(phi)) - log_sine + (layers - 1) * _log_ratio(phi, t)
     with np.errstate(over="ignore"):
         return np.exp(log_density) / np.pi
 
 
 def _angles(layers: int, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """φ with tan((L+1)φ/2) = e^t, and ln sin((L+1)φ) = −ln cosh t, precise at both ends."""
-    phi = 2 * np.arctan(np.exp(np.minimum(t, 700.0))) / (layers + 1)
-    return phi, np.log(2) - np.logaddexp(t, -t)
+    return 2 * np.arctan(np.exp(t)) / (layers + 1), np.log(2) - np.logaddexp(t, -t)
+
+
+def _log_ratio(phi: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """ln of sin(Lφ)/sin((L+1)φ) = cos φ + sinh(t) sin φ, accurate relative to itself however large L is."""
+    return np.log1p(np.sinh(t) * np.sin(phi) - 2 * np.sin(phi / 2) ** 2)
 
 
 def _log_top_over_x(layers: int, t: np.ndarray) -> np.ndarray:
-    """ln(top/x) on the curve. The leading terms cancel, so that it is made of ln(sin y / y)."""
+    """ln(top/x) on the curve. Its terms cancel towards the edge: there, it is made of ln(sin y / y), term by term."""
     phi, log_sine = _angles(layers, t)
     outer = (layers + 1) * phi
-    log_sinc = np.where(outer < 0.5, _log_sinc(np.minimum(outer, 0.5)), log_sine - np.log(outer))
-    return _log_sinc(phi) + layers * _log_sinc(layers * phi) - (layers + 1) * log_sinc
-
-
-def _log_sinc(y: np.ndarray) -> np.ndarray:
-    squared = np.minimum(y, 0.5) ** 2
-    series = -squared * np.polynomial.polynomial.polyval(squared, _LOG_SINC)
-    return np.where(y < 0.5, series, np.log(np.sin(y) / y))
+    # (L+1)^{2k+1} − L^{2k+1} − 1 over (L+1)^{2k}.
+    shares = 1 - layers * np.expm1(2 * _K * np.log1p(-1 / (layers + 1))) - (layers + 1.0) ** (-2 * _K)
+    squared = np.minimum(outer, 0.5) ** 2
+    near = squared * np.polynomial.polynomial.polyval(squared, _LOG_SINC * shares)
+    far = np.log(outer * np.sin(phi) / phi) + layers * np.log1p(1 / layers) - log_sine + layers * _log_ratio(phi, t)
+    return np.where(outer < 0.5, near, far)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_numbers
 from rmt_vn.laws.spectrum.free_probability.s_transforms import limit_moments, spectrum_of
 from rmt_vn.laws.spectrum.free_probability.whole_spectrum import Curve, curve_of
 from rmt_vn.network import Network
 
+_LARGEST_LOG = float(np.log(np.finfo(float).max))
 # Distances in ln x at which a point counts as an atom, and as an edge.
 _AT_ATOM, _AT_EDGE = 1e-12, 1e-14
 
@@ -136,6 +137,11 @@ def spectral_edges(network: Network, *, input_variance: float | None = None) -> 
     (0.0, 6.75)
     """
     curve = _curve(network, input_variance)
+    if curve.high > _LARGEST_LOG:
+        raise ValueError(
+            f"the largest eigenvalue of J Jᵀ is e^{curve.high:.6g}, beyond the range of doubles; lower sigma_w, got "
+            f"{network.sigma_w}"
+        )
     return float(np.exp(curve.low)), float(np.exp(curve.high))
 
 
@@ -143,7 +149,8 @@ def spectral_atoms(network: Network, *, input_variance: float | None = None) -> 
     """Eigenvalues of J Jᵀ of which there is a positive fraction, with that fraction, in increasing order.
 
     At zero: rank lost by a narrow layer, by ReLU, by dropout. Elsewhere only with Haar weights: directions whose length
-    no layer changes (linear networks; hard tanh as long as 1 − L P(|h| > 1) > 0).
+    no layer changes (linear networks; hard tanh as long as 1 − L P(|h| > 1) > 0). Where φ is smooth and flattens (tanh
+    at |h| > 80, GELU at h < −20), slopes below 1e-75 of the largest count as zero, which matters at large variances.
 
     Parameters
     ----------
@@ -198,7 +205,7 @@ def _curve(network: Network, input_variance: float | None) -> Curve:
 
 
 def _checked_points(x: ArrayLike) -> np.ndarray:
-    points = np.asarray(x, dtype=float)
+    points = checked_numbers("x", x)
     if np.isnan(points).any():
         raise ValueError(f"x must be numbers, got {x!r}")
     return points

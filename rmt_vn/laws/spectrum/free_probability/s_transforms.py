@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -130,6 +130,19 @@ def spectrum_of(network: Network, input_variance: float | None) -> Spectrum:
 
 def limit_moments(network: Network, count: int, input_variance: float | None) -> np.ndarray:
     """m_1, …, m_count, shape (count,), by Lagrange's inversion: r_L m_k = (1/k) [u^{k−1}] (u x(u))^k."""
+    return np.array([float(moment) for moment in _limit_moments(network, count, input_variance)])
+
+
+def log_limit_moments(network: Network, count: int, input_variance: float | None) -> list[float]:
+    """ln m_1, …, ln m_count of `limit_moments`, wherever the scale of J is."""
+    # Imported here, because mpmath is slow to import.
+    from mpmath import mp
+
+    return [float(mp.log(moment)) for moment in _limit_moments(network, count, input_variance)]
+
+
+def _limit_moments(network: Network, count: int, input_variance: float | None) -> list[Any]:
+    """The moments as mpmath's numbers, which have no least and no largest."""
     # Imported here, because mpmath is slow to import.
     from mpmath import mp
 
@@ -155,8 +168,8 @@ def limit_moments(network: Network, count: int, input_variance: float | None) ->
             f = [mp.mpf(1)]
             for n in range(1, k):
                 f.append(sum(k * j * logarithm[j] * f[n - j] for j in range(1, n + 1)) / n)
-            moments.append(float(scale**k * f[k - 1] / k / mp.mpf(spectrum.output)))
-    return np.array(moments)
+            moments.append(scale**k * f[k - 1] / k / mp.mpf(spectrum.output))
+    return moments
 
 
 def _layer_variances(network: Network, input_variance: float | None) -> list[float]:
@@ -187,7 +200,8 @@ def _atoms(network: Network, rank: float, laws: list[SlopeLaw]) -> dict[float, f
     atoms = {0.0: lost} if lost > _NO_MASS else {}
     if network.weights == "orthogonal":
         kept = widths[0] - sum(max(0, n_in - n_out) for n_in, n_out in pairwise(widths))
-        gain = np.exp(2 * network.depth * np.log(network.sigma_w))
+        with np.errstate(over="ignore"):
+            gain = np.exp(2 * network.depth * np.log(network.sigma_w))
         gain *= prod(max(1, n_out / n_in) for n_in, n_out in pairwise(widths))
         if network.depth == 1:
             choices = [[item] for item in laws[0].atoms.items()]
@@ -196,7 +210,13 @@ def _atoms(network: Network, rank: float, laws: list[SlopeLaw]) -> dict[float, f
         for choice in choices:
             mass = (kept - sum((1 - p) * n for (_, p), n in zip(choice, widths[1:], strict=True))) / widths[-1]
             if mass > _NO_MASS:
-                atoms[float(gain * prod(s for s, _ in choice))] = mass
+                location = float(gain * prod(s for s, _ in choice))
+                if not 0 < location < np.inf:
+                    raise ValueError(
+                        "the eigenvalues of J Jᵀ leave the range of doubles, in which their atom is "
+                        f"{location}; change sigma_w, got {network.sigma_w}"
+                    )
+                atoms[location] = mass
     return dict(sorted(atoms.items()))
 
 

@@ -38,6 +38,12 @@ _NEGLIGIBLE = 1e-280
 # |φ′| at a vertex counts as zero below this fraction of the largest; panels shrink there to the rounding error of φ′.
 _ZERO = 1e-12
 _ZERO_LEVELS = 24
+# Slopes below this of the largest count as zero in the tails: of products of some layers the range of doubles is left.
+_LEAST = 1e-75
+# Where tails are looked for, and how long those are that are worth a piece of their own.
+_GRID, _LONG_TAIL = 0.5, 40.0
+# Variance from which on a Gaussian is uniform modulo π, to rounding.
+_WRAPPED = 20.0
 # Stands for slopes that underflow but are not zero by definition of φ.
 _UNDERFLOWN = 1e-300
 
@@ -90,6 +96,9 @@ def slope_law(activation: Activation, variance: float, keep: float = 1.0, levels
     atoms: dict[float, float] = {}
     weights: list[np.ndarray] = []
     squares: list[np.ndarray] = []
+    if activation.dphi is np.cos:
+        # Of √q z modulo π nothing is left but e^{−2q}, and cos² knows no more.
+        variance = min(variance, _WRAPPED)
     if variance == 0:
         tiny = np.finfo(float).tiny
         for slope in activation.dphi(np.array([-tiny, tiny])).tolist():
@@ -97,8 +106,7 @@ def slope_law(activation: Activation, variance: float, keep: float = 1.0, levels
     else:
         scale = float(np.sqrt(variance))
         reach = _REACH * scale
-        ends = [-reach, *(kink for kink in activation.kinks if abs(kink) < reach), reach]
-        for left, right in pairwise(ends):
+        for left, right in pairwise(_ends(activation, reach)):
             slope = _Slope(activation, left, right, scale)
             if np.ptp(slope.values) <= 1e-15 * slope.largest:
                 square = float(slope.values.flat[0]) ** 2
@@ -113,6 +121,34 @@ def slope_law(activation: Activation, variance: float, keep: float = 1.0, levels
     s[np.abs(s) < _UNDERFLOWN] = _UNDERFLOWN
     probabilities = np.concatenate([np.array(list(atoms.values()), dtype=complex), *(keep * part for part in weights)])
     return SlopeLaw(probabilities, s, keep if abs(mass - keep) < 1e-13 else mass, atoms)
+
+
+def _ends(activation: Activation, reach: float) -> list[float]:
+    """The ends of the pieces that φ′ is averaged over: ± reach, the kinks, and where tails begin that say nothing more.
+
+    Beyond the first and the last end φ′ is next to nothing, and counts as zero. Where it has stopped changing, to
+    rounding, wide Gaussians would be averaged over many panels that all say the same.
+    """
+    ends = [kink for kink in activation.kinks if abs(kink) < reach]
+    for sign in (-1.0, 1.0):
+        start = max([0.0, *(sign * kink for kink in activation.kinks if abs(kink) < reach)])
+        x = np.append(np.arange(start + _GRID, reach, _GRID), reach)
+        sizes = np.abs(activation.dphi(sign * x))
+        vanishes = sizes[-1] <= _LEAST * sizes.max()
+        differs = sizes > _LEAST * sizes.max() if vanishes else np.abs(sizes - sizes[-1]) > 1e-15 * sizes.max()
+        last = np.max(np.flatnonzero(differs), initial=-1)
+        if last < 0 or (not vanishes and reach - x[last] < _LONG_TAIL):
+            ends.append(sign * reach)
+        elif vanishes:
+            low, high = x[last], x[last + 1]
+            for _ in range(50):
+                middle = (low + high) / 2
+                is_low = abs(float(activation.dphi(np.array(sign * middle)))) > _LEAST * sizes.max()
+                low, high = (middle, high) if is_low else (low, middle)
+            ends.append(sign * low)
+        else:
+            ends += [sign * x[last + 1], sign * reach]
+    return sorted(ends)
 
 
 def _probability(left: float, right: float, scale: float) -> float:

@@ -82,15 +82,17 @@ def solve(spectrum: Spectrum, log_x: np.ndarray, near: Branch | None = None) -> 
         If none is found.
     """
     y = (log_x - spectrum.log_scale).astype(complex)
-    if not spectrum.powers and len(spectrum.smooth) == 1:
-        solution = _read_off(spectrum, y - 1j * np.pi)
-        return _real_where_it_is(spectrum, solution, newton_step(spectrum, y - 1j * np.pi, solution).slope)
-    found, is_found = _nothing(spectrum, y), np.zeros(len(y), dtype=bool)
-    if near:
-        found, is_found = from_nearby(spectrum, y, near.between(log_x))
-    if not is_found.all():
-        rotated = _rotated(spectrum, y[~is_found])
-        found.sigma[~is_found], found.tau[:, ~is_found] = rotated
+    # Newton's method may go astray, and out of the range of doubles: what it finds is looked at afterwards.
+    with np.errstate(all="ignore"):
+        if not spectrum.powers and len(spectrum.smooth) == 1:
+            solution = _read_off(spectrum, y - 1j * np.pi)
+            return _real_where_it_is(spectrum, solution, newton_step(spectrum, y - 1j * np.pi, solution).slope)
+        found, is_found = _nothing(spectrum, y), np.zeros(len(y), dtype=bool)
+        if near:
+            found, is_found = from_nearby(spectrum, y, near.between(log_x))
+        if not is_found.all():
+            rotated = _rotated(spectrum, y[~is_found])
+            found.sigma[~is_found], found.tau[:, ~is_found] = rotated
     return found
 
 
@@ -184,7 +186,7 @@ def _newton(spectrum: Spectrum, y: np.ndarray, start: Solution, precision: float
         tau[:, active] += short * step.tau
         for whole, part in zip(last, step, strict=True):
             whole[..., active] = part
-        active = active[~(size < precision)]
+        active = active[size >= precision]  # nor what is no number, and will be none
         if not len(active):
             break
     return Solution(sigma, tau), last

@@ -12,21 +12,27 @@ from functools import lru_cache
 
 import numpy as np
 
-from rmt_vn.laws.spectrum.free_probability.s_transforms import Spectrum, limit_moments, spectrum_of
+from rmt_vn.laws.spectrum.free_probability.s_transforms import Spectrum, log_limit_moments, spectrum_of
 from rmt_vn.laws.spectrum.free_probability.subordination import Branch, density_of_log, fraction_below, solve
 from rmt_vn.network import Network
 
 # Edges are looked for up to e^500 times the mean.
 _HIGHEST = 500.0
+# The mean is within e^±this: its square may be out of the range of doubles.
+_FARTHEST = 709.5
 # A mass below this counts as none in the search for the bottom.
 _THIN = 1e-10
 _DEPTHS = np.geomspace(1.0, 1e8, 120)
 # So many of these depths at once: deeper ones would be too deep for some spectra.
 _SHALLOW = 8
+# Depths as close as this to one another are not halved again.
+_NEAREST = 1.0
 # The first two moments, integrated on few nodes, must agree so well with theirs: another sheet is far off.
 _SHEET = 1e-2
 _MONOTONE = 1e-9
 _NODES = 128
+# Fraction of eigenvalues above zero below which the mean of all is far from theirs.
+_FEW = 0.1
 # Distance in ln x at which a point counts as an edge, and beyond the bound on eigenvalues at which there are none.
 _AT_EDGE, _BEYOND = 1e-14, 1e-3
 # Points that the others start from.
@@ -93,15 +99,24 @@ def curve_of(network: Network, input_variance: float | None) -> Curve:
         If it is on a wrong branch, or not found.
     """
     spectrum = spectrum_of(network, input_variance)
-    m1, m2 = limit_moments(network, 2, input_variance)
-    if not (m1 > 0 and np.isfinite(m2)):
-        raise ValueError(f"the eigenvalues of J Jᵀ leave the range of doubles: their mean is {m1:g}; change sigma_w")
-    log_mean, spread = np.log(m1), np.sqrt(abs(m2 / m1**2 - 1))
+    # In units of their mean, which may be far from 1, and its square farther.
+    log_mean, log_square = log_limit_moments(network, 2, input_variance)
+    if not abs(log_mean) < _FARTHEST:
+        raise ValueError(
+            f"the eigenvalues of J Jᵀ leave the range of doubles: their mean is e^{log_mean:.6g}, and it must be from "
+            f"e^-{_FARTHEST:g} to e^{_FARTHEST:g}; change sigma_w, got {network.sigma_w}"
+        )
+    square = np.exp(min(log_square - 2 * log_mean, _FARTHEST))
+    middle, spread = log_mean, np.sqrt(abs(square - 1))
+    live = 1 - spectrum.atoms.get(0.0, 0.0)
+    if live < _FEW:
+        # What is not at zero may be close together, far from the mean of all.
+        middle, spread = log_mean - np.log(live), np.sqrt(abs(square * live - 1))
     # The bound is the product of the layers', in deep networks far too high.
     ceiling = min(spectrum.largest, log_mean + _HIGHEST) + _BEYOND
     bottom, branch = _bottom(spectrum, log_mean)
     first = np.concatenate(
-        [np.linspace(bottom, ceiling - _BEYOND, _FIRST // 2), log_mean + spread * np.linspace(-3, 3, _FIRST // 2)]
+        [np.linspace(bottom, ceiling - _BEYOND, _FIRST // 2), middle + spread * np.linspace(-3, 3, _FIRST // 2)]
     )
     branch = branch.joined(first, solve(spectrum, first))
     grid = np.unique(
@@ -109,7 +124,7 @@ def curve_of(network: Network, input_variance: float | None) -> Curve:
             [
                 ceiling - _BEYOND - np.geomspace(1e-6, ceiling - bottom, 96),
                 np.linspace(bottom, ceiling - _BEYOND, 48, endpoint=False),
-                log_mean + spread * np.linspace(-3, 3, 49),
+                middle + spread * np.linspace(-3, 3, 49),
                 [ceiling],
             ]
         )
@@ -128,7 +143,8 @@ def curve_of(network: Network, input_variance: float | None) -> Curve:
     solution = solve(spectrum, log_x, branch)
     below = fraction_below(spectrum, solution)
     _check_monotone(below)
-    _check_moments(spectrum, (m1, m2), (bottom if low == -np.inf else low, high), log_x, weights, below)
+    ends = (bottom if low == -np.inf else low, high)
+    _check_moments(spectrum, log_mean, square, ends, log_x, weights, below)
     return Curve(spectrum, low, high, bottom, ceiling, log_x, below, branch.joined(log_x, solution))
 
 
@@ -136,9 +152,17 @@ def _bottom(spectrum: Spectrum, log_mean: float) -> tuple[float, Branch]:
     """ln x below which there is no mass but an atom at zero, and the solutions on the way there."""
     at_zero = spectrum.atoms.get(0.0, 0.0)
     branch = None
-    for depths in np.split(_DEPTHS, range(_SHALLOW, len(_DEPTHS))):
-        log_x = log_mean - depths[::-1]
-        solution = solve(spectrum, log_x, branch)
+    waiting = [log_mean - depths[::-1] for depths in np.split(_DEPTHS, range(_SHALLOW, len(_DEPTHS)))][::-1]
+    while waiting:
+        log_x = waiting.pop()
+        try:
+            solution = solve(spectrum, log_x, branch)
+        except ArithmeticError:
+            # Far below the bottom variables leave the range of doubles: look halfway first.
+            if branch is None or branch.log_x[0] - log_x[0] < _NEAREST:
+                raise
+            waiting += [log_x, (branch.log_x[:1] + log_x) / 2]
+            continue
         branch = branch.joined(log_x, solution) if branch else Branch(log_x, solution)
         is_none = fraction_below(spectrum, solution) - at_zero < _THIN
         if is_none.any():
@@ -185,18 +209,24 @@ def _check_monotone(below: np.ndarray) -> None:
 
 def _check_moments(
     spectrum: Spectrum,
-    moments: tuple[float, float],
+    log_mean: float,
+    square: float,
     ends: tuple[float, float],
     log_x: np.ndarray,
     weights: np.ndarray,
     below: np.ndarray,
 ) -> None:
-    """m_k is the integral of k x^k (1 − F) over ln x; below the nodes F is what is at zero, above them are atoms."""
-    low, high = ends
+    """m_k is the integral of k x^k (1 − F) over ln x; below the nodes F is what is at zero, above them are atoms.
+
+    All x in units of the mean: m_1 is 1, and m_2 the given square.
+    """
+    low, high = (end - log_mean for end in ends)
     at_zero = spectrum.atoms.get(0.0, 0.0)
-    above = {x: mass for x, mass in spectrum.atoms.items() if x > np.exp(high)}
-    for k, moment in enumerate(moments, start=1):
-        found = np.sum(weights * k * np.exp(k * log_x) * (1 - below)) + np.exp(k * low) * (1 - at_zero)
-        found += sum(mass * (x**k - np.exp(k * high)) for x, mass in above.items())
+    atoms = {np.log(x) - log_mean: mass for x, mass in spectrum.atoms.items() if x > 0}
+    for k, moment in enumerate((1.0, square), start=1):
+        found = np.sum(weights * k * np.exp(k * (log_x - log_mean)) * (1 - below)) + np.exp(k * low) * (1 - at_zero)
+        found += sum(mass * (np.exp(k * y) - np.exp(k * high)) for y, mass in atoms.items() if y > high)
         if not abs(found - moment) < _SHEET * moment:
-            raise ArithmeticError(f"moment {k} of the density found is {found:g}, not {moment:g}: a wrong branch")
+            raise ArithmeticError(
+                f"moment {k} of the density found is {found:g} in units of the mean, not {moment:g}: a wrong branch"
+            )

@@ -6,7 +6,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy.special import expit, logit
+from threadpoolctl import threadpool_limits
 
 from rmt_vn.mean_field import length_map
 from rmt_vn.measures import jacobian_vni
@@ -16,14 +18,14 @@ from rmt_vn.progress import progress
 from rmt_vn.samplers import walk_jacobian
 from rmt_vn.samplers.forward import block_sizes
 
-# Multiplications that the simulated networks may take in all: a quarter of a second of one core.
-_WORK = 3e9
+# Multiplications that the simulated networks may take in all: one or two seconds of one core.
+_WORK = 2e10
 # Numbers of the matrices that are multiplied at a time: they stay within the cache.
 _BLOCK_FLOATS = 2**17
 # Twins of wide networks are no narrower than this where the network is not; more inputs than a multiple of the nodes
 # change little.
 _NARROWEST = 16
-_MOST_INPUTS_PER_NODE = 2
+_MOST_INPUTS_PER_NODE = 4
 
 
 def twin_of(network: Network, n_networks: int) -> Network:
@@ -76,12 +78,18 @@ def _log_odds(vni: np.ndarray) -> np.ndarray:
 def _sample_layers(network: Network, input_variance: float, n_networks: int, rng: np.random.Generator) -> np.ndarray:
     """VNI of each layer of simulated networks, shape (L, n_networks)."""
     blocks = block_sizes(n_networks, _BLOCK_FLOATS // (max(network.widths[1:]) * max(network.widths)))
-    walks = (
-        walk_jacobian(network, size, rng=rng, input_variance=input_variance)
-        for size in progress(blocks, "simulated networks")
-    )
-    sampled = np.concatenate([np.array([jacobian_vni(layer.jacobian) for layer in walk]) for walk in walks], axis=1)
-    return np.minimum(sampled, 1.0)  # rounding
+
+    def sampled(size: int, rng: np.random.Generator) -> np.ndarray:
+        walk = walk_jacobian(network, size, rng=rng, input_variance=input_variance)
+        return np.array([jacobian_vni(layer.jacobian) for layer in walk])
+
+    # Each block has a generator of its own: the numbers do not depend on the number of threads. BLAS threads would only
+    # get in their way.
+    calls = (delayed(sampled)(size, child) for size, child in zip(blocks, rng.spawn(len(blocks)), strict=True))
+    with threadpool_limits(1):
+        parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
+        done = list(progress(parallel(calls), "simulated networks", len(blocks)))
+    return np.minimum(np.concatenate(done, axis=1), 1.0)  # rounding
 
 
 def _work(widths: tuple[int, ...]) -> float:

@@ -143,11 +143,23 @@ def length_map(network: Network, input_variance: float) -> np.ndarray:
     q = np.empty(network.depth)
     q[0] = network.sigma_w**2 * signal + network.sigma_b**2
     for layer in range(1, network.depth):
-        q[layer] = step(q[layer - 1])
+        try:
+            q[layer] = step(float(q[layer - 1]))
+        except ValueError as error:
+            raise _out_of_range(network, signal, layer, str(error)) from None
         if q[layer] == q[layer - 1]:
             q[layer:] = q[layer]
             break
+    if not np.isfinite(q[-1]):
+        raise _out_of_range(network, signal, network.depth, "it grows beyond doubles")
     return q
+
+
+def _out_of_range(network: Network, signal: float, layer: int, reason: str) -> ValueError:
+    return ValueError(
+        f"the variance of the pre-activations leaves its range at layer {layer}: {reason}; lower sigma_w, got "
+        f"{network.sigma_w:g}, or input_variance, got {signal:g}"
+    )
 
 
 def variances_along_depth(network: Network, input_variance: float | None) -> np.ndarray | None:
@@ -248,5 +260,6 @@ def _describe(network: Network) -> str:
 def checked_variance(name: str, value: float, largest: float = np.finfo(float).max) -> float:
     """The value as a float, or a ValueError that names it and the valid range."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= largest:
-        raise ValueError(f"{name} must be a number from 0 to {largest:g}, got {value!r}")
+        shown = value.item() if isinstance(value, np.generic) else value
+        raise ValueError(f"{name} must be a number from 0 to {largest:g}, got {shown!r}")
     return float(value)

@@ -14,8 +14,8 @@ from scipy.special import expit, logit
 
 from rmt_vn import laws
 from rmt_vn.checks import checked_choice, checked_count
-from rmt_vn.mean_field import layer_moments, length_map
 from rmt_vn.laws.exact import exact_vni_along_depth
+from rmt_vn.mean_field import length_map, moments_along
 from rmt_vn.measures import jacobian_vni
 from rmt_vn.network import WEIGHTS, Network, Weights
 from rmt_vn.progress import progress
@@ -288,10 +288,8 @@ def _live_nodes(network: Network, width: int) -> float:
 
 
 def _moments(network: Network, q: np.ndarray) -> list[tuple[float, float]]:
-    """(μ_1, μ_2) of each layer; the length map soon repeats itself, and each variance is integrated over once."""
-    variances = set(q.tolist())
-    at = {variance: layer_moments(network, variance) for variance in progress(variances, "moments")}
-    return [at[variance] for variance in q.tolist()]
+    """(μ_1, μ_2) of each layer."""
+    return [(mu1, mu2) for mu1, mu2 in moments_along(network, q).tolist()]
 
 
 def _effective_depths(network: Network, moments: list[tuple[float, float]]) -> np.ndarray:

@@ -15,8 +15,9 @@ from rmt_vn import Network, laws, samplers
 from rmt_vn.activations import ACTIVATIONS
 from rmt_vn.laws.exact import exact_vni_along_depth
 from rmt_vn.laws.hyperbolic.masks import live_count_distribution, live_count_quadrature
-from rmt_vn.mean_field import length_map
+from rmt_vn.mean_field import length_map, moments_along
 from rmt_vn.prediction import predict
+from rmt_vn.tables import tabulated
 
 POINTWISE = {
     "universal_vni": laws.universal_vni,
@@ -46,7 +47,9 @@ def test_what_is_no_real_number_is_refused_in_one_line(law, argument):
 
 
 @pytest.mark.parametrize("law", POINTWISE.values(), ids=POINTWISE)
-@pytest.mark.parametrize("kind", [Fraction, Decimal, np.float32, np.longdouble, np.array], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [Fraction, Decimal, np.float32, np.longdouble, np.array], ids=lambda kind: kind.__name__
+)
 def test_real_numbers_of_any_kind_are_taken(law, kind):
     assert np.asarray(law(kind(0.5))) == np.asarray(law(0.5))
 
@@ -184,12 +187,56 @@ def test_a_variance_that_grows_beyond_its_range_names_what_to_lower():
             length_map(network, variance)
 
 
+# --- very deep networks -----------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_its_function():
+    calls = []
+
+    def function(x):
+        calls.append(x)
+        return math.log(math.expm1(math.exp(x)))
+
+    table = tabulated(function)
+    x = np.random.default_rng(1).uniform(-30, 0, 2000)
+    np.testing.assert_allclose([table(each) for each in x], np.log(np.expm1(np.exp(x))), rtol=2e-14)
+    assert len(calls) <= 30 * 22
+
+
+def test_a_deep_length_map_and_its_moments_against_hermite():
+    """Critical tanh, whose variances fall as 1/(2l) and never repeat: by Gauss and Hermite, good where q is small."""
+    network = Network.uniform(3, 3000, activation="tanh")
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    weights = weights / weights.sum()
+    q = np.empty(3000)
+    q[0] = 0.02
+    for layer in range(1, 3000):
+        q[layer] = weights @ np.tanh(np.sqrt(q[layer - 1]) * nodes) ** 2
+    np.testing.assert_allclose(length_map(network, 0.02), q, rtol=1e-11)
+    slopes = np.cosh(np.sqrt(q[:, None]) * nodes) ** -2.0
+    truth = np.stack([slopes**2 @ weights, slopes**4 @ weights], axis=1)
+    np.testing.assert_allclose(moments_along(network, q), truth, rtol=1e-12)
+    t = 1 / 3 + (truth[:-1, 1] / truth[:-1, 0] ** 2).sum() / 3
+    assert laws.effective_depth(network, input_variance=0.02) == pytest.approx(t, rel=1e-10)
+
+
+def test_very_deep_networks_are_quick():
+    network = Network.uniform(10, 50_000, activation="tanh")
+    start = time.perf_counter()
+    assert laws.effective_depth(network, input_variance=1.0) > 5000
+    assert time.perf_counter() - start < 10
+
+
 # --- large variances --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "activation",
-    ["tanh", "hard_tanh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gelu", "sin", "softplus", "silu"))],
+    [
+        "tanh",
+        "hard_tanh",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("gelu", "sin", "softplus", "silu")),
+    ],
 )
 def test_spectra_at_large_variances_against_products(activation):
     """Brute force: 12 networks of 200 nodes, two layers, whose spectra scatter by far less than twelve times 1/200."""
@@ -234,7 +281,7 @@ def test_spectra_too_narrow_to_be_found_are_told():
 
 
 def test_the_few_eigenvalues_above_zero_are_found_wherever_they_are():
-    """Hard tanh at a large variance: E s = P(|h| < 1) is tiny, and the rest of a Gaussian layer about σ_w² (1 ± √p)²."""
+    """Hard tanh at a large variance: p = P(|h| < 1) is tiny, and the rest of a Gaussian layer from σ_w² (1 ± √p)²."""
     network = Network.uniform(10, 1, activation="hard_tanh", sigma_w=1.5)
     low, high = laws.spectral_edges(network, input_variance=4e7)
     alive = math.erf(1 / math.sqrt(2 * 2.25 * 4e7))

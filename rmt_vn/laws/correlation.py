@@ -192,7 +192,9 @@ def _beyond(walk: Walk, rho: np.ndarray) -> np.ndarray:
     tail = _integral(walk, np.arctanh(np.where(inner, rho, 0.5)), _log_tail_kernel) + walk.merged
     # Near ρ = 0 rounding may carry the tail over what is left of 1.
     whole = 1 - walk.start
-    return np.where(inner, np.where(tail < whole + _ROUNDING, np.minimum(tail, whole), tail), np.where(rho == 0, whole, 0))
+    return np.where(
+        inner, np.where(tail < whole + _ROUNDING, np.minimum(tail, whole), tail), np.where(rho == 0, whole, 0)
+    )
 
 
 def _distance_beyond(walk: Walk, q: np.ndarray) -> np.ndarray:

@@ -105,8 +105,8 @@ def curve_of(network: Network, input_variance: float | None) -> Curve:
     log_mean, log_square = log_limit_moments(network, 2, input_variance)
     if not abs(log_mean) < _FARTHEST:
         raise ValueError(
-            f"the eigenvalues of J Jᵀ leave the range of doubles: their mean is e^{log_mean:.6g}, and it must be between "
-            f"e^-{_FARTHEST:g} and e^{_FARTHEST:g}; change sigma_w, got {network.sigma_w}"
+            f"the eigenvalues of J Jᵀ leave the range of doubles: their mean is e^{log_mean:.6g}, and it must be "
+            f"between e^-{_FARTHEST:g} and e^{_FARTHEST:g}; change sigma_w, got {network.sigma_w}"
         )
     square = float(np.exp(min(log_square - 2 * log_mean, _FARTHEST)))
     try:

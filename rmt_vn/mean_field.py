@@ -5,6 +5,7 @@ Poole et al. (NeurIPS 2016) and Schoenholz et al. (ICLR 2017); μ_k as in Pennin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +13,11 @@ from numbers import Real
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import brentq
 
 from rmt_vn.activations import Activation
 from rmt_vn.network import Network
 from rmt_vn.results import Result
+from rmt_vn.tables import tabulated
 
 __all__ = ["MeanField", "fixed_point", "gaussian_mean", "layer_moments", "length_map", "second_moment", "slope_moment"]
 
@@ -28,6 +29,8 @@ _TINY_VARIANCE = 1e-12
 _ROUNDING = 1e-14
 # |χ − 1| below this is "critical": σ_w = √2 in floating point must count as √2.
 _CRITICAL = 1e-9
+# Layers from which on a table of the length map is quicker than the map, and the variances that it is for.
+_LONG, _TABULATED = 1000, (1e-300, 1e7)
 _LEGENDRE = np.polynomial.legendre.leggauss(16)
 
 
@@ -140,14 +143,53 @@ def length_map(network: Network, input_variance: float) -> np.ndarray:
     """
     signal = checked_variance("input_variance", input_variance)
     step = partial(_next_variance, network)
+    growth = tabulated(lambda log_q: math.log(step(math.exp(log_q))) - log_q)
     q = np.empty(network.depth)
     q[0] = network.sigma_w**2 * signal + network.sigma_b**2
     for layer in range(1, network.depth):
-        q[layer] = step(q[layer - 1])
+        before = float(q[layer - 1])
+        try:
+            if layer < _LONG or not _TABULATED[0] < before < _TABULATED[1]:
+                q[layer] = step(before)
+            else:
+                q[layer] = before * math.exp(growth(math.log(before)))
+        except ValueError as error:
+            raise _out_of_range(network, signal, layer, str(error)) from None
         if q[layer] == q[layer - 1]:
             q[layer:] = q[layer]
             break
+    if not np.isfinite(q[-1]):
+        raise _out_of_range(network, signal, network.depth, "it grows beyond doubles")
     return q
+
+
+def _out_of_range(network: Network, signal: float, layer: int, reason: str) -> ValueError:
+    return ValueError(
+        f"the variance of the pre-activations leaves its range at layer {layer}: {reason}; lower sigma_w, got "
+        f"{network.sigma_w:g}, or input_variance, got {signal:g}"
+    )
+
+
+def moments_along(network: Network, variances: np.ndarray) -> np.ndarray:
+    """`layer_moments` at each of many variances, shape (variances, 2); where a thousand differ, by a table."""
+    different = np.unique(variances)
+    if len(different) < _LONG:
+        found = np.array([layer_moments(network, q) for q in different.tolist()])
+    else:
+
+        def log_moment(k: int, log_q: float) -> float:
+            return math.log(layer_moments(network, math.exp(log_q))[k])
+
+        logs = [tabulated(partial(log_moment, k)) for k in (0, 1)]
+        found = np.array(
+            [
+                [math.exp(log(math.log(q))) for log in logs]
+                if _TABULATED[0] < q < _TABULATED[1]
+                else layer_moments(network, q)
+                for q in different.tolist()
+            ]
+        )
+    return found[np.searchsorted(different, variances)]
 
 
 def variances_along_depth(network: Network, input_variance: float | None) -> np.ndarray | None:
@@ -199,6 +241,9 @@ def _next_variance(network: Network, q: float) -> float:
 
 
 def _variance_fixed_point(network: Network) -> float:
+    # Imported here, because scipy.optimize is slow to import.
+    from scipy.optimize import brentq
+
     if network.activation.is_homogeneous:
         return _homogeneous_fixed_point(network)
 
@@ -248,5 +293,6 @@ def _describe(network: Network) -> str:
 def checked_variance(name: str, value: float, largest: float = np.finfo(float).max) -> float:
     """The value as a float, or a ValueError that names it and the valid range."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= largest:
-        raise ValueError(f"{name} must be a number from 0 to {largest:g}, got {value!r}")
+        shown = value.item() if isinstance(value, np.generic) else value
+        raise ValueError(f"{name} must be a number from 0 to {largest:g}, got {shown!r}")
     return float(value)

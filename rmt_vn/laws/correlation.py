@@ -29,6 +29,7 @@ from rmt_vn.network import Network
 _LOWEST, _HIGHEST, _FINENESS = -3.6, 5.7, 0.1
 _FARTHEST_X = 600.0  # from y; t/2 and 9 √t more at the largest t
 _ROWS = 256
+_ROUNDING = 1e-10
 
 
 def correlation_density(network_or_t: Network | float, rho: ArrayLike) -> float | np.ndarray:
@@ -189,7 +190,11 @@ def _beyond(walk: Walk, rho: np.ndarray) -> np.ndarray:
         return np.where(rho < 1, walk.merged, 0.0)
     inner = (rho > 0) & (rho < 1)
     tail = _integral(walk, np.arctanh(np.where(inner, rho, 0.5)), _log_tail_kernel) + walk.merged
-    return np.where(inner, tail, np.where(rho == 0, 1 - walk.start, 0.0))
+    # Near ρ = 0 rounding may carry the tail over what is left of 1.
+    whole = 1 - walk.start
+    return np.where(
+        inner, np.where(tail < whole + _ROUNDING, np.minimum(tail, whole), tail), np.where(rho == 0, whole, 0)
+    )
 
 
 def _distance_beyond(walk: Walk, q: np.ndarray) -> np.ndarray:
@@ -285,7 +290,8 @@ def _walk(network_or_t: Network | float) -> Walk:
         raise TypeError(f"network_or_t must be a Network or an effective depth t ≥ 0, got {network_or_t!r}")
     if not network_or_t >= 0:
         raise ValueError(f"effective depth t must be ≥ 0, got {network_or_t}")
-    return diffusion(float(network_or_t))
+    # Of integers beyond doubles, too, all nodes are one.
+    return diffusion(float(min(network_or_t, 1e300)))
 
 
 def _checked_correlations(rho: ArrayLike) -> np.ndarray:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from rmt_vn.checks import checked_numbers
 from rmt_vn.laws.hyperbolic.transforms import mean_sech_distance, mean_square_correlation
-from rmt_vn.mean_field import fixed_point, layer_moments, variances_along_depth
+from rmt_vn.mean_field import fixed_point, layer_moments, moments_along, variances_along_depth
 from rmt_vn.network import Network, Weights
 
 # Rows of t at a time: bounds the memory of the (rows × nodes) integrand to some MB.
@@ -82,7 +82,7 @@ def effective_depth(network: Network, *, input_variance: float | None = None) ->
             for shape, count in network.hidden_shapes.items()
         )
     else:
-        moments = (layer_moments(network, q) for q in variances[:-1])
+        moments = moments_along(network, variances[:-1]).tolist()
         shapes = zip(network.widths[1:], network.widths[2:], strict=False)
         hidden = sum(
             layer_depth(*shape, network.weights, slope_ratio=mu2 / mu1**2)

@@ -8,16 +8,13 @@ import numpy as np
 
 from rmt_vn import laws
 from rmt_vn.laws.exact import exact_vni_along_depth
-from rmt_vn.mean_field import layer_moments
+from rmt_vn.mean_field import moments_along
 from rmt_vn.network import Network
-from rmt_vn.progress import progress
 
 
 def moments_along_depth(network: Network, q: np.ndarray) -> list[tuple[float, float]]:
-    """(μ_1, μ_2) of each layer; the length map soon repeats itself, and each variance is integrated over once."""
-    variances = set(q.tolist())
-    at = {variance: layer_moments(network, variance) for variance in progress(variances, "moments")}
-    return [at[variance] for variance in q.tolist()]
+    """(μ_1, μ_2) of each layer."""
+    return [(mu1, mu2) for mu1, mu2 in moments_along(network, q).tolist()]
 
 
 def effective_depths(network: Network, moments: list[tuple[float, float]]) -> np.ndarray:

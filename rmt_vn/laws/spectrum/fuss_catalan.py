@@ -14,7 +14,7 @@ _BISECTIONS = 62
 # ln(sin y / y) = −Σ ζ(2k) y^{2k}/(k π^{2k}): enough terms for y < 1/2.
 _K = np.arange(1, 12)
 _LOG_SINC = zeta(2 * _K) / (_K * np.pi ** (2 * _K))
-_DEEPEST = 10**15
+_DEEPEST = 10**100
 
 
 def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:
@@ -30,7 +30,7 @@ def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     depth : int
-        L, the number of matrices, from 1 to 10¹⁵.
+        L, the number of matrices, ≥ 1 and at most 10¹⁰⁰.
     x : array_like
         Zero density outside 0 ≤ x ≤ (L+1)^{L+1}/L^L; infinite at zero.
 
@@ -42,14 +42,16 @@ def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        If depth is not an integer from 1 to 10¹⁵, or any x is NaN.
+        If depth is not an integer ≥ 1 and at most 10¹⁰⁰, or any x is NaN.
 
     Examples
     --------
     >>> fuss_catalan_density(1, [-1.0, 0.0, 1.0, 4.0]).round(6)  # √(4/x − 1)/(2π)
     array([0.      ,      inf, 0.275664, 0.      ])
     """
-    layers = checked_count("depth", depth, most=_DEEPEST)
+    layers = checked_count("depth", depth)
+    if layers > _DEEPEST:
+        raise ValueError(f"depth must be an integer ≥ 1 and at most 1e100, got {depth}")
     points = checked_numbers("x", x)
     if np.isnan(points).any():
         raise ValueError(f"x must be numbers, got {x!r}")
@@ -58,7 +60,7 @@ def fuss_catalan_density(depth: int, x: ArrayLike) -> np.ndarray:
     inside = (points > 0) & ((top - points) + rest > 0)
     positive = points[inside]
     near = np.log1p(np.minimum((top - positive) + rest, positive) / positive)
-    density[inside] = _density(layers, np.where(positive > top / 2, near, np.log(top) - np.log(positive)))
+    density[inside] = _density(float(layers), np.where(positive > top / 2, near, np.log(top) - np.log(positive)))
     return density
 
 
@@ -73,7 +75,7 @@ def _edge(layers: int) -> tuple[float, float]:
         return top, float(edge - top)
 
 
-def _density(layers: int, below: np.ndarray) -> np.ndarray:
+def _density(layers: float, below: np.ndarray) -> np.ndarray:
     low, high = np.full(below.shape, -_REACH / 2), np.full(below.shape, _REACH)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
@@ -86,7 +88,7 @@ def _density(layers: int, below: np.ndarray) -> np.ndarray:
         return np.exp(log_density) / np.pi
 
 
-def _angles(layers: int, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _angles(layers: float, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """φ with tan((L+1)φ/2) = e^t, and ln sin((L+1)φ) = −ln cosh t, precise at both ends."""
     return 2 * np.arctan(np.exp(t)) / (layers + 1), np.log(2) - np.logaddexp(t, -t)
 
@@ -96,7 +98,7 @@ def _log_ratio(phi: np.ndarray, t: np.ndarray) -> np.ndarray:
     return np.log1p(np.sinh(t) * np.sin(phi) - 2 * np.sin(phi / 2) ** 2)
 
 
-def _log_top_over_x(layers: int, t: np.ndarray) -> np.ndarray:
+def _log_top_over_x(layers: float, t: np.ndarray) -> np.ndarray:
     """ln(top/x) on the curve. Its terms cancel towards the edge: there, it is made of ln(sin y / y), term by term."""
     phi, log_sine = _angles(layers, t)
     outer = (layers + 1) * phi

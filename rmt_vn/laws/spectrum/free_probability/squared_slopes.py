@@ -12,6 +12,7 @@ from numpy.polynomial import chebyshev
 from scipy.special import ndtr
 
 from rmt_vn.activations import Activation
+from rmt_vn.mean_field import LARGEST_VARIANCE, checked_variance
 
 # P(|z| > 8.3) = 1e-16.
 _REACH = 8.3
@@ -99,6 +100,7 @@ def slope_law(activation: Activation, variance: float, keep: float = 1.0, levels
     if activation.dphi is np.cos:
         # Of √q z modulo π nothing is left but e^{−2q}, and cos² knows no more.
         variance = min(variance, _WRAPPED)
+    checked_variance(f"the variance of the pre-activations of {activation.name}", variance, LARGEST_VARIANCE)
     if variance == 0:
         tiny = np.finfo(float).tiny
         for slope in activation.dphi(np.array([-tiny, tiny])).tolist():

@@ -31,6 +31,8 @@ _NEAREST = 1.0
 _SHEET = 1e-2
 _MONOTONE = 1e-9
 _NODES = 128
+# A relative standard deviation below which spectra may be too narrow to be found.
+_NARROW = 0.1
 # Fraction of eigenvalues above zero below which the mean of all is far from theirs.
 _FEW = 0.1
 # Distance in ln x at which a point counts as an edge, and beyond the bound on eigenvalues at which there are none.
@@ -103,10 +105,24 @@ def curve_of(network: Network, input_variance: float | None) -> Curve:
     log_mean, log_square = log_limit_moments(network, 2, input_variance)
     if not abs(log_mean) < _FARTHEST:
         raise ValueError(
-            f"the eigenvalues of J Jᵀ leave the range of doubles: their mean is e^{log_mean:.6g}, and it must be from "
-            f"e^-{_FARTHEST:g} to e^{_FARTHEST:g}; change sigma_w, got {network.sigma_w}"
+            f"the eigenvalues of J Jᵀ leave the range of doubles: their mean is e^{log_mean:.6g}, and it must be "
+            f"between e^-{_FARTHEST:g} and e^{_FARTHEST:g}; change sigma_w, got {network.sigma_w}"
         )
-    square = np.exp(min(log_square - 2 * log_mean, _FARTHEST))
+    square = float(np.exp(min(log_square - 2 * log_mean, _FARTHEST)))
+    try:
+        return _found(spectrum, log_mean, square)
+    except ArithmeticError as error:
+        spread = np.sqrt(abs(square - 1))
+        if spread > _NARROW:
+            raise
+        raise ArithmeticError(
+            f"the eigenvalues of J Jᵀ are within a relative {spread:.2g} of their mean, too close together for their "
+            f"density to be found ({error}); a larger variance of the pre-activations spreads them"
+        ) from None
+
+
+def _found(spectrum: Spectrum, log_mean: float, square: float) -> Curve:
+    """The curve, from the logarithm of its mean and the mean square in units of that."""
     middle, spread = log_mean, np.sqrt(abs(square - 1))
     live = 1 - spectrum.atoms.get(0.0, 0.0)
     if live < _FEW:

@@ -241,11 +241,10 @@ def _next_variance(network: Network, q: float) -> float:
 
 
 def _variance_fixed_point(network: Network) -> float:
-    # Imported here, because scipy.optimize is slow to import.
-    from scipy.optimize import brentq
-
     if network.activation.is_homogeneous:
         return _homogeneous_fixed_point(network)
+    # Imported here, because scipy.optimize is slow to import.
+    from scipy.optimize import brentq
 
     def log_growth(q: float) -> float:
         return float(np.log(_next_variance(network, q) / q))

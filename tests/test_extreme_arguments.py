@@ -199,7 +199,8 @@ def test_a_table_is_its_function():
 
     table = tabulated(function)
     x = np.random.default_rng(1).uniform(-30, 0, 2000)
-    np.testing.assert_allclose([table(each) for each in x], np.log(np.expm1(np.exp(x))), rtol=2e-14)
+    # The function has a zero in the range, next to which an absolute rounding error is all that can be asked for.
+    np.testing.assert_allclose([table(each) for each in x], np.log(np.expm1(np.exp(x))), rtol=2e-14, atol=2e-15)
     assert len(calls) <= 30 * 22
 
 
@@ -366,7 +367,8 @@ def test_bottlenecks_at_large_variance_have_no_warning(activation, n):
 def test_a_prediction_with_a_bottleneck_at_large_variance():
     network = Network((64, 32, 2, 32, 64), "gelu", sigma_w=1.5)
     last = predict(network, input_variance=10_000).layers[-1]
-    assert 1 / 64 < last.interval[0] < last.interval[1] <= 1
+    low, high = last.interval()
+    assert 1 / 64 < low < high <= 1
 
 
 def test_singular_values_of_slopes_that_underflow():

@@ -82,7 +82,7 @@ def test_exact_vni_is_between_one_over_n_and_one(activation, weights):
 def test_probabilities_are_between_zero_and_one():
     rho = np.array([-1.0, -1e-300, 0.0, 5e-324, 1e-300, 1e-16, 1e-3, 0.5, 1 - 1e-16, 1.0])
     wide = Network.uniform(10**9, 2, activation="relu")
-    for what in (0.0, 1e-300, 1.0, 10**400, wide, Network.uniform(2, 2, activation="linear")):
+    for what in (0.0, 1e-300, np.float32(1), 10**400, wide, Network.uniform(2, 2, activation="linear")):
         for law in (laws.correlation_cdf, laws.correlation_p_value):
             values = law(what, rho)
             assert values.min() >= 0 and values.max() <= 1
@@ -390,8 +390,9 @@ def test_singular_values_of_slopes_that_underflow():
 
 
 def test_slopes_too_small_for_singular_values_are_told():
-    with pytest.raises(ValueError, match="variance of the inputs"):
-        samplers.sample_log_singular_values(Network((3, 3), "gelu"), 5, rng=7, input_variance=1e7)
+    for variance in (1e7, 1e30):
+        with pytest.raises(ValueError, match="variance of the inputs"):
+            samplers.sample_log_singular_values(Network((3, 3), "gelu"), 5, rng=7, input_variance=variance)
 
 
 @pytest.mark.parametrize("entries", [(1e-200, 1e200), (1e-300, 1e300, 1.0), (5e-324, 1e308)])

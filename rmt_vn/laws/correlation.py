@@ -290,8 +290,10 @@ def _walk(network_or_t: Network | float) -> Walk:
         raise TypeError(f"network_or_t must be a Network or an effective depth t ≥ 0, got {network_or_t!r}")
     if not network_or_t >= 0:
         raise ValueError(f"effective depth t must be ≥ 0, got {network_or_t}")
-    # Of integers beyond doubles, too, all nodes are one.
-    return diffusion(float(min(network_or_t, 1e300)))
+    try:
+        return diffusion(float(network_or_t))
+    except OverflowError:  # an integer beyond doubles
+        return diffusion(np.inf)
 
 
 def _checked_correlations(rho: ArrayLike) -> np.ndarray:

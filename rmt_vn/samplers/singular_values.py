@@ -168,7 +168,7 @@ def random_matrices(
 
 def _slopes_and_weights(slopes: Slopes, w: np.ndarray) -> Iterator[np.ndarray]:
     """D W of one network; where slopes underflow, as a product of that and of diagonal matrices."""
-    bits = (slopes.lift[0] - slopes.log_scale[0]) / np.log(2)
+    bits = np.minimum((slopes.lift[0] - slopes.log_scale[0]) / np.log(2), 2**60)
     below = np.floor(bits).astype(int)
     yield (slopes.values[0] * np.exp2(below - bits))[:, None] * w
     if below.any():

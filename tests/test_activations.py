@@ -85,7 +85,7 @@ def test_closed_form_second_moments_to_thirty_digits(name, q):
     assert second_moment(ACTIVATIONS[name], q) == pytest.approx(float(expected), rel=1e-12, abs=0)
 
 
-@pytest.mark.parametrize("q", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("q", [0.01, 1.0, pytest.param(100.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", QUADRATURE)
 def test_quadrature_to_thirty_digits(name, q):
     activation = ACTIVATIONS[name]

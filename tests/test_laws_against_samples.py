@@ -137,14 +137,14 @@ def ratio_to_the_universal_law(network, n_networks, rng, block=50):
     return squares.mean() / law.mean(), mean_and_error(squares - law)[1] / law.mean()
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "tanh haar" else pytest.param(name, marks=pytest.mark.slow) for name in UNIVERSAL]
-)
-def test_universal_law(name):
+# In the quick tests, the law of ρ that is S4's is held against tanh networks: see test_laws_correlation.py.
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", UNIVERSAL.values(), ids=UNIVERSAL)
+def test_universal_law(kind):
     # S4 is a limit: at fixed t, ρ² is above R by c/N of itself, c from 1 (linear) to about 3 (hard-tanh, Haar). Twice
     # the ratio at N = 80 less the ratio at N = 40 leaves O(1/N²), 1.5e-3, beside a standard error of 4e-3 or less.
     # Twice as wide, a network costs some ten times as much, and its error is the same.
-    kind, rng = UNIVERSAL[name], np.random.default_rng(7)
+    rng = np.random.default_rng(7)
     n_networks = 2000 if "weights" in kind else 5000
     (wide, wide_error), (narrow, narrow_error) = (
         ratio_to_the_universal_law(Network.uniform(n, depth, **kind), size, rng)

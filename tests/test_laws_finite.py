@@ -409,7 +409,9 @@ def meijer_density(n, depth, x):
         return float(total * mp.mpf(n) ** (depth - 1))
 
 
-@pytest.mark.parametrize(("n", "depth"), [(2, 2), (4, 3), (8, 2), (3, 5)])
+@pytest.mark.parametrize(
+    ("n", "depth"), [(2, 2), (4, 3), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((8, 2), (3, 5)))]
+)
 def test_density_by_another_evaluation_of_the_meijer_functions(n, depth):
     for x in (1e-20, 0.02, 1.0, 4.0, 15.0):
         expected = meijer_density(n, depth, x)
@@ -431,7 +433,9 @@ def test_oracle_of_complex_moments():
     assert [complex_moment(4, 1, k) for k in (1, 2, 3)] == [1, 2, 5 + Fraction(1, 16)]
 
 
-@pytest.mark.parametrize(("n", "depth"), [(3, 1), (4, 2), (2, 4)])
+@pytest.mark.parametrize(
+    ("n", "depth"), [*(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 1), (4, 2))), (2, 4)]
+)
 def test_density_has_mass_one_and_the_exact_moments(n, depth):
     # The trapezoid rule in ln x, geometrically convergent; at this step to 1e-10.
     step = 0.2 * np.sqrt(depth)

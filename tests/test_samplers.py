@@ -191,7 +191,9 @@ def test_tens_of_thousands_of_layers_of_jacobians(activation, sigma_w):
         pytest.param(50, 100_000, {"activation": "linear"}, marks=pytest.mark.slow),
         pytest.param(50, 40_000, {"activation": "relu", "weights": "orthogonal"}, marks=pytest.mark.slow),
         (3, 20_000, {"activation": "tanh", "sigma_w": 0.01}),
-        (3, 10_000, {"activation": "leaky_relu", "sigma_w": 50.0, "weights": "orthogonal"}),
+        pytest.param(
+            3, 10_000, {"activation": "leaky_relu", "sigma_w": 50.0, "weights": "orthogonal"}, marks=pytest.mark.slow
+        ),
     ],
     ids=["linear", "relu haar", "tanh, signals vanish", "leaky_relu haar, signals explode"],
 )
@@ -273,7 +275,7 @@ def test_standard_error_is_honest(name, method):
 
 @pytest.mark.parametrize("method", ["jacobian", "chain"])
 @pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
-@pytest.mark.parametrize("widths", [(30, 2, 30), (30, 3, 4, 3, 30)])
+@pytest.mark.parametrize("widths", [(30, 2, 30), pytest.param((30, 3, 4, 3, 30), marks=pytest.mark.slow)])
 def test_networks_that_die_are_drawn_again(widths, weights, method):
     # A ReLU layer of width 2 is dead with probability 1/4, of width 3 with 1/8.
     network = Network(widths, activation="relu", weights=weights)

@@ -353,7 +353,7 @@ def test_layers_of_different_laws():
     # From where the length map has converged, one law serves all layers.
     deep = spectrum_of(Network.uniform(10, 300, activation="tanh", sigma_w=1.5, sigma_b=0.2), 3.0)
     assert sum(layers.repeats for layers in deep.smooth) == 300
-    assert len(deep.smooth) < 100 < max(layers.count for layers in deep.smooth)
+    assert len(deep.smooth) < 100 < max(layers.repeats for layers in deep.smooth)
 
 
 def test_deep_networks():
@@ -543,7 +543,7 @@ def test_bad_input():
     for order, error in ((0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)):
         with pytest.raises(error, match="≥ 1"):
             laws.spectral_moments(network, order)
-        with pytest.raises(error, match="integer from 1 to"):
+        with pytest.raises(error, match="≥ 1"):
             laws.fuss_catalan_density(order, 1.0)
     with pytest.raises(ValueError, match="discrete"):
         laws.spectral_edges(Network.uniform(10, 3, activation="linear", weights="orthogonal"))

@@ -93,12 +93,14 @@ class SignalMoments:
         Var φ²/(E φ²)²: a layer of n nodes has a mean square that scatters by its root over √n.
     along : float
         E[φ φ′ h]/q.
+    along_square, along_signal : float
+        E[φ² φ′² h²] and E[φ³ φ′ h], over (E φ²)²: how the sums of φ φ′ h and of φ² scatter together.
     slope_length : float
         E[φ′² h²]/q.
-    mu1, mu2 : float
-        E φ′² and E φ′⁴.
-    signal_slope : float
-        E[φ² φ′²]/E φ²: the mean of φ′² as the signal weights the nodes.
+    mu1, mu2, mu3 : float
+        E φ′², E φ′⁴ and E φ′⁶.
+    signal_slope, signal_slope_square : float
+        E[φ² φ′²]/E φ² and E[φ² φ′⁴]/E φ²: means of φ′² and φ′⁴ as the signal weights the nodes.
     live : float
         The probability that φ′ ≠ 0.
     """
@@ -106,10 +108,14 @@ class SignalMoments:
     signal: float
     signal_scatter: float
     along: float
+    along_square: float
+    along_signal: float
     slope_length: float
     mu1: float
     mu2: float
+    mu3: float
     signal_slope: float
+    signal_slope_square: float
     live: float
 
 
@@ -200,19 +206,29 @@ def signal_moments(activation: Activation, variance: float) -> SignalMoments:
     x, weights = _normal_nodes(q, activation.kinks)
     phi, slope = activation.phi(x), activation.dphi(x)
     square, slope_square = phi**2, slope**2
-    averages = (square, square**2, phi * slope * x, slope_square * x**2, slope_square, slope_square**2)
-    second, fourth, along, slope_length, mu1, mu2 = (float(np.sum(weights * each)) for each in averages)
+    averages = (
+        (square, square**2, phi * slope * x, (phi * slope * x) ** 2, square * phi * slope * x, slope_square * x**2)
+        + (slope_square, slope_square**2, slope_square**3)
+        + (square * slope_square, square * slope_square**2, slope != 0)
+    )
+    second, fourth, along, along_square, along_signal, slope_length, mu1, mu2, mu3, signal_slope, signal_slope_square, live = (
+        float(np.sum(weights * each)) for each in averages
+    )
     if not (second > 0 and mu1 > 0):
         raise ValueError(f"E φ² and E φ′² must be > 0, got {second:g} and {mu1:g} for {activation.name} at {q:g}")
     return SignalMoments(
         signal=second / q,
         signal_scatter=fourth / second**2 - 1,
         along=along / q,
+        along_square=along_square / second**2,
+        along_signal=along_signal / second**2,
         slope_length=slope_length / q,
         mu1=mu1,
         mu2=mu2,
-        signal_slope=float(np.sum(weights * square * slope_square)) / second,
-        live=min(float(np.sum(weights * (slope != 0))), 1.0),
+        mu3=mu3,
+        signal_slope=signal_slope / second,
+        signal_slope_square=signal_slope_square / second,
+        live=min(live, 1.0),
     )
 
 

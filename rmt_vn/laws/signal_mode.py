@@ -9,10 +9,13 @@ linear recursion, (E a², E B) ← [[G, b/(n − 1)], [M, χ]] (E a², E B), in 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import erfcx
 
+from rmt_vn.laws.universal import layer_depth
 from rmt_vn.mean_field import SignalMoments, fixed_point, signal_moments, variances_along_depth
 from rmt_vn.network import Network
 
@@ -97,20 +100,20 @@ def layer_step(network: Network, shape: tuple[int, int], variance: float, moment
     return np.array([[mode_to_mode, rest_to_mode], [mode_to_rest, rest_to_rest]])
 
 
-def layer_steps(network: Network, input_variance: float | None) -> list[np.ndarray]:
-    """`layer_step` of the layers 1, …, L."""
-    shapes = list(pairwise(network.widths))
+def layer_steps(network: Network, variances: np.ndarray) -> list[np.ndarray]:
+    """`layer_step` of the layers 1, …, L at their variances q_1, …, q_L."""
+    keys = list(zip(pairwise(network.widths), variances.tolist(), strict=True))
+    moments = {q: signal_moments(network.activation, q) for q in set(variances.tolist())}
+    known = {(shape, q): layer_step(network, shape, q, moments[q]) for shape, q in set(keys)}
+    return [known[key] for key in keys]
+
+
+def layer_variances(network: Network, input_variance: float | None) -> np.ndarray:
+    """q_1, …, q_L: along the length map, or q* throughout, or any where φ is homogeneous and none matters."""
     variances = variances_along_depth(network, input_variance)
-    if variances is None:
-        variances = np.full(network.depth, 1.0 if network.activation.is_homogeneous else fixed_point(network).q_star)
-    known: dict[tuple[tuple[int, int], float], np.ndarray] = {}
-    moments: dict[float, SignalMoments] = {}
-    for shape, q in zip(shapes, variances.tolist(), strict=True):
-        if q not in moments:
-            moments[q] = signal_moments(network.activation, q)
-        if (shape, q) not in known:
-            known[shape, q] = layer_step(network, shape, q, moments[q])
-    return [known[key] for key in zip(shapes, variances.tolist(), strict=True)]
+    if variances is not None:
+        return variances
+    return np.full(network.depth, 1.0 if network.activation.is_homogeneous else fixed_point(network).q_star)
 
 
 def _back_from_the_end(network: Network, input_variance: float | None) -> Iterator[tuple[float, float, float]]:
@@ -118,9 +121,124 @@ def _back_from_the_end(network: Network, input_variance: float | None) -> Iterat
     width = network.widths[-1]
     state, log_scale = np.array([1 / width, 1 - 1 / width]), 0.0
     yield *state.tolist(), log_scale
-    for step in reversed(layer_steps(network, input_variance)):
+    for step in reversed(layer_steps(network, layer_variances(network, input_variance))):
         state = step @ state
         size = state.sum()
         state = state / size
         log_scale += float(np.log(size))
         yield *state.tolist(), log_scale
+
+
+def signal_mode_vni(ratio: ArrayLike) -> float | np.ndarray:
+    """The VNI of an infinitely wide network whose rows share a mode, κ times as long, squared, as the rest of them.
+
+    (1 − E 1/(1 + κξ²))² with ξ ~ N(0, 1), where E 1/(1 + κξ²) = √(π/2κ) e^{1/2κ} erfc(1/√2κ). It is the limit of wide
+    networks at depths L ≈ ln N/ln Λ, Λ > 1, where the effective depth is still 0: each row of the Jacobian is a
+    Gaussian amplitude ξ of the mode, and a rest that is orthogonal to those of other rows.
+
+    Parameters
+    ----------
+    ratio : float or array_like
+        κ ≥ 0, the mean square of a row's part along the mode over that of the rest.
+
+    Examples
+    --------
+    >>> round(signal_mode_vni(1.0), 6)
+    0.118392
+    """
+    kappa = np.asarray(ratio, dtype=float)
+    if not np.all(kappa >= 0):
+        raise ValueError(f"the ratio κ must be ≥ 0, got {kappa[~(kappa >= 0)].flat[0]}")
+    with np.errstate(divide="ignore"):
+        root = 1 / np.sqrt(2 * kappa)
+    # erfcx(x) = (1 − 1/2x² + …)/(√π x): at small κ the complement of its product with √π x is κ to leading order.
+    alone = np.where(np.isinf(root), 1.0, np.sqrt(np.pi) * root * erfcx(root))
+    value = (1 - np.where(np.isnan(alone), 1.0, alone)) ** 2
+    return value if kappa.ndim else float(value)
+
+
+def mode_ratio(network: Network, variances: np.ndarray) -> float:
+    """κ, by how much the signal mode has grown above the rest in rows of W_L D_{L−1} … W_1 (S4).
+
+    The means of (a_1a_2)², a_1a_2B_12, B_12², (a_1²B_22 + a_2²B_11)/2 and B_11B_22 of two rows obey a linear recursion
+    too. With C = B + a aᵀ, E C_12²/(E C_11C_22) is then (e^{3t} − 1)/(e^{3t} + 2) without a mode; of all that is missing
+    to one there, the mode makes up (κ/(1 + κ))². Exact in the limit of `signal_mode_vni`; elsewhere it is the mean of
+    networks of which a few have most of the mode, and is too large rather than too small.
+    """
+    if network.activation.is_homogeneous:
+        return 0.0
+    shapes = list(pairwise(network.widths))
+    share = 1 / network.widths[-2]
+    pairs = np.array([share**2, 0.0, 0.0, share * (1 - share), (1 - share) ** 2])
+    walk = np.array([0.0, 1.0])
+    below = zip(shapes[1:], shapes[:-1], variances[:-1].tolist(), strict=True)
+    for (shape, shape_below, q), run in groupby(reversed(list(below))):
+        repeats = sum(1 for _ in run)
+        moments = signal_moments(network.activation, q)
+        depth = layer_depth(*shape, network.weights, moments.mu2 / moments.mu1**2 / network.keep)
+        pairs = _powers(_pair_step(layer_step(network, shape_below, q, moments)) @ _shaken(depth), repeats, pairs)
+        walk = _powers(_shaken(depth)[2::2, 2::2], repeats, walk)
+    last = _shaken(layer_depth(*shapes[0], network.weights))
+    pairs, walk = last @ pairs, last[2::2, 2::2] @ walk
+    shared, separate = pairs[0] + 2 * pairs[1] + pairs[2], pairs[0] + 2 * pairs[3] + pairs[4]
+    # Where all rows have turned to one direction, the last digits of the two are rounding.
+    ratio, alone = min(shared / separate, 1 - 1e-12), walk[0] / walk[1]
+    root = np.sqrt(max((ratio - alone) / max(1 - alone, 1e-12), 0.0))
+    return float(root / max(1 - root, 1e-12))
+
+
+def _pair_step(step: np.ndarray) -> np.ndarray:
+    """What a ← √G a + N(0, eB), B ← χB + M a aᵀ does to the five means of `mode_ratio`."""
+    (g, e), (m, x) = step
+    return np.array(
+        [
+            [g * g, 4 * g * e, 2 * e * e, 2 * g * e, e * e],
+            [g * m, g * x + e * m, e * x, 0.0, 0.0],
+            [m * m, 2 * x * m, x * x, 0.0, 0.0],
+            [g * m, 0.0, 0.0, g * x + e * m, e * x],
+            [m * m, 0.0, 0.0, 2 * x * m, x * x],
+        ]
+    )
+
+
+def _shaken(depth: float) -> np.ndarray:
+    """What the scatter of B in a layer of that effective depth does to them: (B_12², B_11B_22) walks."""
+    step = np.eye(5)
+    step[2, 2] += depth
+    step[2, 4] += depth
+    step[4, 2] += 2 * depth
+    return step
+
+
+def _powers(step: np.ndarray, repeats: int, state: np.ndarray) -> np.ndarray:
+    """step^repeats state, in a scale of its own."""
+    if repeats < 16:
+        for _ in range(repeats):
+            state = step @ state
+            state = state / state.sum()
+        return state
+    growth = np.abs(np.linalg.eigvals(step)).max()
+    state = np.linalg.matrix_power(step / growth, repeats) @ state
+    return state / state.sum()
+
+
+def variance_scatter(network: Network, variances: np.ndarray) -> np.ndarray:
+    """The standard deviation of ln q_l from network to network, l = 1, …, L, to leading order in 1/width.
+
+    A layer of n nodes has a mean square that scatters by its own variance over n, and χ_q carries on what the layers
+    below have brought.
+    """
+    scatter = np.zeros(network.depth)
+    weight, keep = network.sigma_w**2, network.keep
+    moments = {q: signal_moments(network.activation, q) for q in set(variances[:-1].tolist())}
+    for layer, (width, q) in enumerate(zip(network.widths[1:-1], variances.tolist(), strict=False)):
+        at = moments[q]
+        signal = weight / keep * at.signal * q
+        total = signal + network.sigma_b**2
+        fresh = ((1 + at.signal_scatter) / keep - 1) / width
+        if network.weights == "orthogonal":
+            # Of the image of the signal's direction, all components together have a length that does not scatter.
+            fresh -= 2 * (at.along / at.signal) ** 2 / max(network.widths[layer : layer + 2])
+        carried = weight / keep * at.along * q / total
+        scatter[layer + 1] = np.sqrt(max(fresh, 0.0) * (signal / total) ** 2 + (carried * scatter[layer]) ** 2)
+    return scatter

@@ -206,20 +206,18 @@ def signal_moments(activation: Activation, variance: float) -> SignalMoments:
     x, weights = _normal_nodes(q, activation.kinks)
     phi, slope = activation.phi(x), activation.dphi(x)
     square, slope_square = phi**2, slope**2
-    averages = (
-        (square, square**2, phi * slope * x, (phi * slope * x) ** 2, square * phi * slope * x, slope_square * x**2)
-        + (slope_square, slope_square**2, slope_square**3)
-        + (square * slope_square, square * slope_square**2, slope != 0)
-    )
-    second, fourth, along, along_square, along_signal, slope_length, mu1, mu2, mu3, signal_slope, signal_slope_square, live = (
-        float(np.sum(weights * each)) for each in averages
-    )
+    along = phi * slope * x
+    with_signal = (square, square**2, along, along**2, along * square, square * slope_square, square * slope_square**2)
+    of_slopes = (slope_square * x**2, slope_square, slope_square**2, slope_square**3, slope != 0)
+    averages = [float(np.sum(weights * each)) for each in (*with_signal, *of_slopes)]
+    second, fourth, mean_along, along_square, along_signal, signal_slope, signal_slope_square = averages[:7]
+    slope_length, mu1, mu2, mu3, live = averages[7:]
     if not (second > 0 and mu1 > 0):
         raise ValueError(f"E φ² and E φ′² must be > 0, got {second:g} and {mu1:g} for {activation.name} at {q:g}")
     return SignalMoments(
         signal=second / q,
         signal_scatter=fourth / second**2 - 1,
-        along=along / q,
+        along=mean_along / q,
         along_square=along_square / second**2,
         along_signal=along_signal / second**2,
         slope_length=slope_length / q,

@@ -1,9 +1,10 @@
-"""S5, gradients are another matter: they scale as χ^L, which S3 and S4 do not contain."""
+"""S5, gradients are another matter: they scale as χ^L but for the signal mode; the nodes (S3, S4) do not contain χ."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from rmt_vn.laws.signal_mode import log_mode_growth
 from rmt_vn.laws.universal import moments_variance
 from rmt_vn.mean_field import layer_moments, variances_along_depth
 from rmt_vn.network import Network
@@ -12,14 +13,18 @@ from rmt_vn.network import Network
 def gradient_growth(network: Network, *, input_variance: float | None = None) -> np.ndarray:
     """E‖∂_l‖² / E‖∂_L‖², the mean squared gradient at each layer relative to the last one's (S5).
 
-    One step back through a layer multiplies it by χ_l = σ_w² μ_1, whatever the widths (Schoenholz et al. 2017):
-    E‖Jᵀδ‖² = χ^L ‖δ‖².
+    The mean over networks and over gradients ∂_L of any direction, independent of the network. One step back through a
+    layer multiplies what lies across the signal by χ_l = σ_w² μ_1, whatever the widths (Schoenholz et al. 2017), and
+    what lies along it by χ_q², and mixes the two: the recursion of the signal mode (`rmt_vn.laws.signal_mode`). For
+    homogeneous φ (linear, the ReLU family) that is χ^L exactly. For others it holds in the limit of wide layers at the
+    variances of the length map: it stops where Π χ_q/√N is not small, where the variances scatter from network to
+    network and a few networks have most of the mean.
 
     Parameters
     ----------
     network : Network
     input_variance : float, optional
-        ‖x_0‖²/n_0; μ_1 then follows the length map from there. By default it is taken at q*.
+        ‖x_0‖²/n_0; all moments then follow the length map from there. By default they are taken at q*.
 
     Returns
     -------
@@ -29,13 +34,20 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
     Raises
     ------
     ValueError
-        If μ_1 is needed at a q* that does not exist, or a variance is out of range.
+        If a moment is needed at a q* that does not exist, or a variance is out of range.
+
+    Examples
+    --------
+    >>> from rmt_vn import Network
+    >>> network = Network.uniform(100, 40, activation="softplus", sigma_w=1.35)
+    >>> f"{gradient_growth(network)[20]:.1e}"
+    '1.6e-03'
     """
-    variances = variances_along_depth(network, input_variance)
-    if variances is None:
-        chi = np.full(network.depth, layer_moments(network, moments_variance(network))[0])
+    if network.activation.is_homogeneous:
+        variances_along_depth(network, input_variance)  # which refuses what is no variance
+        chi = network.sigma_w**2 * layer_moments(network, moments_variance(network))[0]
+        log_growth = np.log(chi) * np.arange(network.depth, -1, -1)
     else:
-        chi = np.array([layer_moments(network, q)[0] for q in variances])
-    log_growth = np.cumsum(np.log(network.sigma_w**2 * chi)[::-1])[::-1]
+        log_growth = log_mode_growth(network, input_variance)
     with np.errstate(over="ignore"):
-        return np.exp(np.append(log_growth, 0.0))
+        return np.exp(log_growth)

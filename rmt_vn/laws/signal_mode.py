@@ -1,9 +1,9 @@
 """The signal mode: the one direction of a layer's inputs that a gradient follows at a rate of its own (S4, S5).
 
-D_l is not independent of W_l: both know the signal x_{l−1}. A row g of the Jacobian, followed backwards through a layer,
-obeys g_{l−1}·x_{l−1} = Σ_i g_i φ′(h_i)(h_i − b_i), so its component a along the signal's direction is multiplied,
-squared, by G ≈ χ_q² a layer, while everything across it, of square length B, is multiplied by χ. The means obey a 2×2
-linear recursion, (E a², E B) ← [[G, b/(n − 1)], [M, χ]] (E a², E B), in the limit of wide layers.
+D_l is not independent of W_l: both know the signal x_{l−1}. A row g of the Jacobian, followed backwards through a
+layer, obeys g_{l−1}·x_{l−1} = Σ_i g_i φ′(h_i)(h_i − b_i). So its component a along the signal's direction is
+multiplied, squared, by G = χ_q² (at q*), while the square of its length across it, B, is multiplied by χ. The means
+obey a linear recursion in the limit of wide layers, (E a², E B) ← [[G, b/(n − 1)], [M, χ]] (E a², E B).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def signal_mode_share(network: Network, *, input_variance: float | None = None) 
     return np.array([mode / (mode + rest) for mode, rest, _ in _back_from_the_end(network, input_variance)])[::-1]
 
 
-def log_gradient_growth(network: Network, input_variance: float | None) -> np.ndarray:
+def log_mode_growth(network: Network, input_variance: float | None) -> np.ndarray:
     """ln E‖∂_l‖²/E‖∂_L‖² at x_0, …, x_L by the recursion of the signal mode."""
     means = _back_from_the_end(network, input_variance)
     return np.array([np.log(mode + rest) + log_scale for mode, rest, log_scale in means])[::-1]
@@ -144,16 +144,14 @@ def signal_mode_vni(ratio: ArrayLike) -> float | np.ndarray:
     Examples
     --------
     >>> round(signal_mode_vni(1.0), 6)
-    0.118392
+    0.118557
     """
     kappa = np.asarray(ratio, dtype=float)
     if not np.all(kappa >= 0):
         raise ValueError(f"the ratio κ must be ≥ 0, got {kappa[~(kappa >= 0)].flat[0]}")
-    with np.errstate(divide="ignore"):
-        root = 1 / np.sqrt(2 * kappa)
-    # erfcx(x) = (1 − 1/2x² + …)/(√π x): at small κ the complement of its product with √π x is κ to leading order.
-    alone = np.where(np.isinf(root), 1.0, np.sqrt(np.pi) * root * erfcx(root))
-    value = (1 - np.where(np.isnan(alone), 1.0, alone)) ** 2
+    # Below 1e-30 the value is κ², beyond doubles; √π x erfcx(x) is E 1/(1 + κξ²) at x = 1/√2κ.
+    root = 1 / np.sqrt(2 * np.maximum(kappa, 1e-30))
+    value = (1 - np.sqrt(np.pi) * root * erfcx(root)) ** 2
     return value if kappa.ndim else float(value)
 
 
@@ -161,9 +159,9 @@ def mode_ratio(network: Network, variances: np.ndarray) -> float:
     """κ, by how much the signal mode has grown above the rest in rows of W_L D_{L−1} … W_1 (S4).
 
     The means of (a_1a_2)², a_1a_2B_12, B_12², (a_1²B_22 + a_2²B_11)/2 and B_11B_22 of two rows obey a linear recursion
-    too. With C = B + a aᵀ, E C_12²/(E C_11C_22) is then (e^{3t} − 1)/(e^{3t} + 2) without a mode; of all that is missing
-    to one there, the mode makes up (κ/(1 + κ))². Exact in the limit of `signal_mode_vni`; elsewhere it is the mean of
-    networks of which a few have most of the mode, and is too large rather than too small.
+    too. With C = B + a aᵀ, E C_12²/(E C_11C_22) is (e^{3t} − 1)/(e^{3t} + 2) without a mode; of all that is missing to
+    one there, the mode makes up (κ/(1 + κ))². Exact in the limit of `signal_mode_vni`; elsewhere it is dominated by the
+    networks with most of the mode, and so is too large rather than too small.
     """
     if network.activation.is_homogeneous:
         return 0.0
@@ -175,7 +173,7 @@ def mode_ratio(network: Network, variances: np.ndarray) -> float:
     for (shape, shape_below, q), run in groupby(reversed(list(below))):
         repeats = sum(1 for _ in run)
         moments = signal_moments(network.activation, q)
-        depth = layer_depth(*shape, network.weights, moments.mu2 / moments.mu1**2 / network.keep)
+        depth = layer_depth(*shape, network.weights, slope_ratio=moments.mu2 / moments.mu1**2 / network.keep)
         pairs = _powers(_pair_step(layer_step(network, shape_below, q, moments)) @ _shaken(depth), repeats, pairs)
         walk = _powers(_shaken(depth)[2::2, 2::2], repeats, walk)
     last = _shaken(layer_depth(*shapes[0], network.weights))

@@ -107,17 +107,6 @@ def layer_depth(n_in: int, n_out: int, weights: Weights, *, slope_ratio: float =
     return slope_ratio / n_in - frame
 
 
-def approximate_vni(network: Network, *, input_variance: float | None = None) -> float:
-    """1/n_L + (1 − 1/n_L) R(t): S4 at a finite width, for any activation and either weight family.
-
-    An approximation: at fixed t, R is off by a few 1/N of itself (1/N linear, about 7/N ReLU with Haar weights),
-    and where φ has flat parts, 1/n_L counts all nodes and not the live ones. S3 is exact where it applies. Parameters
-    and errors as `effective_depth`.
-    """
-    alone = 1 / network.widths[-1]
-    return float(alone + (1 - alone) * universal_vni(effective_depth(network, input_variance=input_variance)))
-
-
 def slope_ratio(network: Network) -> float:
     """μ_2/μ_1² at q*, dropout included."""
     mu1, mu2 = layer_moments(network, moments_variance(network))

@@ -3,8 +3,12 @@
 Given the signal, a layer acts on the rows of the Jacobian in two ways (S4, the signal mode). Their components along the
 signal, a, are multiplied by √G and gain Gaussian noise with the covariance of the rows; their Gram matrix across it, B,
 is multiplied by χ, scatters as a Wishart matrix of n/r degrees of freedom, and is fed by M a aᵀ. Besides these numbers
-the chain carries the signal's variance q, which scatters from network to network. It replaces sums over the nodes of a
-layer by their means at that q: an error of relative order 1/width, where the samplers by rows and by matrices have none.
+the chain carries the signal's variance q, which scatters from network to network.
+
+It is an approximation: other sums over the nodes of a layer are replaced by their means at that q, or by normal
+variables. The mean VNI is off by less than 1% from N = 50 on where the mode is small (compared with 8000 networks by
+rows), by up to 2% where it takes over, and by up to 6% where q itself scatters by a factor of two or more. The samplers
+by rows and by matrices have no such error.
 """
 
 from __future__ import annotations

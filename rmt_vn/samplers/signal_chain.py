@@ -21,7 +21,7 @@ from itertools import pairwise
 import numpy as np
 
 from rmt_vn.activations import Activation
-from rmt_vn.mean_field import SignalMoments, signal_moments
+from rmt_vn.mean_field import LARGEST_VARIANCE, SignalMoments, signal_moments
 from rmt_vn.network import Network
 from rmt_vn.samplers.chain import sample_live_counts
 from rmt_vn.samplers.forward import default_input_variance
@@ -29,6 +29,8 @@ from rmt_vn.samplers.forward import default_input_variance
 # Moments are taken on a grid of ln q and interpolated between: second differences of a few 1e-4 of a moment.
 _GRID = 0.05
 _LOWEST = math.log(1e-24)
+# Beyond this variance, where the quadrature ends, an activation is taken to be what it is there.
+_HIGHEST = math.log(LARGEST_VARIANCE) - 2 * _GRID
 
 
 def signal_chain_vni(
@@ -101,7 +103,7 @@ def _last_rows(
     """(a, root of B) of the rows of live nodes of W_L: a is h − b in units of |x|, and h is such that φ′(h) ≠ 0."""
     n_in, n_out = network.widths[-2:]
     part = _signal_part(network, log_q)
-    scale = np.exp(np.maximum(log_q, _LOWEST) / 2)
+    scale = np.exp(np.clip(log_q, _LOWEST, _HIGHEST) / 2)
     mode = np.empty((nodes, len(log_q)))
     todo = np.ones(mode.shape, dtype=bool)
     for _ in range(1000):
@@ -159,7 +161,15 @@ def _layer_step(
     return to_mode, noise, to_rest, kept * np.maximum(gain * rest_slope - noise, 0.0)
 
 
-def _scattered_along(network, n, growth, part, along, moments, rng):
+def _scattered_along(
+    network: Network,
+    n: int,
+    growth: np.ndarray,
+    part: np.ndarray,
+    along: np.ndarray,
+    moments: SignalMoments,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Σ φφ′(h − b)/Σ φ² over the n nodes of each network, given its Σ φ²: a mean of n, normal up to O(1/n)."""
     keep = network.keep
     excess = growth * part * keep / (network.sigma_w**2 * moments.signal) - 1
@@ -232,7 +242,7 @@ def _signal_part(network: Network, log_q: np.ndarray) -> np.ndarray:
 
 def _moments(activation: Activation, log_q: np.ndarray) -> SignalMoments:
     """The averages at each q of an array, interpolated in ln q."""
-    position = np.maximum(log_q, _LOWEST) / _GRID
+    position = np.clip(log_q, _LOWEST, _HIGHEST) / _GRID
     first = math.floor(position.min())
     grid = np.arange(first, math.floor(position.max()) + 2)
     table = np.array([_grid_moments(activation, each) for each in grid.tolist()]).T

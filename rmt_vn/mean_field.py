@@ -39,6 +39,8 @@ _TINY_VARIANCE = 1e-12
 _ROUNDING = 1e-14
 # Below this variance an activation is taken to be linear on either side of zero.
 _LINEAR_VARIANCE = 1e-24
+# Above this variance panels of one width are more than a few hundred.
+_MANY_PANELS = 100.0
 # |χ − 1| below this is "critical": σ_w = √2 in floating point must count as √2.
 _CRITICAL = 1e-9
 # Layers from which on a table of the length map is quicker than the map, and the variances that it is for.
@@ -153,10 +155,17 @@ def gaussian_mean(
     return mean
 
 
-def _normal_nodes(q: float, kinks: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of a quadrature over N(0, q), q > 0, shape (panels, nodes of a panel)."""
+def _normal_nodes(q: float, kinks: tuple[float, ...], growth: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of a quadrature over N(0, q), q > 0, shape (panels, nodes of a panel).
+
+    Panels are of one width, or beyond |x| = 24 each wider than the one before by the factor `growth`.
+    """
     reach = 10 * np.sqrt(q)
-    regular = np.linspace(-reach, reach, 1 + int(np.ceil(20 * max(1.0, np.sqrt(q) / 1.5))))
+    if growth is None:
+        regular = np.linspace(-reach, reach, 1 + int(np.ceil(20 * max(1.0, np.sqrt(q) / 1.5))))
+    else:
+        outer = np.append(24 * growth ** np.arange(np.log(reach / 24) / np.log(growth)), reach)
+        regular = np.concatenate([-outer[::-1], np.linspace(-24, 24, 33)[1:-1], outer])
     edges = np.union1d(regular, [kink for kink in kinks if abs(kink) < reach])
     half = np.diff(edges)[:, None] / 2
     nodes, weights = _LEGENDRE
@@ -203,21 +212,15 @@ def signal_moments(activation: Activation, variance: float) -> SignalMoments:
         If q is out of range, or if φ or φ′ vanishes at this variance.
     """
     q = max(checked_variance("variance", variance, LARGEST_VARIANCE), _LINEAR_VARIANCE)
-    x, weights = _normal_nodes(q, activation.kinks)
-    phi, slope = activation.phi(x), activation.dphi(x)
-    square, slope_square = phi**2, slope**2
-    along = phi * slope * x
-    with_signal = (square, square**2, along, along**2, along * square, square * slope_square, square * slope_square**2)
-    of_slopes = (slope_square * x**2, slope_square, slope_square**2, slope_square**3, slope != 0)
-    averages = [float(np.sum(weights * each)) for each in (*with_signal, *of_slopes)]
-    second, fourth, mean_along, along_square, along_signal, signal_slope, signal_slope_square = averages[:7]
+    averages = _signal_averages(activation, q)
+    second, fourth, along, along_square, along_signal, signal_slope, signal_slope_square = averages[:7]
     slope_length, mu1, mu2, mu3, live = averages[7:]
     if not (second > 0 and mu1 > 0):
         raise ValueError(f"E φ² and E φ′² must be > 0, got {second:g} and {mu1:g} for {activation.name} at {q:g}")
     return SignalMoments(
         signal=second / q,
         signal_scatter=fourth / second**2 - 1,
-        along=mean_along / q,
+        along=along / q,
         along_square=along_square / second**2,
         along_signal=along_signal / second**2,
         slope_length=slope_length / q,
@@ -228,6 +231,25 @@ def signal_moments(activation: Activation, variance: float) -> SignalMoments:
         signal_slope_square=signal_slope_square / second,
         live=min(live, 1.0),
     )
+
+
+def _signal_averages(activation: Activation, q: float) -> list[float]:
+    """The averages behind `SignalMoments`; at large q, where uniform panels are many, by panels that grow with |x|."""
+    if q > _MANY_PANELS:
+        few, more = (_averages_over(activation, *_normal_nodes(q, activation.kinks, growth)) for growth in (1.25, 1.12))
+        # The last, where φ′ is not 0, may jump at an underflow of φ′ and is not so exact.
+        if np.allclose(few[:-1], more[:-1], rtol=1e-10, atol=0.0):
+            return more.tolist()
+    return _averages_over(activation, *_normal_nodes(q, activation.kinks)).tolist()
+
+
+def _averages_over(activation: Activation, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    phi, slope = activation.phi(x), activation.dphi(x)
+    square, slope_square = phi**2, slope**2
+    along = phi * slope * x
+    with_signal = (square, square**2, along, along**2, along * square, square * slope_square, square * slope_square**2)
+    of_slopes = (slope_square * x**2, slope_square, slope_square**2, slope_square**3, slope != 0)
+    return np.array([np.sum(weights * each) for each in (*with_signal, *of_slopes)])
 
 
 def length_map(network: Network, input_variance: float) -> np.ndarray:

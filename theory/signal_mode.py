@@ -9,16 +9,14 @@ part r q is the signal's and the rest the bias's. Under dropout nodes are kept w
 
 **Method.** A row g is split into its component a along the signal and the rest, whose direction across the signal is
 uniform. The means of a² and of the square B of the rest obey a linear recursion, whose coefficients are Gaussian
-averages; so do, by Isserlis, the means of products of two rows. For the depth of a layer to order 1/n², the shape of a
-2×2 Gram matrix of weighted sums is expanded to fourth order, and its spherical function to the same.
+averages; so do, by Isserlis, the means of products of two rows.
 
 **Result.** g_{l−1}·x_{l−1} = Σ g_i φ′_i (h_i − b_i): the mode's square is multiplied by χ_q² a layer at q*, everything
 else by χ. Homogeneous φ feed nothing into it, in either weight family, with biases and dropout. What S4 assumes of D is
 that the mode stays small, Λ^L ≪ N for Λ = χ_q²/χ. Where Λ > 1 the VNI goes to (1 − E 1/(1 + κξ²))², whatever t is.
-A layer adds P_2 − 4P_3 + 11P_2²/2 to the depth for the sums P_k = Σ w^k/(Σ w)^k of its weights w = φ′².
 
-**Source.** χ and χ_q: Poole et al. 2016, Schoenholz et al. 2017. Isserlis: Muirhead 1982. Spherical functions of the
-hyperbolic plane: Helgason 1984. The recursion and its limit are ours.
+**Source.** χ and χ_q: Poole et al. 2016, Schoenholz et al. 2017. Isserlis: Muirhead 1982. The recursion and its limit
+are ours.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ import sympy as sp
 
 from theory.derivation import DIGITS, Claim, Derivation, Step
 
-LAWS: tuple[str, ...] = ("approximate_vni", "signal_mode_share", "signal_mode_vni")
+LAWS: tuple[str, ...] = ("signal_mode_share", "signal_mode_vni", "gradient_growth")
 
 n_in, n_out, N = sp.symbols("n_in n_out N", positive=True)
 q, r, p, sigma_w = sp.symbols("q r p sigma_w", positive=True)
@@ -200,100 +198,13 @@ def annealed_mode() -> sp.Expr:
     return sp.factor(top / bottom)
 
 
-# The depth of a layer to order 1/n².
-
-
-def spherical_series() -> tuple[sp.Expr, sp.Expr]:
-    """What is left of φ″ + coth(s) φ′ + λφ at orders 0 and 2 of s for φ = 1 − λs²/4 + λ(λ + 2/3)s⁴/64."""
-    s, rate = sp.symbols("s lambda", positive=True)
-    phi = 1 - rate * s**2 / 4 + rate * (rate + sp.Rational(2, 3)) * s**4 / 64
-    coth = 1 / s + s / 3
-    left = sp.expand(sp.diff(phi, s, 2) + coth * sp.diff(phi, s) + rate * phi)
-    return left.coeff(s, 0), left.coeff(s, 2)
-
-
-def gram_moments() -> tuple[sp.Expr, sp.Expr]:
-    """E s² and E s⁴ for the Gram matrix Σ w_i z_i z_iᵀ/Σ w, to order 1/n², in P_2 = Σw²/(Σw)² and P_3.
-
-    With τ, δ, ε for half its trace less 1, half the difference of its diagonal and what is off it, tanh s =
-    √(δ² + ε²)/(1 + τ). The moments of one z zᵀ give those of the sums.
-    """
-    two, three = sp.symbols("P_2 P_3", positive=True)
-    z_1, z_2 = sp.symbols("z_1 z_2")
-    tau, delta, eps = (z_1**2 + z_2**2) / 2 - 1, (z_1**2 - z_2**2) / 2, z_1 * z_2
-
-    def mean(expression: sp.Expr) -> sp.Expr:
-        terms = sp.Poly(sp.expand(expression), z_1, z_2).terms()
-        return sum(value * sp.prod([normal_moment(k) for k in powers]) for powers, value in terms)
-
-    square = delta**2 + eps**2
-    variance = {name: mean(each**2) for name, each in (("tau", tau), ("delta", delta), ("eps", eps))}
-    second_moment = two * mean(square)
-    # Third moments of sums are Σw³ times those of one; fourth ones, to this order, pairs of second ones.
-    third = three * mean(square * tau)
-    with_trace = two**2 * mean(square) * variance["tau"]
-    fourth = two**2 * (3 * variance["delta"] ** 2 + 3 * variance["eps"] ** 2 + 2 * variance["delta"] * variance["eps"])
-    # tanh² s = (δ² + ε²)(1 − 2τ + 3τ² − …), and s² = tanh² s + (2/3) tanh⁴ s + ….
-    return sp.expand(second_moment - 2 * third + 3 * with_trace + sp.Rational(2, 3) * fourth), sp.expand(fourth)
-
-
-def normal_moment(power: int) -> sp.Integer:
-    return sp.Integer(0) if power % 2 else sp.factorial2(power - 1)
-
-
-def layer_depth_from_moments() -> tuple[sp.Expr, sp.Expr]:
-    """−2 ln m/λ for m = E φ(s) to order 1/n², and P_2 − 4P_3 + 11P_2²/2."""
-    two, three, rate, small = sp.symbols("P_2 P_3 lambda epsilon", positive=True)
-    square, fourth = (each.subs({two: small * two, three: small**2 * three}) for each in gram_moments())
-    mean = 1 - rate / 4 * square + rate * (rate + sp.Rational(2, 3)) / 64 * fourth
-    depth = sp.series(-2 * sp.log(mean) / rate, small, 0, 3).removeO()
-    return sp.expand(depth.subs(small, 1)), two - 4 * three + sp.Rational(11, 2) * two**2
-
-
-def sums_of_slopes() -> sp.Expr:
-    """The coefficient of 1/n² when the sums P_2 and P_3 are of n independent slopes, in r = μ_2/μ_1² and c = μ_3/μ_1³.
-
-    E P_2 = r/n + (r/n²)(3(r − 1) − 2(c/r − 1)), a mean of a ratio, and E P_3 = c/n².
-    """
-    ratio, third = sp.symbols("r c", positive=True)
-    scatter = ratio * (3 * (ratio - 1) - 2 * (third / ratio - 1))
-    return sp.expand(scatter - 4 * third + sp.Rational(11, 2) * ratio**2)
-
-
-def mean_of_a_ratio() -> tuple[sp.Expr, sp.Expr]:
-    """n²(E[Σw²/(Σw)²] − r/n) to order 1, from the second derivatives of y/x² at the means of x = Σw/n, y = Σw²/n."""
-    ratio, third, x, y = sp.symbols("r c x y", positive=True)
-    function, at = y / x**2, {x: 1, y: ratio}
-    # Var w = r − 1 and Cov(w, w²) = c − r in units of μ_1; E y = r is linear, so Var w² does not enter.
-    correction = sp.diff(function, x, 2).subs(at) * (ratio - 1) / 2 + sp.diff(function, x, y).subs(at) * (third - ratio)
-    return sp.expand(correction), sp.expand(ratio * (3 * (ratio - 1) - 2 * (third / ratio - 1)))
-
-
-def masked_step() -> tuple[sp.Expr, sp.Expr]:
-    """The 1/n² of −2 ln m/(ν² + ¼) for a Wishart matrix of n degrees of freedom, from S3's gamma functions; and 3/2."""
-    n, nu = sp.symbols("n nu", positive=True)
-    # ln Γ(x + a) for large x = n/2: (x + a − ½) ln x − x + B_2(a)/2x − B_3(a)/6x² + ….
-    x = n / 2
-
-    def log_gamma(a: sp.Expr) -> sp.Expr:
-        return (a - sp.Rational(1, 2)) * sp.log(x) + sp.bernoulli(2, a) / (2 * x) - sp.bernoulli(3, a) / (6 * x**2)
-
-    quarter = sp.Rational(1, 4)
-    top = log_gamma(-quarter + sp.I * nu / 2) + log_gamma(-quarter - sp.I * nu / 2)
-    log_m = sp.expand(sp.expand(top - log_gamma(sp.Integer(0)) - log_gamma(-sp.Rational(1, 2))))
-    depth = sp.simplify(-2 * log_m / (nu**2 + quarter))
-    return sp.simplify(depth), 1 / n + sp.Rational(3, 2) / n**2
-
-
 def derive() -> Derivation:
-    half = sp.Rational(1, 2)
     chi = sigma_w**2 * mu1 / p
     chi_q = sigma_w**2 * along / (q * p)
     at_fixed_point = {second: r * q * p / sigma_w**2, n_in: n_out}
     matrices = {weights: layer_matrix(weights) for weights in ("gaussian", "orthogonal")}
     isotropic = sp.Matrix([1 / n_out, 1 - 1 / n_out])
     homogeneous = homogeneous_averages()
-    ratio, third = sp.symbols("r c", positive=True)
     left, right = stein()
     steps = (
         Step(
@@ -337,19 +248,6 @@ def derive() -> Derivation:
                 evaluate=False,
             ),
         ),
-        Step(
-            r"**The depth of a layer to order 1/n².** Given weights $w_i=\varphi'^2_i$, two rows of the layer above "
-            r"have a Gram matrix $\sum_iw_iz_iz_i^\mathsf{T}$. Its shape is a step of length $s$ of S3's walk, and the "
-            r"layer's factor is the mean of the spherical function of $s$. In the limit of small steps it is "
-            r"$e^{-(\nu^2+1/4)t/2}$, and to the next order",
-            sp.Eq(t, layer_depth_from_moments()[1], evaluate=False),
-        ),
-        Step(
-            r"Averaged over $n$ independent slopes, with $r=\mu_2/\mu_1^2$ and $c=\mu_3/\mu_1^3$, that is $r/n$ and "
-            r"$1/n^2$ times the following. A Haar matrix of size $N$ has the factor of a Gaussian one over $m_N$, and "
-            r"so $1/N+3/(2N^2)$ less.",
-            sums_of_slopes(),
-        ),
     )
     numbers = [mpmath.mpf(k) / 8 for k in (1, 8, 40)]
     claims = (
@@ -380,20 +278,6 @@ def derive() -> Derivation:
         *(
             Claim(rf"$\mathbb{{E}}\,1/(1+\kappa\xi^2)$ at $\kappa={mpmath.nstr(each, 3)}$", *mode_mean(each))
             for each in numbers
-        ),
-        Claim(r"the spherical function to order $s^4$", sp.Matrix(spherical_series()), sp.Matrix([0, 0])),
-        Claim(r"a layer's depth, $P_2-4P_3+\frac{11}{2}P_2^2$", *layer_depth_from_moments()),
-        Claim(r"the mean of $\sum w^2/(\sum w)^2$ to order $1/n^2$", *mean_of_a_ratio()),
-        Claim(
-            r"averaged over slopes: $\frac{17}{2}r^2-r-6c$",
-            sums_of_slopes(),
-            sp.Rational(17, 2) * ratio**2 - ratio - 6 * third,
-        ),
-        Claim(r"S3's Gaussian step has depth $1/n+\frac{3}{2n^2}$", *masked_step()),
-        Claim(
-            r"for masks ($r=1/P$, $c=1/P^2$) it is $k$ live nodes' $1/k+\frac{3}{2k^2}$, averaged over $k$",
-            sums_of_slopes().subs({ratio: 1 / p, third: 1 / p**2}),
-            (1 / p**2 - 1 / p) + 3 * half / p**2,
         ),
     )
     return Derivation("The signal mode", steps, claims)

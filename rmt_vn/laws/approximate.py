@@ -63,6 +63,9 @@ def approximate_vni(network: Network, *, input_variance: float | None = None) ->
     """
     variances = layer_variances(network, input_variance)
     value = _universal(network, variances)
+    if network.activation.is_homogeneous:
+        # Nothing feeds the mode, and no moment depends on the variances.
+        return value
     for shift, of_the_variances in _SHIFTS.items():
         shifted = variances * np.exp(shift * variance_scatter(network, variances))
         shifted = np.minimum(shifted, LARGEST_VARIANCE)
@@ -86,8 +89,6 @@ def _universal(network: Network, variances: np.ndarray) -> float:
 
 def _with_mode(network: Network, variances: np.ndarray) -> float:
     """S4 with the law of the signal mode above it: exact where either is all there is."""
-    if network.activation.is_homogeneous:
-        return _universal(network, variances)
     value = _universal(network, variances)
     return value + (1 - value) * float(signal_mode_vni(mode_ratio(network, variances)))
 

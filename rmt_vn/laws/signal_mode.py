@@ -19,6 +19,9 @@ from rmt_vn.laws.universal import layer_depth
 from rmt_vn.mean_field import SignalMoments, fixed_point, signal_moments, variances_along_depth
 from rmt_vn.network import Network
 
+# A signal that has died out is as one of this variance, where every activation is linear on either side of zero.
+_SMALLEST = 1e-200
+
 
 def signal_mode_share(network: Network, *, input_variance: float | None = None) -> np.ndarray:
     """The signal mode's share of a gradient's mean square, E a²/(E a² + E B), at each layer (S4).
@@ -79,7 +82,8 @@ def layer_step(network: Network, shape: tuple[int, int], variance: float, moment
     n_in, n_out = shape
     weight, keep = network.sigma_w**2, network.keep
     # The part of a pre-activation's variance that is the signal's, the rest being the bias's.
-    part = 1.0 if network.activation.is_homogeneous else (variance - network.sigma_b**2) / variance
+    biased = not network.activation.is_homogeneous
+    part = 1 - biased * network.sigma_b**2 / max(variance, _SMALLEST)
     projection = part * moments.along**2 / moments.signal
     length = part * moments.slope_length + (1 - part) * moments.mu1
     mode_to_mode = weight / keep * n_out / n_in * projection
@@ -230,7 +234,7 @@ def variance_scatter(network: Network, variances: np.ndarray) -> np.ndarray:
     weight, keep = network.sigma_w**2, network.keep
     moments = {q: signal_moments(network.activation, q) for q in set(variances[:-1].tolist())}
     for layer, (width, q) in enumerate(zip(network.widths[1:-1], variances.tolist(), strict=False)):
-        at = moments[q]
+        at, q = moments[q], max(q, _SMALLEST)
         signal = weight / keep * at.signal * q
         total = signal + network.sigma_b**2
         fresh = ((1 + at.signal_scatter) / keep - 1) / width

@@ -103,6 +103,8 @@ class SignalMoments:
         E φ′², E φ′⁴ and E φ′⁶.
     signal_slope, signal_slope_square : float
         E[φ² φ′²]/E φ² and E[φ² φ′⁴]/E φ²: means of φ′² and φ′⁴ as the signal weights the nodes.
+    square_slope : float
+        E[φ⁴ φ′²]/(E φ²)²: how what the signal weighs and φ² scatter together.
     live : float
         The probability that φ′ ≠ 0.
     """
@@ -118,6 +120,7 @@ class SignalMoments:
     mu3: float
     signal_slope: float
     signal_slope_square: float
+    square_slope: float
     live: float
 
 
@@ -213,8 +216,8 @@ def signal_moments(activation: Activation, variance: float) -> SignalMoments:
     """
     q = max(checked_variance("variance", variance, LARGEST_VARIANCE), _LINEAR_VARIANCE)
     averages = _signal_averages(activation, q)
-    second, fourth, along, along_square, along_signal, signal_slope, signal_slope_square = averages[:7]
-    slope_length, mu1, mu2, mu3, live = averages[7:]
+    second, fourth, along, along_square, along_signal, signal_slope, signal_slope_square, square_slope = averages[:8]
+    slope_length, mu1, mu2, mu3, live = averages[8:]
     if not (second > 0 and mu1 > 0):
         raise ValueError(f"E φ² and E φ′² must be > 0, got {second:g} and {mu1:g} for {activation.name} at {q:g}")
     return SignalMoments(
@@ -229,6 +232,7 @@ def signal_moments(activation: Activation, variance: float) -> SignalMoments:
         mu3=mu3,
         signal_slope=signal_slope / second,
         signal_slope_square=signal_slope_square / second,
+        square_slope=square_slope / second**2,
         live=min(live, 1.0),
     )
 
@@ -247,9 +251,10 @@ def _averages_over(activation: Activation, x: np.ndarray, weights: np.ndarray) -
     phi, slope = activation.phi(x), activation.dphi(x)
     square, slope_square = phi**2, slope**2
     along = phi * slope * x
-    with_signal = (square, square**2, along, along**2, along * square, square * slope_square, square * slope_square**2)
+    sizes = (square, square**2, along, along**2, along * square)
+    weighted = (square * slope_square, square * slope_square**2, square**2 * slope_square)
     of_slopes = (slope_square * x**2, slope_square, slope_square**2, slope_square**3, slope != 0)
-    return np.array([np.sum(weights * each) for each in (*with_signal, *of_slopes)])
+    return np.array([np.sum(weights * each) for each in (*sizes, *weighted, *of_slopes)])
 
 
 def length_map(network: Network, input_variance: float) -> np.ndarray:

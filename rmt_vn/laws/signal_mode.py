@@ -56,12 +56,6 @@ def signal_mode_share(network: Network, *, input_variance: float | None = None) 
     return np.array([mode / (mode + rest) for mode, rest, _ in _back_from_the_end(network, input_variance)])[::-1]
 
 
-def log_mode_growth(network: Network, input_variance: float | None) -> np.ndarray:
-    """ln E‖∂_l‖²/E‖∂_L‖² at x_0, …, x_L by the recursion of the signal mode."""
-    means = _back_from_the_end(network, input_variance)
-    return np.array([np.log(mode + rest) + log_scale for mode, rest, log_scale in means])[::-1]
-
-
 def layer_step(network: Network, shape: tuple[int, int], variance: float, moments: SignalMoments) -> np.ndarray:
     """The matrix of one layer: what a step back from x_l to x_{l−1} does to the pair (E a², E B).
 

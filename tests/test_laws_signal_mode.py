@@ -298,3 +298,30 @@ def test_where_the_law_does_not_warn_it_holds(network, variance, n_networks):
     assert abs(mean - law) < K * stderr
     # Control: half as many standard errors tell a law 10% off.
     assert abs(mean - 1.1 * law) > K / 2 * stderr
+
+
+# --- the eigenvalue that the mode is ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("depth", "weights"), [(10, "gaussian"), (14, "gaussian"), (10, "orthogonal")])
+def test_one_eigenvalue_lies_beyond_the_edge(depth, weights):
+    network = Network.uniform(300, depth, activation="softplus", sigma_w=1.35, weights=weights)
+    signal, rng, largest = fixed_point(network).q_star / network.sigma_w**2, np.random.default_rng(8), []
+    for _ in range(40):
+        _, slopes, matrices = plain_forward(network, signal, rng)
+        jacobian = np.eye(300)
+        for d, w in zip(slopes, matrices, strict=True):
+            jacobian = d[:, None] * (w @ jacobian)
+        largest.append(np.linalg.svd(jacobian, compute_uv=False)[:2] ** 2)
+    (first, second), (first_error, second_error) = mean_and_error(np.array(largest))
+    edge, law = laws.spectral_edges(network)[-1], laws.signal_mode_outlier(network)
+    assert first > edge + K * first_error and second < edge + K * second_error
+    # Networks of 300 nodes scatter in q, which raises the mean by about L/N of itself for each e-fold in ln q.
+    assert abs(first - law) < K * first_error
+    # Controls: not the mode's own square Π G, and not the bulk's edge.
+    assert abs(first - fixed_point(network).chi_q ** (2 * depth)) > K * first_error
+
+
+def test_no_eigenvalue_of_the_mode_where_it_falls():
+    network = Network.uniform(100, 10, activation="tanh", sigma_w=1.8)
+    assert np.isnan(laws.signal_mode_outlier(network))

@@ -26,7 +26,7 @@ import sympy as sp
 
 from theory.derivation import DIGITS, Claim, Derivation, Step
 
-LAWS: tuple[str, ...] = ("signal_mode_share", "signal_mode_vni", "gradient_growth")
+LAWS: tuple[str, ...] = ("signal_mode_outlier", "signal_mode_share", "signal_mode_vni", "gradient_growth")
 
 n_in, n_out, N = sp.symbols("n_in n_out N", positive=True)
 q, r, p, sigma_w = sp.symbols("q r p sigma_w", positive=True)
@@ -198,6 +198,23 @@ def annealed_mode() -> sp.Expr:
     return sp.factor(top / bottom)
 
 
+# The eigenvalue of J Jᵀ that the mode is.
+
+
+def outlier(depth: int) -> tuple[sp.Expr, sp.Expr]:
+    """‖J x̂_0‖² ‖Jᵀ x̂_L‖²/G^L by the recursions, and the square of J's rank-one part by paths, L layers alike.
+
+    A path through J enters the mode from across it at some layer (M), stays (G), and leaves it at some layer (b), or
+    begins or ends in it; across the signal it is multiplied by χ. Paths of different layers are orthogonal.
+    """
+    b = sp.Symbol("b", positive=True)
+    forward = sp.Matrix([[g, 0], [b, c]]) ** depth * sp.Matrix([1, 0])
+    backward = sp.Matrix([[g, 0], [m, c]]) ** depth * sp.Matrix([1, 0])
+    leaving = 1 + sum(b * c ** (depth - k) / g ** (depth - k + 1) for k in range(1, depth + 1))
+    entering = 1 + sum(m * c ** (k - 1) / g**k for k in range(1, depth + 1))
+    return sp.factor(sum(forward) * sum(backward) / g**depth), sp.factor(leaving * entering * g**depth)
+
+
 def derive() -> Derivation:
     chi = sigma_w**2 * mu1 / p
     chi_q = sigma_w**2 * along / (q * p)
@@ -248,6 +265,11 @@ def derive() -> Derivation:
                 evaluate=False,
             ),
         ),
+        Step(
+            r"**The spectrum.** To leading order the mode is one eigenvalue of $JJ^\mathsf{T}$ beside the bulk, with "
+            r"the direction in which $\hat x_0$ is taken by $J$ on one side and $\hat x_L$ by $J^\mathsf{T}$ on the other: "
+            r"$\|J\hat x_0\|^2\,\|J^\mathsf{T}\hat x_L\|^2/\prod G_l$."
+        ),
     )
     numbers = [mpmath.mpf(k) / 8 for k in (1, 8, 40)]
     claims = (
@@ -279,5 +301,6 @@ def derive() -> Derivation:
             Claim(rf"$\mathbb{{E}}\,1/(1+\kappa\xi^2)$ at $\kappa={mpmath.nstr(each, 3)}$", *mode_mean(each))
             for each in numbers
         ),
+        Claim(r"the mode's eigenvalue of $JJ^\mathsf{T}$ by paths through four layers", *outlier(4)),
     )
     return Derivation("The signal mode", steps, claims)

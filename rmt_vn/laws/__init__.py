@@ -30,6 +30,7 @@ S6                 `lyapunov_exponents`,                   exact, linear network
                    `spectral_moments`,
                    `spectral_edges`,
                    `spectral_atoms`
+                   `signal_mode_outlier`                   one eigenvalue that is not part of that law: the signal mode
                    `fuss_catalan_density`                  the same in closed form: linear, square, Gaussian
 S7                 `wide_input_vni`                        a closure for wide inputs: an approximation
 =================  ======================================  =====================================================
@@ -49,7 +50,7 @@ from rmt_vn.laws.correlation import (
 from rmt_vn.laws.exact import exact_vni, exact_vni_complement
 from rmt_vn.laws.first_order import first_order_vni
 from rmt_vn.laws.gradients import gradient_growth
-from rmt_vn.laws.signal_mode import signal_mode_share, signal_mode_vni
+from rmt_vn.laws.signal_mode import signal_mode_outlier, signal_mode_share, signal_mode_vni
 from rmt_vn.laws.spectrum.characteristic_polynomial import expected_characteristic_polynomial
 from rmt_vn.laws.spectrum.complex_ginibre import complex_ginibre_density
 from rmt_vn.laws.spectrum.fuss_catalan import fuss_catalan_density
@@ -90,6 +91,7 @@ __all__ = [
     "log_trace_moments",
     "lyapunov_exponents",
     "mean_log_determinant",
+    "signal_mode_outlier",
     "signal_mode_share",
     "signal_mode_vni",
     "spectral_atoms",

@@ -56,6 +56,51 @@ def signal_mode_share(network: Network, *, input_variance: float | None = None) 
     return np.array([mode / (mode + rest) for mode, rest, _ in _back_from_the_end(network, input_variance)])[::-1]
 
 
+def signal_mode_outlier(network: Network, *, input_variance: float | None = None) -> float:
+    """The eigenvalue of J Jᵀ that the signal mode is, where it lies beyond `spectral_edges` (S4, S6).
+
+    ‖J x̂_0‖² ‖Jᵀ x̂_L‖²/Π G_l in the limit of wide layers: J is then, but for the bulk that S6 describes, of rank one.
+    To leading order where it is far beyond the edge; within the bulk there is no such eigenvalue.
+
+    Parameters
+    ----------
+    network : Network
+        Its widths count by their ratios only.
+    input_variance : float, optional
+        ‖x_0‖²/n_0. If given, the variances follow the length map from there; if not, they are taken at q*.
+
+    Returns
+    -------
+    float
+        NaN where the mode falls, Π G_l ≤ Π χ_l, and there is none.
+
+    Raises
+    ------
+    ValueError
+        If a variance is needed at a q* that does not exist, or is out of range.
+
+    Examples
+    --------
+    >>> from rmt_vn import Network, laws
+    >>> network = Network.uniform(400, 12, activation="softplus", sigma_w=1.35)
+    >>> [round(float(x), 2) for x in (laws.spectral_edges(network)[-1], signal_mode_outlier(network))]
+    [0.52, 0.93]
+    """
+    shapes = list(pairwise(network.widths))
+    steps = layer_steps(network, layer_variances(network, input_variance))
+    if sum(np.log(step[0, 0] / step[1, 1]) for step in steps) <= 0:
+        return float("nan")
+    forward, backward, log_outlier = np.array([1.0, 0.0]), np.array([1.0, 0.0]), 0.0
+    for (n_in, n_out), step in zip(shapes, steps, strict=True):
+        # What leaves the mode is of length b = e(n − 1), and what is across it goes forward as it goes back.
+        across = np.array([[step[0, 0], 0.0], [step[0, 1] * max(n_out - 1, 1), step[1, 1] * n_out / n_in]])
+        forward = across @ forward / step[0, 0]
+    for step in reversed(steps):
+        backward = step @ backward / step[0, 0]
+        log_outlier += np.log(step[0, 0])
+    return float(forward.sum() * backward.sum() * np.exp(log_outlier))
+
+
 def layer_step(network: Network, shape: tuple[int, int], variance: float, moments: SignalMoments) -> np.ndarray:
     """The matrix of one layer: what a step back from x_l to x_{l−1} does to the pair (E a², E B).
 

@@ -14,7 +14,7 @@ by rows and by matrices have no such error.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -52,6 +52,9 @@ def signal_chain_gram(
     network: Network, n_networks: int, nodes: int, rng: np.random.Generator, input_variance: float | None
 ) -> tuple[np.ndarray, float]:
     """Gram matrices of some live nodes' rows, shape (nodes, nodes, n_networks), each up to a factor, and P(live)."""
+    if network.activation.is_homogeneous:
+        # The slopes are fair coins, with biases as without them.
+        network = replace(network, sigma_b=0.0)
     variances = _forward(network, n_networks, rng, input_variance)
     shapes = list(pairwise(network.widths))
     last = _moments(network.activation, variances[-1])

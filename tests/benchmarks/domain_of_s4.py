@@ -61,12 +61,12 @@ def one(point, n_networks, seed):
 
 
 def table(rows):
-    """Lines of a markdown table: how often, and how far, the law is off, where it warns and where it does not."""
+    """Lines of a markdown table of errors, where the law warns and where it does not; off is beyond 10% and 4 s.e."""
     groups = defaultdict(list)
     for row in rows:
         law, warned, chain, value, stderr = (row[name] for name in NUMBERS)
         groups[row["width"], bool(warned)].append((law / value - 1, chain / value - 1, stderr / value))
-    yield "| width | warned | networks | law: median, 95%, largest error | chain: the same | law beyond 10% and 4 s.e. |"
+    yield "| width | warned | networks | law: median, 95%, largest error | chain: the same | law off |"
     yield "|---|---|---|---|---|---|"
     for (width, warned), errors in sorted(groups.items()):
         law, chain, stderr = np.array(errors).T

@@ -145,6 +145,25 @@ def test_gradients_and_their_mode(network, variance, n_networks):
     assert np.all(np.abs(mode - share * growth) <= K * mode_stderr + 1e-12)
 
 
+DEEP = {
+    "tanh": (Network.uniform(40, 16, activation="tanh", sigma_w=1.6), 1.0, 1500),
+    "tanh haar": (Network.uniform(40, 12, activation="tanh", sigma_w=1.8, weights="orthogonal"), 1.0, 600),
+    "softplus": (Network.uniform(60, 20, activation="softplus", sigma_w=1.35), 2.0, 1600),
+}
+
+
+@pytest.mark.parametrize(("network", "variance", "n_networks"), DEEP.values(), ids=DEEP)
+def test_gradients_of_narrow_networks(network, variance, n_networks):
+    # L/N is a third: what the scatter of the variances adds to the recursion of their means must show.
+    mean, stderr = mean_and_error(plain_gradients(network, variance, n_networks, seed=9)[0])
+    growth = laws.gradient_growth(network, input_variance=variance)
+    assert np.all(np.abs(mean - growth) <= K * stderr + 1e-12)
+    state = np.array([1 / network.widths[-1], 1 - 1 / network.widths[-1]])
+    for q in length_map(network, variance)[::-1]:
+        state = layer_step(network, network.widths[:2], q, signal_moments(network.activation, q)) @ state
+    assert abs(mean[0] - state.sum()) > K * stderr[0]
+
+
 @pytest.mark.parametrize("name", ["softplus", "softplus haar"])
 def test_powers_of_chi_are_rejected_where_the_mode_grows(name):
     network, variance, n_networks = NETWORKS[name]
@@ -298,6 +317,40 @@ def test_where_the_law_does_not_warn_it_holds(network, variance, n_networks):
     assert abs(mean - law) < K * stderr
     # Control: half as many standard errors tell a law 10% off.
     assert abs(mean - 1.1 * law) > K / 2 * stderr
+    # The chain is said to be off by less than 1% where the mode is small.
+    chain = samplers.sample_vni(network, 20_000, rng=6, method="signal_chain", input_variance=variance)
+    assert abs(mean - chain.value) < K * np.hypot(stderr, chain.stderr) + 0.01 * mean
+
+
+CHAINS = {
+    "linear": Network.uniform(40, 20, activation="linear"),
+    "linear rectangular": Network((10, 30, 12, 20, 16), activation="linear"),
+    "relu": Network.uniform(60, 30, activation="relu", sigma_b=0.7),
+    "relu haar": Network.uniform(60, 30, activation="relu", weights="orthogonal"),
+    "linear haar rectangular": Network((40, 80, 30, 60, 50), activation="linear", weights="orthogonal"),
+}
+
+
+@pytest.mark.parametrize("network", CHAINS.values(), ids=CHAINS)
+def test_the_signal_chain_is_held_to_the_exact_law(network):
+    sampled = samplers.sample_vni(network, 40_000, rng=10, method="signal_chain")
+    law = laws.exact_vni(network)
+    assert abs(sampled.value - law) < K * sampled.stderr + 0.01 * law
+    assert abs(sampled.value - 1.03 * law) > K * sampled.stderr + 0.01 * law
+
+
+def test_the_signal_chain_of_what_is_extreme():
+    # Signals that die out, variances beyond where moments are taken, single nodes, and last layers of one node.
+    for network, variance in (
+        (Network.uniform(20, 300, activation="tanh", sigma_w=0.3), 1.0),
+        (Network.uniform(20, 60, activation="gelu", sigma_w=3.0), 1e4),
+        (Network((3, 1, 4, 2), activation="tanh"), 1.0),
+        (Network((3, 5, 4, 2), activation="hard_tanh", weights="orthogonal", sigma_w=5.0), 1.0),
+    ):
+        values = samplers.sample_vni(network, 200, rng=1, method="signal_chain", input_variance=variance).values
+        assert np.all((values > 0) & (values <= 1 + 1e-12))
+    one = samplers.sample_vni(Network((3, 4, 1)), 10, rng=1, method="signal_chain")
+    assert one.value == 1
 
 
 # --- the eigenvalue that the mode is ----------------------------------------------------------------------------------

@@ -267,7 +267,7 @@ def derive() -> Derivation:
         ),
         Step(
             r"**The spectrum.** To leading order the mode is one eigenvalue of $JJ^\mathsf{T}$ beside the bulk, with "
-            r"the direction in which $\hat x_0$ is taken by $J$ on one side and $\hat x_L$ by $J^\mathsf{T}$ on the other: "
+            r"the directions in which $J$ takes $\hat x_0$ and $J^\mathsf{T}$ takes $\hat x_L$ as its vectors: "
             r"$\|J\hat x_0\|^2\,\|J^\mathsf{T}\hat x_L\|^2/\prod G_l$."
         ),
     )

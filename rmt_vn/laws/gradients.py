@@ -26,8 +26,7 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
     (linear, the ReLU family) it is χ^L exactly, χ_l = σ_w² μ_1 (Schoenholz et al. 2017). For others a step back
     multiplies what lies across the signal by χ_l and what lies along it by χ_q², and mixes the two (the signal mode,
     see `rmt_vn.laws.signal_mode`), at variances that scatter from network to network and with them the factors. All of
-    that is followed to order 1/width a layer for Gaussian weights; for Haar weights the scatter of the variances is,
-    and a relative error of order L/width is left.
+    that is followed to order 1/width a layer.
 
     It stops where ln q scatters by more than one, Π χ_q/√N of order one, and is a mean: where its logarithm is
     far from that of χ^L, a few networks have most of it.
@@ -66,43 +65,85 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
 
 
 def _log_growth(network: Network, input_variance: float | None) -> np.ndarray:
-    """By a recursion in (E a², E B) given q_l, back from x_L, with q_l lognormal: its values at seven z of each layer.
+    """By a recursion in (E a², E B) given q_l, back from x_L: polynomials through seven values of ln q in each layer.
 
     U_l(q_l) = E[A_l(q_l, q_{l+1}) U_{l+1}(q_{l+1}) | q_l] is the pair at x_{l−1}, for A_l the matrix of the layer.
     """
     if input_variance is None:
         input_variance = (fixed_point(network).q_star - network.sigma_b**2) / network.sigma_w**2
+    orthogonal = network.weights == "orthogonal"
     mean, deviation = np.log(max(network.sigma_w**2 * input_variance + network.sigma_b**2, 1e-200)), 0.0
-    steps = []
+    # Haar layers are had from Gaussian ones, whose variances scatter more, and from derivatives with respect to q.
+    scale = np.sqrt(2 / max(network.widths[:2])) if orthogonal else 0.0
+    layers = []
     for shape in pairwise(network.widths):
-        matrices, log_next = _layer(network, shape, mean + deviation * _Z)
+        log_q = mean + scale * _Z
+        layers.append((mean, deviation, scale, log_q, *_layer(network, shape, log_q)))
+        log_next = layers[-1][-1]
+        scale = min(_spread(log_next, log_next.mean()), _WIDEST)
+        if orthogonal:
+            log_next = _layer(network, shape, mean + deviation * _Z, fixed_length=True)[-1]
         mean = _WEIGHTS @ log_next @ _WEIGHTS
-        deviation = min(np.sqrt(_WEIGHTS @ (log_next - mean) ** 2 @ _WEIGHTS), _WIDEST)
-        steps.append((matrices, (log_next - mean) / max(deviation, 1e-12)))
-    # At x_L, whatever the q of a layer L + 1 would be.
+        deviation = min(_spread(log_next, mean), _WIDEST)
     width = network.widths[-1]
     pair = np.outer([1 / width, 1 - 1 / width], np.ones(len(_Z)))
     log_growth, log_scale = [0.0], 0.0
-    for matrices, z in reversed(steps):
-        at_next = np.einsum(
-            "ikj,cj->cik", np.vander(z.ravel(), len(_Z), True).reshape(*z.shape, -1) @ _COEFFICIENTS, pair
-        )
+    # At x_L, whatever the variance of a layer L + 1 would be.
+    centre, unit = mean, 1.0
+    for shape, (mean, deviation, scale, log_q, matrices, log_next) in zip(
+        reversed(list(pairwise(network.widths))), reversed(layers), strict=True
+    ):
+        at_next = np.einsum("ikj,cj->cik", _values((log_next - centre) / unit), pair)
         pair = np.einsum("abik,bik,k->ai", matrices, at_next, _WEIGHTS)
-        size = pair.sum(axis=0) @ _WEIGHTS
+        if orthogonal:
+            pair = _of_fixed_length(network, shape, pair, log_q, scale)
+        centre, unit = mean, max(scale, 1e-12)
+        size = float(_values(deviation / unit * _Z) @ pair.sum(axis=0) @ _WEIGHTS)
         pair = pair / size
         log_scale += np.log(size)
         log_growth.append(log_scale)
     return np.array(log_growth)[::-1]
 
 
-def _layer(network: Network, shape: tuple[int, int], log_q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _spread(values: np.ndarray, mean: float) -> float:
+    return float(np.sqrt(_WEIGHTS @ (values - mean) ** 2 @ _WEIGHTS))
+
+
+def _values(z: np.ndarray) -> np.ndarray:
+    """The matrix that takes a polynomial's values at the seven nodes to those at z, shape (*z.shape, 7)."""
+    return np.vander(z.ravel(), len(_Z), increasing=True).reshape(*z.shape, len(_Z)) @ _COEFFICIENTS
+
+
+def _of_fixed_length(
+    network: Network, shape: tuple[int, int], pair: np.ndarray, log_q: np.ndarray, scale: float
+) -> np.ndarray:
+    """The pair behind a Haar layer, from E a² and the mean square of D g times the gain, of a Gaussian layer.
+
+    The image of the signal by Gaussian weights is that by Haar ones times √(χ²_N/N). Of a mean over it, f(S) with S
+    the signal's part of q, what Haar weights have is f − S²f″/N to order 1/N. For E a², which scales as S, f is S E a².
+    """
+    n_in, size = shape[0], max(shape)
+    signal = np.exp(log_q) - network.sigma_b**2
+    derivatives = np.arange(1, len(_Z))[:, None] * _COEFFICIENTS[1:]
+    by_log_q = np.vander(_Z, len(_Z) - 1, increasing=True) @ derivatives / scale
+    by_log_signal = (signal / np.exp(log_q))[:, None] * by_log_q
+    sharpened = np.eye(len(_Z)) - (by_log_signal @ by_log_signal - by_log_signal) / size
+    mode, whole = sharpened @ (signal * pair[0]) / signal, sharpened @ pair[1]
+    return np.array([mode, (n_in - 1) / max(size - 1, 1) * (whole - mode)])
+
+
+def _layer(
+    network: Network, shape: tuple[int, int], log_q: np.ndarray, *, fixed_length: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Matrices of (E a², E B), shape (2, 2, q, z), and ln of the next variance, shape (q, z), of one layer.
 
-    z stands for the layer's Σ φ². Given it, the means of other sums over the nodes are linear in it.
+    z stands for the layer's Σ φ². Given it, the means of other sums over the nodes are linear in it. With Haar weights
+    the matrices give E a² and the mean square of D g times the gain. The signal's image has a length that scatters as
+    that by Gaussian weights does; with `fixed_length` it has one that does not.
     """
     n_in, n_out = shape
     weight, bias, keep = network.sigma_w**2, network.sigma_b**2, network.keep
-    q = np.minimum(np.exp(log_q), LARGEST_VARIANCE)[:, None]
+    q = np.clip(np.exp(log_q), 1e-200, LARGEST_VARIANCE)[:, None]
     each = [signal_moments(network.activation, float(variance)) for variance in q[:, 0]]
 
     def at(name: str) -> np.ndarray:
@@ -111,7 +152,7 @@ def _layer(network: Network, shape: tuple[int, int], log_q: np.ndarray) -> tuple
     part, signal, signal_slope, square = 1 - bias / q, at("signal"), at("signal_slope"), at("along_square")
     variance = (1 + at("signal_scatter")) / keep - 1
     scatter = variance
-    if network.weights == "orthogonal":
+    if fixed_length:
         scatter = np.maximum(variance - 2 * (part * at("along") / signal) ** 2 * n_out / max(shape), 1e-9)
     scatter = scatter / n_out
     # Wilson–Hilferty: a χ² variable, of mean one and this variance, as the cube of a normal one.
@@ -136,11 +177,6 @@ def _layer(network: Network, shape: tuple[int, int], log_q: np.ndarray) -> tuple
     noise = n_out / n_in / input_square * given(length, length_product) / others - to_mode / others
     noise = np.maximum(noise, 0.0)
     rest_slope = (n_out * slope - weighted) / others
-    if network.weights == "gaussian":
-        gain = weight * (n_in - 1) / n_in
-        to_rest, kept = gain * weighted, gain * rest_slope
-    else:
-        size = max(shape)
-        gain, share = weight * size / n_in, (n_in - 1) / max(size - 1, 1)
-        to_rest, kept = share * (gain * weighted - to_mode), share * (gain * rest_slope - noise)
-    return np.array([[to_mode, noise], [to_rest, kept]]), np.log(weight * mean_square * ratio + bias)
+    gain = weight * ((n_in - 1) if network.weights == "gaussian" else max(shape)) / n_in
+    matrices = np.array([[to_mode, noise], [gain * weighted, gain * rest_slope]])
+    return matrices, np.log(weight * mean_square * ratio + bias)

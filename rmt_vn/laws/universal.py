@@ -1,4 +1,10 @@
-"""S4, the universal law: at large width the VNI depends on the effective depth t alone."""
+"""S4, the universal law: at large width the VNI depends on the effective depth t alone.
+
+It takes D_l, the slopes of a layer, to be independent of what it multiplies. D_l is not: it knows the signal x_{l−1},
+as W_l does. The one direction that they share is the signal mode (`rmt_vn.laws.signal_mode`), whose share of a row of
+the Jacobian grows by Λ = χ_q²/χ a layer; S4 needs Λ^L ≪ N. Homogeneous φ have Λ = 1 and feed nothing into it.
+`rmt_vn.laws.approximate` is S4 at a finite width, and says where it does not hold.
+"""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from rmt_vn.network import Network
 from rmt_vn.samplers import sample_vni
 
 CLAIM = (
-    "The universal law (S4) holds where the signal mode's share falls from layer to layer, Λ well below 1; as Λ comes to "
-    "1 and passes it, the VNI rises far above what the effective depth says"
+    "The universal law (S4) holds where the signal mode's share falls from layer to layer, Λ well below 1; as Λ comes "
+    "to 1 and passes it, the VNI rises far above what the effective depth says"
 )
 
 CAPTION = (
@@ -26,6 +26,8 @@ CAPTION = (
     "the Jacobian grows in each layer, over the plane of σ_w and σ_b. Contours are labelled with their values; the "
     "orange line is Λ = 1, and in the plain grey region on the right variances grow without bound."
 )
+
+LAWS: tuple[str, ...] = ("effective_depth", "universal_vni")
 
 WIDTH = 100
 # Activation, σ_w, σ_b and a name for each network.

@@ -216,7 +216,8 @@ def mode_ratio(network: Network, variances: np.ndarray) -> float:
     for (shape, shape_below, q), run in groupby(reversed(list(below))):
         repeats = sum(1 for _ in run)
         moments = signal_moments(network.activation, q)
-        depth = layer_depth(*shape, network.weights, slope_ratio=moments.mu2 / moments.mu1**2 / network.keep)
+        n_in, n_out = shape
+        depth = layer_depth(n_in, n_out, network.weights, slope_ratio=moments.mu2 / moments.mu1**2 / network.keep)
         pairs = _powers(_pair_step(layer_step(network, shape_below, q, moments)) @ _shaken(depth), repeats, pairs)
         walk = _powers(_shaken(depth)[2::2, 2::2], repeats, walk)
     last = _shaken(layer_depth(*shapes[0], network.weights))

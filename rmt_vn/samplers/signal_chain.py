@@ -17,6 +17,7 @@ import math
 from dataclasses import astuple, replace
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -139,7 +140,7 @@ def _layer_step(
     shape: tuple[int, int],
     log_q: np.ndarray,
     log_next: np.ndarray,
-    moments: SignalMoments,
+    moments: Any,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What layer l makes of a aᵀ and B at x_l: a aᵀ into a aᵀ, B into a aᵀ, a aᵀ into B, B into B, at x_{l−1}."""
@@ -170,7 +171,7 @@ def _scattered_along(
     growth: np.ndarray,
     part: np.ndarray,
     along: np.ndarray,
-    moments: SignalMoments,
+    moments: Any,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Σ φφ′(h − b)/Σ φ² over the n nodes of each network, given its Σ φ²: a mean of n, normal up to O(1/n)."""
@@ -184,7 +185,7 @@ def _scattered_along(
     return (along + covariance / variance * excess + noise) / (1 + excess)
 
 
-def _scatter(network: Network, shape: tuple[int, int], moments: SignalMoments) -> np.ndarray:
+def _scatter(network: Network, shape: tuple[int, int], moments: Any) -> np.ndarray:
     """One over the degrees of freedom with which W_{l+1} and D_l, across the signal x_l, make a Gram matrix scatter.
 
     Of the sums Σ D²/n, Σ D⁴/n and Σ D⁶/n over n nodes, the shape of two rows' Gram matrix Σ_i D_i² z_i z_iᵀ sees
@@ -243,8 +244,8 @@ def _signal_part(network: Network, log_q: np.ndarray) -> np.ndarray:
     return np.maximum(-np.expm1(_log(network.sigma_b**2) - log_q), np.finfo(float).eps)
 
 
-def _moments(activation: Activation, log_q: np.ndarray) -> SignalMoments:
-    """The averages at each q of an array, interpolated in ln q."""
+def _moments(activation: Activation, log_q: np.ndarray) -> Any:
+    """`SignalMoments` whose numbers are arrays, the averages at each q, interpolated in ln q."""
     position = np.clip(log_q, _LOWEST, _HIGHEST) / _GRID
     first = math.floor(position.min())
     grid = np.arange(first, math.floor(position.max()) + 2)

@@ -43,7 +43,7 @@ DEPTHS = tuple(range(2, 41, 2))
 
 PRESETS = {
     "quick": {"n_networks": 100, "n_chains": 4000, "replicates": 1, "grid": 15},
-    "paper": {"n_networks": 200, "n_chains": 10_000, "replicates": 10, "grid": 60},
+    "paper": {"n_networks": 200, "n_chains": 10_000, "replicates": 4, "grid": 40},
 }
 
 

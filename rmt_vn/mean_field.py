@@ -1,4 +1,4 @@
-"""Mean field of wide networks: Gaussian averages, the length map, q*, χ, μ_k and the phase.
+"""Mean field of wide networks: Gaussian averages, the length map, q*, χ, χ_q, μ_k and the phase.
 
 Poole et al. (NeurIPS 2016) and Schoenholz et al. (ICLR 2017); μ_k as in Pennington, Schoenholz & Ganguli (2018).
 """
@@ -19,7 +19,17 @@ from rmt_vn.network import Network
 from rmt_vn.results import Result
 from rmt_vn.tables import tabulated
 
-__all__ = ["MeanField", "fixed_point", "gaussian_mean", "layer_moments", "length_map", "second_moment", "slope_moment"]
+__all__ = [
+    "MeanField",
+    "SignalMoments",
+    "fixed_point",
+    "gaussian_mean",
+    "layer_moments",
+    "length_map",
+    "second_moment",
+    "signal_moments",
+    "slope_moment",
+]
 
 Phase = Literal["ordered", "critical", "chaotic"]
 
@@ -27,6 +37,10 @@ LARGEST_VARIANCE = 1e8
 _TINY_VARIANCE = 1e-12
 # Logarithmic growth below this is rounding error.
 _ROUNDING = 1e-14
+# Below this variance an activation is taken to be linear on either side of zero.
+_LINEAR_VARIANCE = 1e-24
+# Above this variance panels of one width are more than a few hundred.
+_MANY_PANELS = 100.0
 # |χ − 1| below this is "critical": σ_w = √2 in floating point must count as √2.
 _CRITICAL = 1e-9
 # Layers from which on a table of the length map is quicker than the map, and the variances that it is for.
@@ -43,21 +57,71 @@ class MeanField(Result):
     q_star : float
         Fixed point q* of the pre-activation variance.
     chi : float
-        χ = σ_w² μ_1, the growth of a mean squared gradient per layer.
+        χ = σ_w² μ_1, the growth per layer of a mean squared gradient across the signal.
+    chi_q : float
+        χ_q = dq_{l+1}/dq_l = σ_w² E[φ′² + φφ″], the slope of the length map at q*.
     mu1, mu2 : float
         μ_k = E D^{2k} with D = φ′(√q* z), times (0 or 1/p) under dropout.
     phase : {"ordered", "critical", "chaotic"}
         χ below, at, or above one.
     rate : float
         μ_2/μ_1² − 1 − s_1: what one layer of width N adds to N × VNI at first (S1).
+    signal_growth : float
+        Λ, the growth per layer of the signal mode's share of a row of the Jacobian (S4): χ_q²/χ, and χ_q/χ where q* is
+        0 and the signal itself shrinks by χ_q a layer. S4 needs Λ^L ≪ N.
     """
 
     q_star: float
     chi: float
+    chi_q: float
     mu1: float
     mu2: float
     phase: Phase
     rate: float
+    signal_growth: float
+
+
+@dataclass(frozen=True)
+class SignalMoments:
+    """Gaussian averages at one pre-activation variance q that the signal mode of a layer needs (S4), h ~ N(0, q).
+
+    Those of what grows as h² are divided by q, so that they stay of order one where q is tiny. Dropout is not included.
+
+    Attributes
+    ----------
+    signal : float
+        E φ²/q.
+    signal_scatter : float
+        Var φ²/(E φ²)²: a layer of n nodes has a mean square that scatters by its root over √n.
+    along : float
+        E[φ φ′ h]/q.
+    along_square, along_signal : float
+        E[φ² φ′² h²] and E[φ³ φ′ h], over (E φ²)²: how the sums of φ φ′ h and of φ² scatter together.
+    slope_length : float
+        E[φ′² h²]/q.
+    mu1, mu2, mu3 : float
+        E φ′², E φ′⁴ and E φ′⁶.
+    signal_slope, signal_slope_square : float
+        E[φ² φ′²]/E φ² and E[φ² φ′⁴]/E φ²: means of φ′² and φ′⁴ as the signal weights the nodes.
+    square_slope : float
+        E[φ⁴ φ′²]/(E φ²)²: how what the signal weighs and φ² scatter together.
+    live : float
+        The probability that φ′ ≠ 0.
+    """
+
+    signal: float
+    signal_scatter: float
+    along: float
+    along_square: float
+    along_signal: float
+    slope_length: float
+    mu1: float
+    mu2: float
+    mu3: float
+    signal_slope: float
+    signal_slope_square: float
+    square_slope: float
+    live: float
 
 
 def gaussian_mean(
@@ -87,17 +151,30 @@ def gaussian_mean(
         tiny = np.finfo(float).tiny
         mean = float(np.mean(function(np.array([-tiny, tiny]))))
     else:
-        reach = 10 * np.sqrt(q)
-        regular = np.linspace(-reach, reach, 1 + int(np.ceil(20 * max(1.0, np.sqrt(q) / 1.5))))
-        edges = np.union1d(regular, [kink for kink in kinks if abs(kink) < reach])
-        half = np.diff(edges)[:, None] / 2
-        nodes, weights = _LEGENDRE
-        x = edges[:-1, None] + half * (1 + nodes)
-        density = np.exp(-(x**2) / (2 * q)) / np.sqrt(2 * np.pi * q)
-        mean = float(np.sum(half * weights * density * function(x)))
+        x, weights = _normal_nodes(q, kinks)
+        mean = float(np.sum(weights * function(x)))
     if not np.isfinite(mean):
         raise ValueError(f"the Gaussian average at variance {q} is {mean}; the function must be finite on the reals")
     return mean
+
+
+def _normal_nodes(q: float, kinks: tuple[float, ...], growth: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of a quadrature over N(0, q), q > 0, shape (panels, nodes of a panel).
+
+    Panels are of one width, or beyond |x| = 24 each wider than the one before by the factor `growth`.
+    """
+    reach = 10 * np.sqrt(q)
+    if growth is None:
+        regular = np.linspace(-reach, reach, 1 + int(np.ceil(20 * max(1.0, np.sqrt(q) / 1.5))))
+    else:
+        outer = np.append(24 * growth ** np.arange(np.log(reach / 24) / np.log(growth)), reach)
+        regular = np.concatenate([-outer[::-1], np.linspace(-24, 24, 33)[1:-1], outer])
+    edges = np.union1d(regular, [kink for kink in kinks if abs(kink) < reach])
+    half = np.diff(edges)[:, None] / 2
+    nodes, weights = _LEGENDRE
+    x = edges[:-1, None] + half * (1 + nodes)
+    density = np.exp(-(x**2) / (2 * q)) / np.sqrt(2 * np.pi * q)
+    return x, half * weights * density
 
 
 def second_moment(activation: Activation, variance: float) -> float:
@@ -121,6 +198,63 @@ def layer_moments(network: Network, variance: float) -> tuple[float, float]:
     if mu1 == 0:
         raise ValueError(f"μ_1 = E φ′² is 0 for {network.activation.name} at variance {variance:g}; it must be > 0")
     return mu1, mu2
+
+
+def signal_moments(activation: Activation, variance: float) -> SignalMoments:
+    """The averages that the signal mode needs, in one quadrature.
+
+    Parameters
+    ----------
+    activation : Activation
+    variance : float
+        q, from 0 to 10⁸. Below 10⁻²⁴ the limit of small q, where φ is linear on either side of zero.
+
+    Raises
+    ------
+    ValueError
+        If q is out of range, or if φ or φ′ vanishes at this variance.
+    """
+    q = max(checked_variance("variance", variance, LARGEST_VARIANCE), _LINEAR_VARIANCE)
+    averages = _signal_averages(activation, q)
+    second, fourth, along, along_square, along_signal, signal_slope, signal_slope_square, square_slope = averages[:8]
+    slope_length, mu1, mu2, mu3, live = averages[8:]
+    if not (second > 0 and mu1 > 0):
+        raise ValueError(f"E φ² and E φ′² must be > 0, got {second:g} and {mu1:g} for {activation.name} at {q:g}")
+    return SignalMoments(
+        signal=second / q,
+        signal_scatter=fourth / second**2 - 1,
+        along=along / q,
+        along_square=along_square / second**2,
+        along_signal=along_signal / second**2,
+        slope_length=slope_length / q,
+        mu1=mu1,
+        mu2=mu2,
+        mu3=mu3,
+        signal_slope=signal_slope / second,
+        signal_slope_square=signal_slope_square / second,
+        square_slope=square_slope / second**2,
+        live=min(live, 1.0),
+    )
+
+
+def _signal_averages(activation: Activation, q: float) -> list[float]:
+    """The averages behind `SignalMoments`; at large q, where uniform panels are many, by panels that grow with |x|."""
+    if q > _MANY_PANELS:
+        few, more = (_averages_over(activation, *_normal_nodes(q, activation.kinks, growth)) for growth in (1.25, 1.12))
+        # The last, where φ′ is not 0, may jump at an underflow of φ′ and is not so exact.
+        if np.allclose(few[:-1], more[:-1], rtol=1e-10, atol=0.0):
+            return more.tolist()
+    return _averages_over(activation, *_normal_nodes(q, activation.kinks)).tolist()
+
+
+def _averages_over(activation: Activation, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    phi, slope = activation.phi(x), activation.dphi(x)
+    square, slope_square = phi**2, slope**2
+    along = phi * slope * x
+    sizes = (square, square**2, along, along**2, along * square)
+    weighted = (square * slope_square, square * slope_square**2, square**2 * slope_square)
+    of_slopes = (slope_square * x**2, slope_square, slope_square**2, slope_square**3, slope != 0)
+    return np.array([np.sum(weights * each) for each in (*sizes, *weighted, *of_slopes)])
 
 
 def length_map(network: Network, input_variance: float) -> np.ndarray:
@@ -207,7 +341,7 @@ def variances_along_depth(network: Network, input_variance: float | None) -> np.
 
 
 def fixed_point(network: Network) -> MeanField:
-    """q*, χ, μ_1, μ_2, the phase and the rate of a wide network.
+    """q*, χ, χ_q, μ_1, μ_2, the phase, the rate and Λ of a wide network.
 
     q* is the first fixed point of the length map q ↦ σ_w² E φ(√q z)² + σ_b² on its way from q = 1, up where the map is
     above q there, else down. Where every q is fixed (ReLU with σ_w² = 2, say) it is 1.
@@ -228,7 +362,11 @@ def fixed_point(network: Network) -> MeanField:
     chi = network.sigma_w**2 * mu1
     phase: Phase = "critical" if abs(chi - 1) < _CRITICAL else "ordered" if chi < 1 else "chaotic"
     rate = mu2 / mu1**2 - 1 - network.s1
-    return MeanField(q_star=q_star, chi=chi, mu1=mu1, mu2=mu2, phase=phase, rate=rate)
+    chi_q = network.sigma_w**2 * signal_moments(network.activation, q_star).along / network.keep
+    growth = chi_q**2 / chi if q_star > 0 else chi_q / chi
+    return MeanField(
+        q_star=q_star, chi=chi, chi_q=chi_q, mu1=mu1, mu2=mu2, phase=phase, rate=rate, signal_growth=growth
+    )
 
 
 def _signal(network: Network, q: float) -> float:

@@ -2,15 +2,17 @@
 
 from itertools import pairwise, product
 
+import mpmath as mp
 import numpy as np
 import pytest
 import sympy as sp
 from derivations import ALGEBRA, derivation_of, meets, said_of
 
-from rmt_vn import Network, laws, measures
+from rmt_vn import Activation, Network, laws, measures
 from rmt_vn.activations import ACTIVATIONS, leaky_relu
-from rmt_vn.mean_field import fixed_point
-from theory import activations, annealed, first_order, gradients, trace_moments, weingarten, wick
+from rmt_vn.laws.signal_mode import layer_step
+from rmt_vn.mean_field import fixed_point, signal_moments
+from theory import activations, annealed, first_order, gradients, signal_mode, trace_moments, weingarten, wick
 from theory.indicator import bias, bounds
 from theory.spectrum import (
     characteristic_polynomial,
@@ -279,7 +281,9 @@ def test_only_these_activations_have_closed_forms():
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_gradient_growth(name, weights):
     sigma_w, sigma_b, signal = 1.2, 0.3, 0.8
-    network = Network((9, 6, 7, 5), activation=name, weights=weights, sigma_w=sigma_w, sigma_b=sigma_b)
+    # So wide that the signal mode, one direction of n, and the scatter of the variances add less than 1e-6.
+    widths = (9 * 10**8, 6 * 10**8, 7 * 10**8, 5 * 10**8)
+    network = Network(widths, activation=name, weights=weights, sigma_w=sigma_w, sigma_b=sigma_b)
     # The length map and μ_1 by the derivations, from the inputs on.
     variance, chis = exact(sigma_w) ** 2 * exact(signal) + exact(sigma_b) ** 2, []
     for _ in range(network.depth):
@@ -287,7 +291,7 @@ def test_gradient_growth(name, weights):
         chis.append(exact(sigma_w) ** 2 * activations.mu(name, sp.Integer(1), variance))
         variance = exact(sigma_w) ** 2 * activations.second_moment(name, variance) + exact(sigma_b) ** 2
     expected = [float(value) for value in gradients.growth(chis)]
-    assert laws.gradient_growth(network, input_variance=signal) == pytest.approx(expected, rel=1e-12)
+    assert laws.gradient_growth(network, input_variance=signal) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["relu", "hard_tanh", "erf", "sin"])
@@ -482,3 +486,56 @@ def test_unknown_weights_are_refused():
     for refuse in (lambda: annealed.recursion("uniform", 3, 3), lambda: gradients.entry_products("uniform")):
         with pytest.raises(ValueError, match="uniform"):
             refuse()
+
+
+# The signal mode.
+
+
+@meets("signal_mode_share")
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_signal_mode_share(weights):
+    # φ = h + h²/4 + h³/10, whose averages are polynomials of q: exact in rational numbers.
+    h = sp.Symbol("h")
+    phi = h + h**2 / 4 + h**3 / 10
+    slope = sp.diff(phi, h)
+    activation = Activation(sp.lambdify(h, phi), sp.lambdify(h, slope), name="cubic")
+    sigma_w, sigma_b, keep, signal = 0.6, 0.5, 0.75, 0.7
+    widths = (9, 6, 7, 5)
+    network = Network(widths, activation, weights, sigma_w=sigma_w, sigma_b=sigma_b, keep=keep)
+    averages = {
+        signal_mode.second: phi**2,
+        signal_mode.along: phi * slope * h,
+        signal_mode.length: slope**2 * h**2,
+        signal_mode.mu1: slope**2,
+        signal_mode.weighted: phi**2 * slope**2,
+    }
+    steps, q = [], exact(sigma_w) ** 2 * exact(signal) + exact(sigma_b) ** 2
+    for n_in, n_out in pairwise(widths):
+        at = {symbol: signal_mode.polynomial_mean(f, h).subs(signal_mode.q, q) for symbol, f in averages.items()}
+        at |= {signal_mode.q: q, signal_mode.r: 1 - exact(sigma_b) ** 2 / q, signal_mode.p: exact(keep)}
+        at |= {signal_mode.n_in: n_in, signal_mode.n_out: n_out, signal_mode.N: max(n_in, n_out)}
+        steps.append(signal_mode.layer_matrix(weights).subs(at | {signal_mode.sigma_w: exact(sigma_w)}))
+        q = exact(sigma_w) ** 2 * at[signal_mode.second] / exact(keep) + exact(sigma_b) ** 2
+    states = [sp.Matrix([sp.Rational(1, widths[-1]), 1 - sp.Rational(1, widths[-1])])]
+    for step in reversed(steps):
+        states.append(step * states[-1])
+    derived = [float(state[0] / sum(state)) for state in reversed(states)]
+    assert laws.signal_mode_share(network, input_variance=signal) == pytest.approx(derived, rel=1e-10)
+
+
+@meets("signal_mode_outlier")
+def test_signal_mode_outlier():
+    width = 10**6
+    network = Network.uniform(width, 4, activation="softplus", sigma_w=1.3)
+    q = fixed_point(network).q_star
+    (g, e), (m, c) = layer_step(network, (width, width), q, signal_moments(network.activation, q))
+    _, by_paths = signal_mode.outlier(4)
+    values = {signal_mode.g: g, signal_mode.m: m, signal_mode.c: c, sp.Symbol("b", positive=True): e * (width - 1)}
+    assert laws.signal_mode_outlier(network) == pytest.approx(float(by_paths.subs(values)), rel=1e-5)
+
+
+@meets("signal_mode_vni")
+@pytest.mark.parametrize("ratio", [0.1, 2.0, 30.0])
+def test_signal_mode_vni(ratio):
+    mean, _ = signal_mode.mode_mean(mp.mpf(ratio))
+    assert laws.signal_mode_vni(ratio) == pytest.approx(float((1 - mean) ** 2), rel=1e-12)

@@ -13,6 +13,7 @@ from rmt_vn import Network, laws
 from rmt_vn.laws.hyperbolic.transforms import log_gaussian_step, mehler_fock_density
 from rmt_vn.samplers import sample_correlation
 from theory import (
+    approximate,
     correlation,
     correlation_limits,
     correlation_moments,
@@ -85,9 +86,9 @@ def test_a_layer_adds_the_depth_derived(n_in, n_out):
     assert laws.layer_depth(n_in, n_out, "orthogonal", slope_ratio=ratio) == pytest.approx(float(haar))
 
 
-@meets("approximate_vni", "effective_depth")
+@meets("effective_depth")
 @pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
-def test_effective_depth_and_its_vni_meet_the_derivation(weights):
+def test_effective_depth_meets_the_derivation(weights):
     widths = (12, 30, 20, 40)
     depth = sp.Integer(0)
     for layer, (n_in, n_out) in enumerate(pairwise(widths)):
@@ -98,8 +99,22 @@ def test_effective_depth_and_its_vni_meet_the_derivation(weights):
         depth += step.subs(moments)
     network = Network(widths, activation="relu", weights=weights)
     assert laws.effective_depth(network) == pytest.approx(float(depth))
+
+
+@meets("approximate_vni")
+@pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
+def test_approximate_vni(weights):
+    # Linear with dropout: slopes are 0 or 1/p, so that r = 1/p and c = 1/p².
+    widths, keep = (12, 30, 20, 40), 0.75
+    slopes = (1 / sp.Rational(keep), 1 / sp.Rational(keep) ** 2)
+    layers = enumerate(pairwise(widths))
+    depth = sum(approximate.finite_depth(shape, weights, slopes if layer else (1, 1)) for layer, shape in layers)
+    network = Network(widths, activation="linear", weights=weights, keep=keep)
     complement = universal.universal_complement(mp.mpf(float(depth)))
-    assert laws.approximate_vni(network) == pytest.approx(mean_vni(widths[-1], complement), rel=PROMISED)
+    k = np.arange(1, widths[-1] + 1)
+    counts = stats.binom.pmf(k, widths[-1], keep)
+    alone = counts @ (1 / k) / counts.sum()
+    assert laws.approximate_vni(network) == pytest.approx(alone + (1 - alone) * (1 - float(complement)), rel=PROMISED)
 
 
 # S3.
@@ -311,7 +326,8 @@ def test_wide_inputs_meet_the_two_flows(name):
 
 def test_wide_inputs_of_a_linear_network_follow_the_universal_law():
     network = Network.uniform(50, 20, activation="linear")
-    assert laws.wide_input_vni(network)[-1] == pytest.approx(laws.approximate_vni(network), rel=1e-12)
+    universal_law = 1 / 50 + (1 - 1 / 50) * laws.universal_vni(laws.effective_depth(network))
+    assert laws.wide_input_vni(network)[-1] == pytest.approx(universal_law, rel=1e-12)
 
 
 def test_chaotic_networks_stop_at_the_balance():

@@ -31,6 +31,8 @@ NAMES = (
     "universal",
     "exact",
     "exact_by_conditioning",
+    "approximate",
+    "signal_mode",
     "correlation",
     "correlation_moments",
     "correlation_limits",

@@ -33,7 +33,6 @@ from theory.hyperbolic.transforms import CASIMIR, HALF, h_hat, nu, sech_integral
 from theory.hyperbolic.walk import height_eigenvalue, laplacian, y
 
 LAWS: tuple[str, ...] = (
-    "approximate_vni",
     "effective_depth",
     "layer_depth",
     "universal_vni",

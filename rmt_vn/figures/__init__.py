@@ -29,6 +29,7 @@ NAMES = (
     "jacobian_spectrum",
     "lyapunov_spectrum",
     "phase_diagram",
+    "signal_mode",
     "gradients_and_nodes",
     "wide_inputs",
     "training_vni",

@@ -18,7 +18,9 @@ S3, S4             `correlation_density`,                  the distribution of a
                    `correlation_p_value`,
                    `correlation_quantile`,
                    `correlation_moment`
-S5                 `gradient_growth`                       mean squared gradients: χ^L, in which S3, S4 have no part
+                   `signal_mode_share`,                    where S4 ends: the one direction that D_l and W_l share
+                   `signal_mode_vni`
+S5                 `gradient_growth`                       mean squared gradients: χ^L, and what the signal mode adds
 S6                 `lyapunov_exponents`,                   exact, linear networks: rates at which directions stretch,
                    `mean_log_determinant`,                 and the mean of ln det J Jᵀ
                    `expected_characteristic_polynomial`    exact, as rationals: linear Gaussian
@@ -28,6 +30,7 @@ S6                 `lyapunov_exponents`,                   exact, linear network
                    `spectral_moments`,
                    `spectral_edges`,
                    `spectral_atoms`
+                   `signal_mode_outlier`                   one eigenvalue that is not part of that law: the signal mode
                    `fuss_catalan_density`                  the same in closed form: linear, square, Gaussian
 S7                 `wide_input_vni`                        a closure for wide inputs: an approximation
 =================  ======================================  =====================================================
@@ -36,6 +39,7 @@ S1 to S5 are about the *Jacobian* VNI: nodes measured over inputs in a small bal
 """
 
 from rmt_vn.laws.annealed import annealed_participation, log_trace_moments
+from rmt_vn.laws.approximate import approximate_vni
 from rmt_vn.laws.correlation import (
     correlation_cdf,
     correlation_density,
@@ -46,6 +50,7 @@ from rmt_vn.laws.correlation import (
 from rmt_vn.laws.exact import exact_vni, exact_vni_complement
 from rmt_vn.laws.first_order import first_order_vni
 from rmt_vn.laws.gradients import gradient_growth
+from rmt_vn.laws.signal_mode import signal_mode_outlier, signal_mode_share, signal_mode_vni
 from rmt_vn.laws.spectrum.characteristic_polynomial import expected_characteristic_polynomial
 from rmt_vn.laws.spectrum.complex_ginibre import complex_ginibre_density
 from rmt_vn.laws.spectrum.fuss_catalan import fuss_catalan_density
@@ -59,7 +64,6 @@ from rmt_vn.laws.spectrum.wide_layers import (
 )
 from rmt_vn.laws.trace_moments import trace_moment
 from rmt_vn.laws.universal import (
-    approximate_vni,
     effective_depth,
     layer_depth,
     universal_vni,
@@ -87,6 +91,9 @@ __all__ = [
     "log_trace_moments",
     "lyapunov_exponents",
     "mean_log_determinant",
+    "signal_mode_outlier",
+    "signal_mode_share",
+    "signal_mode_vni",
     "spectral_atoms",
     "spectral_density",
     "spectral_distribution",

@@ -1,4 +1,10 @@
-"""S4, the universal law: at large width the VNI depends on the effective depth t alone."""
+"""S4, the universal law: at large width the VNI depends on the effective depth t alone.
+
+It takes D_l, the slopes of a layer, to be independent of what it multiplies. D_l is not: it knows the signal x_{l−1},
+as W_l does. The one direction that they share is the signal mode (`rmt_vn.laws.signal_mode`), whose share of a row of
+the Jacobian grows by Λ = χ_q²/χ a layer; S4 needs Λ^L ≪ N. Homogeneous φ have Λ = 1 and feed nothing into it.
+`rmt_vn.laws.approximate` is S4 at a finite width, and says where it does not hold.
+"""
 
 from __future__ import annotations
 
@@ -105,17 +111,6 @@ def layer_depth(n_in: int, n_out: int, weights: Weights, *, slope_ratio: float =
     """
     frame = 1 / max(n_in, n_out) if weights == "orthogonal" else 0.0
     return slope_ratio / n_in - frame
-
-
-def approximate_vni(network: Network, *, input_variance: float | None = None) -> float:
-    """1/n_L + (1 − 1/n_L) R(t): S4 at a finite width, for any activation and either weight family.
-
-    An approximation: at fixed t, R is off by a few 1/N of itself (1/N linear, about 7/N ReLU with Haar weights),
-    and where φ has flat parts, 1/n_L counts all nodes and not the live ones. S3 is exact where it applies. Parameters
-    and errors as `effective_depth`.
-    """
-    alone = 1 / network.widths[-1]
-    return float(alone + (1 - alone) * universal_vni(effective_depth(network, input_variance=input_variance)))
 
 
 def slope_ratio(network: Network) -> float:

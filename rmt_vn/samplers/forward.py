@@ -49,17 +49,20 @@ class Slopes:
     lift: np.ndarray
 
 
+def default_input_variance(network: Network) -> float:
+    """‖x_0‖²/n_0 of inputs whose pre-activations have variance q*; 1 where φ is homogeneous and none is needed."""
+    if network.activation.is_homogeneous:
+        return 1.0
+    # At q* = 0, inputs so small that no activation is anything but linear on either side of zero.
+    return max((fixed_point(network).q_star - network.sigma_b**2) / network.sigma_w**2, 1e-24)
+
+
 def random_signal(
     network: Network, n_networks: int, rng: np.random.Generator, input_variance: float | None
 ) -> np.ndarray:
     """Inputs uniform on the sphere ‖x_0‖² = n_0 v, shape (networks, n_0)."""
     if input_variance is None:
-        if network.activation.is_homogeneous:
-            input_variance = 1.0
-        else:
-            # At q* = 0, inputs so small that no activation is anything but linear on either side of zero.
-            at_q_star = (fixed_point(network).q_star - network.sigma_b**2) / network.sigma_w**2
-            input_variance = max(at_q_star, 1e-24)
+        input_variance = default_input_variance(network)
     input_variance = checked_variance("input_variance", input_variance, _LARGEST_INPUT)
     if input_variance == 0 and network.activation.is_homogeneous and network.sigma_b == 0:
         # Nothing depends on the scale of the inputs; at zero, where φ may have its kink, the limit of small ones.

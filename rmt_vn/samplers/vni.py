@@ -19,12 +19,16 @@ from rmt_vn.samplers.forward import block_sizes, last_of
 from rmt_vn.samplers.jacobian import walk_jacobian
 from rmt_vn.samplers.means import SampledMean
 from rmt_vn.samplers.rows import rows_vni, sample_rows
+from rmt_vn.samplers.signal_chain import signal_chain_vni
 
 # Floats in one block of samples: blocks of the chain stay within the cache, others within tens of MB.
 _CHAIN_BLOCK = 4096
 _BLOCK_FLOATS = 2**21
 # Rows of the Jacobian that the chain follows if φ is neither linear nor ReLU: they make 120 pairs of nodes.
 _ROWS = 16
+# Nodes of the signal chain, and networks per block: what one block works on stays within the cache.
+_SIGNAL_NODES = 8
+_SIGNAL_BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,10 +43,10 @@ class SampledVNI(SampledMean):
         Their mean, and its standard error.
     n_networks : int
     network : Network
-    method : {"jacobian", "chain"}
+    method : {"jacobian", "chain", "signal_chain"}
     """
 
-    method: Literal["jacobian", "chain"]
+    method: Literal["jacobian", "chain", "signal_chain"]
 
 
 def sample_vni(
@@ -50,7 +54,7 @@ def sample_vni(
     n_networks: int,
     *,
     rng: RNG = None,
-    method: Literal["auto", "jacobian", "chain"] = "auto",
+    method: Literal["auto", "jacobian", "chain", "signal_chain"] = "auto",
     input_variance: float | None = None,
 ) -> SampledVNI:
     """Monte Carlo estimate of the mean VNI of the Jacobian of random networks, over the live nodes of the last layer.
@@ -62,10 +66,12 @@ def sample_vni(
         Number of random networks (of independent walks, for the chain), at least 2. A layer without a live node, which
         ReLU and dropout can leave, is drawn again.
     rng : seed or Generator
-    method : {"auto", "jacobian", "chain"}
+    method : {"auto", "jacobian", "chain", "signal_chain"}
         "jacobian" multiplies the matrices, with D_l from a forward pass at a random input. "chain" follows a few nodes
         only: for linear and ReLU networks two, at a cost per layer that does not depend on the width (each sample is
-        the mean over the direction of the walk's end point), for others sixteen, at O(N) a layer. "auto" is "chain".
+        the mean over the direction of the walk's end point), for others sixteen, at O(N) a layer. Both are exact in
+        distribution; "auto" is "chain". "signal_chain" follows eight nodes of any network at a cost per layer that does
+        not depend on the width, and is an approximation: `rmt_vn.samplers.signal_chain` says how good a one.
     input_variance : float, optional
         ‖x_0‖²/n_0 of the forward pass; by default the one that gives pre-activations of variance q*. Linear and ReLU
         networks do not need it.
@@ -81,8 +87,15 @@ def sample_vni(
     if input_variance is not None:
         checked_variance("input_variance", input_variance)
     rng = np.random.default_rng(rng)
-    method = _chosen_method(method)
-    if method == "jacobian":
+    checked_choice("method", method, ("auto", "jacobian", "chain", "signal_chain"))
+    if method == "auto":
+        method = "chain"
+    if method == "signal_chain":
+        blocks = (
+            signal_chain_vni(network, size, _SIGNAL_NODES, rng, input_variance)
+            for size in block_sizes(n_networks, _SIGNAL_BLOCK)
+        )
+    elif method == "jacobian":
         blocks = (
             jacobian_vni(last_of(walk_jacobian(network, size, rng=rng, input_variance=input_variance)).jacobian)
             for size in _blocks(n_networks, _BLOCK_FLOATS // max(network.widths) ** 2)

@@ -3,6 +3,11 @@
 By free probability (Voiculescu 1987; for Jacobians Pennington, Schoenholz & Ganguli 2018), in the folder of that name:
 `s_transforms` has the equation of the law of a network, `subordination` its solution at given x, and `whole_spectrum`
 the spectrum as a whole, which every point is checked against before it is returned.
+
+Free probability multiplies matrices that are free of each other, and D_l depends on W_l. That the law is the same is a
+theorem of its own: Pastur 2020 (arXiv:2001.06188) for Gaussian weights, Collins & Hayase 2022 (Communications in
+Mathematical Physics) and Pastur 2022 (Journal of Mathematical Physics 63, 063505) for Haar weights. It is about the
+bulk. A single eigenvalue may lie beyond its edge: the signal mode's, `rmt_vn.laws.signal_mode.signal_mode_outlier`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,123 @@
+"""S4 at a finite width: the VNI of any network to order 1/width, and where it is not to be trusted."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import groupby, pairwise
+
+import numpy as np
+
+from rmt_vn.laws.hyperbolic.masks import live_count_distribution
+from rmt_vn.laws.signal_mode import layer_variances, mode_ratio, signal_mode_vni, variance_scatter
+from rmt_vn.laws.universal import layer_depth, universal_vni
+from rmt_vn.mean_field import LARGEST_VARIANCE, gaussian_mean, slope_moment
+from rmt_vn.network import Network, Weights
+
+# How far the signal mode may raise the VNI, by its own law, before S4 is said not to hold.
+_TOLERANCE = 0.1
+# In standard deviations of ln q, and what the warning says of it.
+_SHIFTS = {
+    0.0: "",
+    -1.0: " where the variances q are one standard deviation below their limit",
+    1.0: " where the variances q are one standard deviation above their limit",
+}
+
+
+class OutsideDomainWarning(UserWarning):
+    """A law was asked about a network outside the domain in which it holds."""
+
+
+def approximate_vni(network: Network, *, input_variance: float | None = None) -> float:
+    """The mean VNI by S4, corrected to order 1/width, for any activation and either weight family.
+
+    E[1/k] + (1 − E[1/k]) R(t) over the number k ≥ 1 of live nodes of the last layer, with each layer's effective depth
+    taken to order 1/n²: r/n + (17r²/2 − r − 6 μ_3/μ_1³)/n², and 1/N + 3/(2N²) less for Haar weights. An approximation,
+    within 10% where it does not warn (measured from N = 50 on). S3 is exact where it applies.
+
+    S4 needs the signal mode to stay small, and the variances q_l to be nearly the same in all networks. Where the
+    mode's own law (`signal_mode_vni`) is more than 10% above S4, at the variances of the length map or at variances one
+    standard deviation off, a warning says so. Then ``samplers.sample_vni(network, n_networks)`` is what answers, or its
+    fast approximation ``method="signal_chain"``, which follows the mode.
+
+    Parameters
+    ----------
+    network : Network
+    input_variance : float, optional
+        ‖x_0‖²/n_0. If given, all moments follow the length map layer by layer from there; if not, they are taken at q*.
+
+    Warns
+    -----
+    OutsideDomainWarning
+        Where S4 does not hold; the message says by how much, and what to call instead.
+
+    Raises
+    ------
+    ValueError
+        If a moment is needed at a q* that does not exist, or a variance is out of range.
+
+    Examples
+    --------
+    >>> from rmt_vn import Network
+    >>> round(approximate_vni(Network.uniform(100, 50, activation="linear")), 4)
+    0.32
+    """
+    variances = layer_variances(network, input_variance)
+    value = _universal(network, variances)
+    if network.activation.is_homogeneous:
+        # Nothing feeds the mode, and no moment depends on the variances.
+        return value
+    for shift, of_the_variances in _SHIFTS.items():
+        shifted = variances * np.exp(shift * variance_scatter(network, variances))
+        shifted = np.minimum(shifted, LARGEST_VARIANCE)
+        with_mode = _with_mode(network, shifted)
+        if abs(with_mode / value - 1) > _TOLERANCE:
+            warnings.warn(
+                f"S4 does not hold here: it says that the VNI is {value:.4g}, but the signal mode takes it to about "
+                f"{with_mode:.3g}{of_the_variances}. Sample it: samplers.sample_vni(network, n_networks), or faster, "
+                'method="signal_chain"',
+                OutsideDomainWarning,
+                stacklevel=2,
+            )
+            break
+    return value
+
+
+def _universal(network: Network, variances: np.ndarray) -> float:
+    alone = _lone_share(network, float(variances[-1]))
+    return float(alone + (1 - alone) * universal_vni(_finite_depth(network, variances)))
+
+
+def _with_mode(network: Network, variances: np.ndarray) -> float:
+    """S4 with the law of the signal mode above it: exact where either is all there is."""
+    value = _universal(network, variances)
+    return value + (1 - value) * float(signal_mode_vni(mode_ratio(network, variances)))
+
+
+def _lone_share(network: Network, variance: float) -> float:
+    """E[1/k] over the number k ≥ 1 of live nodes of the last layer."""
+    activation, width = network.activation, network.widths[-1]
+    live = network.live_probability
+    if live is None:
+        kept = gaussian_mean(lambda h: (activation.dphi(h) != 0).astype(float), variance, activation.kinks)
+        live = min(kept, 1.0) * network.keep
+    if live > 1 - 1e-9:
+        return 1 / width
+    k, weight = live_count_distribution(width, live)
+    return float(weight @ (1 / k))
+
+
+def _finite_depth(network: Network, variances: np.ndarray) -> float:
+    """The effective depth of all layers, each to order 1/n²."""
+    shapes = list(pairwise(network.widths))
+    total = _layer_depth(shapes[0], network.weights, 1.0, 1.0)
+    for (shape, q), run in groupby(zip(shapes[1:], variances.tolist(), strict=False)):
+        mu1, mu2, mu3 = (slope_moment(network.activation, q, k) * network.keep ** (1 - 2 * k) for k in (1, 2, 3))
+        total += sum(1 for _ in run) * _layer_depth(shape, network.weights, mu2 / mu1**2, mu3 / mu1**3)
+    return total
+
+
+def _layer_depth(shape: tuple[int, int], weights: Weights, ratio: float, third: float) -> float:
+    """What a layer adds: `layer_depth`, and what sums over n nodes add to it at order 1/n²."""
+    frame = 1.5 / max(shape) ** 2 if weights == "orthogonal" else 0.0
+    correction = (8.5 * ratio**2 - ratio - 6 * third) / shape[0] ** 2 - frame
+    return max(layer_depth(*shape, weights, slope_ratio=ratio) + correction, 0.0)

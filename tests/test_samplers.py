@@ -313,7 +313,7 @@ def test_one_node_has_no_correlation():
 
 
 def test_unknown_methods():
-    with pytest.raises(ValueError, match="method must be one of auto, jacobian, chain, got 'fast'"):
+    with pytest.raises(ValueError, match="method must be one of auto, jacobian, chain, signal_chain, got 'fast'"):
         samplers.sample_vni(KINDS["relu"], 10, method="fast")
     with pytest.raises(ValueError, match="method must be one of auto, jacobian, chain, got 'fast'"):
         samplers.sample_correlation(KINDS["relu"], 10, method="fast")

@@ -26,3 +26,4 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     else:
         rows = [(each.weights, str(each.width), f"{each.vni:.4g}", f"{each.effective_depth:.4g}") for each in found]
         yield "\n".join(table(("weights", "width", "VNI", "depth t"), rows))
+        yield from (f"{each.weights}: {each.caveat}." for each in found if each.caveat is not None)

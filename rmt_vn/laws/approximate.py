@@ -62,7 +62,7 @@ def approximate_vni(network: Network, *, input_variance: float | None = None) ->
     0.32
     """
     variances = layer_variances(network, input_variance)
-    value = _universal(network, variances)
+    value = float(_universal(network, variances)[-1])
     if network.activation.is_homogeneous:
         # Nothing feeds the mode, and no moment depends on the variances.
         return value
@@ -82,21 +82,29 @@ def approximate_vni(network: Network, *, input_variance: float | None = None) ->
     return value
 
 
-def _universal(network: Network, variances: np.ndarray) -> float:
-    alone = _lone_share(network, float(variances[-1]))
-    return float(alone + (1 - alone) * universal_vni(_finite_depth(network, variances)))
+def approximate_vni_along_depth(network: Network, *, input_variance: float | None = None) -> np.ndarray:
+    """`approximate_vni` of the networks that end at layer 1, 2, …, L, without a warning, shape (L,)."""
+    return _universal(network, layer_variances(network, input_variance))
+
+
+def _universal(network: Network, variances: np.ndarray) -> np.ndarray:
+    """S4 at each layer, shape (L,)."""
+    shares = {
+        layer: _lone_share(network, *layer) for layer in set(zip(network.widths[1:], variances.tolist(), strict=True))
+    }
+    alone = np.array([shares[layer] for layer in zip(network.widths[1:], variances.tolist(), strict=True)])
+    return alone + (1 - alone) * universal_vni(_finite_depths(network, variances))
 
 
 def _with_mode(network: Network, variances: np.ndarray) -> float:
     """S4 with the law of the signal mode above it: exact where either is all there is."""
-    value = _universal(network, variances)
+    value = float(_universal(network, variances)[-1])
     return value + (1 - value) * float(signal_mode_vni(mode_ratio(network, variances)))
 
 
-def _lone_share(network: Network, variance: float) -> float:
-    """E[1/k] over the number k ≥ 1 of live nodes of the last layer."""
-    activation, width = network.activation, network.widths[-1]
-    live = network.live_probability
+def _lone_share(network: Network, width: int, variance: float) -> float:
+    """E[1/k] over the number k ≥ 1 of live nodes of a layer."""
+    activation, live = network.activation, network.live_probability
     if live is None:
         kept = gaussian_mean(lambda h: (activation.dphi(h) != 0).astype(float), variance, activation.kinks)
         live = min(kept, 1.0) * network.keep
@@ -106,14 +114,15 @@ def _lone_share(network: Network, variance: float) -> float:
     return float(weight @ (1 / k))
 
 
-def _finite_depth(network: Network, variances: np.ndarray) -> float:
-    """The effective depth of all layers, each to order 1/n²."""
+def _finite_depths(network: Network, variances: np.ndarray) -> np.ndarray:
+    """The effective depth of the first 1, 2, …, L layers, each to order 1/n², shape (L,)."""
     shapes = list(pairwise(network.widths))
-    total = _layer_depth(shapes[0], network.weights, 1.0, 1.0)
+    steps = [np.array([_layer_depth(shapes[0], network.weights, 1.0, 1.0)])]
     for (shape, q), run in groupby(zip(shapes[1:], variances.tolist(), strict=False)):
         mu1, mu2, mu3 = (slope_moment(network.activation, q, k) * network.keep ** (1 - 2 * k) for k in (1, 2, 3))
-        total += sum(1 for _ in run) * _layer_depth(shape, network.weights, mu2 / mu1**2, mu3 / mu1**3)
-    return total
+        step = _layer_depth(shape, network.weights, mu2 / mu1**2, mu3 / mu1**3)
+        steps.append(np.full(sum(1 for _ in run), step))
+    return np.cumsum(np.concatenate(steps))
 
 
 def _layer_depth(shape: tuple[int, int], weights: Weights, ratio: float, third: float) -> float:

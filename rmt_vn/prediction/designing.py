@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from rmt_vn import laws
 from rmt_vn.checks import checked_count
-from rmt_vn.mean_field import length_map
+from rmt_vn.laws.approximate import approximate_vni_along_depth
 from rmt_vn.network import WEIGHTS, Network, Weights
-from rmt_vn.prediction.expected import moments_along_depth
+from rmt_vn.prediction.expected import caveat
 from rmt_vn.results import Result
 
 _WIDEST_DESIGN = 10**9
@@ -30,12 +28,15 @@ class Design(Result):
     vni : float
         Its mean VNI (S3 where it applies, else S4).
     effective_depth : float
+    caveat : str or None
+        Why S4 does not hold for this network, if it does not: it then has a larger VNI.
     """
 
     weights: Weights
     width: int
     vni: float
     effective_depth: float
+    caveat: str | None = None
 
 
 def design(depth: int, vni: float, *, input_variance: float = 1.0, **parameters: Any) -> tuple[Design, ...]:
@@ -71,34 +72,28 @@ def design(depth: int, vni: float, *, input_variance: float = 1.0, **parameters:
     if isinstance(vni, bool) or not isinstance(vni, (int, float)) or not 0 < vni < 1:
         raise ValueError(f"vni must be a number between 0 and 1, got {vni!r}")
     kinds = (parameters.pop("weights"),) if "weights" in parameters else WEIGHTS
-    # Neither the variances nor the moments depend on the widths or on the kind of weights.
-    narrow = Network.uniform(1, depth, **parameters)
-    moments = moments_along_depth(narrow, length_map(narrow, input_variance))
-    return tuple(_narrowest(depth, float(vni), moments, {**parameters, "weights": kind}) for kind in kinds)
+    return tuple(_narrowest(depth, float(vni), input_variance, {**parameters, "weights": kind}) for kind in kinds)
 
 
-def _narrowest(depth: int, target: float, moments: Sequence[tuple[float, float]], parameters: dict[str, Any]) -> Design:
-    covered = Network.uniform(1, 1, **parameters).live_probability is not None
-    weights = parameters["weights"]
-    # What a layer adds to t is linear in its ratio, so that the mean ratio of the layers is enough.
-    ratio = fmean(mu2 / mu1**2 for mu1, mu2 in moments[:-1]) if depth > 1 else 1.0
+def _narrowest(depth: int, target: float, input_variance: float, parameters: dict[str, Any]) -> Design:
+    def network_of(width: int) -> Network:
+        return Network.uniform(width, depth, **parameters)
 
-    def at(width: int) -> Design:
-        first, later = (laws.layer_depth(width, width, weights, slope_ratio=each) for each in (1.0, ratio))
-        t = first + (depth - 1) * later
-        if covered:
-            vni = laws.exact_vni(Network.uniform(width, depth, **parameters))
-        else:
-            vni = 1 / width + (1 - 1 / width) * float(laws.universal_vni(t))
-        return Design(weights, width, vni, t)
+    def at(width: int) -> float:
+        network = network_of(width)
+        if network.live_probability is not None:
+            return laws.exact_vni(network)
+        return float(approximate_vni_along_depth(network, input_variance=input_variance)[-1])
 
     # VNI ≥ 1/N, and it falls with the width: double it until it is enough, then halve the gap.
     low, high = 0, math.ceil(min(1 / target, _WIDEST_DESIGN))
-    while at(high).vni > target:
+    while at(high) > target:
         if high >= _WIDEST_DESIGN:
             raise ValueError(f"no width up to {_WIDEST_DESIGN} keeps the VNI below {target} at depth {depth}")
         low, high = high, min(2 * high, _WIDEST_DESIGN)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if at(middle).vni <= target else (middle, high)
-    return at(high)
+        low, high = (low, middle) if at(middle) <= target else (middle, high)
+    found = network_of(high)
+    t = laws.effective_depth(found, input_variance=input_variance)
+    return Design(found.weights, high, at(high), t, caveat(found, input_variance))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import accumulate
 
 import numpy as np
 
 from rmt_vn import laws
+from rmt_vn.laws.approximate import OutsideDomainWarning, approximate_vni_along_depth
 from rmt_vn.laws.exact import exact_vni_along_depth
 from rmt_vn.mean_field import moments_along
 from rmt_vn.network import Network
@@ -28,9 +30,18 @@ def effective_depths(network: Network, moments: list[tuple[float, float]]) -> np
     return np.array(list(accumulate(steps)))
 
 
-def mean_vni(network: Network, t: np.ndarray) -> np.ndarray:
-    """S3 of the networks that end at each layer, where it applies; else S4."""
+def mean_vni(network: Network, input_variance: float) -> np.ndarray:
+    """S3 of the networks that end at each layer, where it applies; else S4 at finite width. Shape (L,)."""
     if network.live_probability is not None:
         return exact_vni_along_depth(network)
-    alone = 1 / np.array(network.widths[1:])
-    return alone + (1 - alone) * laws.universal_vni(t)
+    return approximate_vni_along_depth(network, input_variance=input_variance)
+
+
+def caveat(network: Network, input_variance: float) -> str | None:
+    """What S4 says against itself, if the network is outside its domain; None where S3 is exact."""
+    if network.live_probability is not None:
+        return None
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", OutsideDomainWarning)
+        laws.approximate_vni(network, input_variance=input_variance)
+    return str(told[0].message) if told else None

@@ -10,7 +10,7 @@ from rmt_vn import laws
 from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import length_map
 from rmt_vn.network import Network
-from rmt_vn.prediction.expected import effective_depths, mean_vni, moments_along_depth
+from rmt_vn.prediction.expected import caveat, effective_depths, mean_vni, moments_along_depth
 from rmt_vn.prediction.scatter import simulated_vni, twin_of
 from rmt_vn.prediction.verdict import INPUTS, Inputs, LayerPrediction, Prediction, Statement
 from rmt_vn.rng import RNG
@@ -68,7 +68,11 @@ def predict(
     q = length_map(network, input_variance)
     moments = moments_along_depth(network, q)
     t = effective_depths(network, moments)
-    vni = laws.wide_input_vni(network, input_variance=input_variance) if inputs == "wide" else mean_vni(network, t)
+    vni = (
+        laws.wide_input_vni(network, input_variance=input_variance)
+        if inputs == "wide"
+        else mean_vni(network, input_variance)
+    )
     scatter: list[Any] = [None] * network.depth
     simulated = None
     if inputs == "ball":
@@ -90,4 +94,5 @@ def predict(
         for layer in range(network.depth)
     )
     statement: Statement = "S7" if inputs == "wide" else "S4" if network.live_probability is None else "S3"
-    return Prediction(network, inputs, float(input_variance), statement, layers, float(gradient[0]), simulated)
+    growth, told = float(gradient[0]), caveat(network, input_variance) if inputs == "ball" else None
+    return Prediction(network, inputs, float(input_variance), statement, layers, growth, simulated, told)

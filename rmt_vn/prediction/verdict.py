@@ -103,6 +103,8 @@ class Prediction(Result):
         E‖∂_0‖²/E‖∂_L‖²: how much a mean squared gradient has grown when it arrives at the inputs (S5).
     simulated : Network, or None
         The network whose samples gave the intervals: this one, or its twin.
+    caveat : str or None
+        Why S4 does not hold for this network, if it does not.
     """
 
     derived: ClassVar[tuple[str, ...]] = (
@@ -120,6 +122,7 @@ class Prediction(Result):
     layers: tuple[LayerPrediction, ...]
     gradient_growth: float
     simulated: Network | None
+    caveat: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As of every result, with the verdict."""
@@ -199,6 +202,8 @@ class Prediction(Result):
                 "Wide inputs: S3 and S4 do not apply, they are about inputs in a small ball. The VNI is that of S7, a "
                 "closure, not a theorem; it takes inputs N(0, I) of full rank."
             )
+        if self.caveat is not None:
+            return f"{self.caveat}."
         exact = "S3, exact" if self.statement == "S3" else "S4, the law of wide networks"
         return f"For inputs in a small ball round a point ({exact}); over wide inputs S3 and S4 do not apply."
 

@@ -1,5 +1,6 @@
 """What the tests of the derivations share: each derived once, what is said of it, and which tests hold laws to them."""
 
+import dataclasses
 import functools
 import re
 import types
@@ -128,7 +129,9 @@ def fails_without(law: str, meeting: Callable[[], None]) -> bool:
 
 
 def disturbed(value):
-    """A number, an array, or a collection of them, 0.1% larger."""
+    """A number, an array, or a collection or a dataclass of them, 0.1% larger."""
+    if dataclasses.is_dataclass(value):
+        return dataclasses.replace(value, **{key: disturbed(entry) for key, entry in vars(value).items()})
     if isinstance(value, dict):
         return {disturbed(key): disturbed(entry) for key, entry in value.items()}
     if isinstance(value, tuple | list):

@@ -48,6 +48,8 @@ SAMPLERS = {
     "trace_moment": "sample_log_singular_values",
     "universal_vni": "sample_vni",
     "universal_vni_complement": "sample_vni",
+    "wide_input_limit": "walk_activations",
+    "wide_input_participation": "sample_wide_participation",
     "wide_input_vni": "walk_activations",
 }
 

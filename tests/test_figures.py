@@ -211,7 +211,8 @@ CONTROLS = {
     "wide_inputs": [
         ("samples", "vni", times(0.8)),
         ("samples", "vni", times(1.2)),
-        ("samples", "vni", lambda c: c**0.4),  # chaotic networks keep less than they do
+        ("samples", "vni", lambda c: np.minimum(c, 0.6)),  # vanishing stops in narrow networks too
+        ("samples", "vni", lambda c: c**0.4),  # wide networks keep less than they do
     ],
     "training_vni": [
         ("means", "jacobian_vni", lambda c: c[::-1].copy()),  # start and end exchanged, among others

@@ -308,40 +308,43 @@ def test_samples_have_the_exact_law():
 # S7.
 
 
+def mean_square_behind_one_layer(correlation_map, n_0, q):
+    """E F_q(ρ)² of two nodes, or of two inputs but for the scatter of the layer: ρ is a sample correlation of n_0."""
+    image = sp.lambdify((wide_inputs.rho, wide_inputs.q), correlation_map)
+    y, step = np.linspace(-6, 6, 601, retstep=True)
+    chance = [float(wide_inputs.sample_density(mp.mpf(at), mp.mpf(0), mp.mpf(n_0))) * step for at in y]
+    return np.sum(chance * image(np.tanh(y), q) ** 2)
+
+
 @meets("wide_input_vni")
 @pytest.mark.parametrize("name", ["erf", "sin", "linear"])
-def test_wide_inputs_meet_the_two_flows(name):
-    widths, sigma_w = (10, 15, 12, 20), 1.4
-    share = sp.lambdify(wide_inputs.q, wide_inputs.linear_share(name))
-    second = sp.lambdify(wide_inputs.q, wide_inputs.second_moment(name))
-    q, shares = sigma_w**2, []
-    for _ in widths[1:]:
-        shares.append(mp.mpf(float(share(q))))
-        q = sigma_w**2 * float(second(q))
-    flows = wide_inputs.two_flows(widths[:-1], shares)
-    derived = [mean_vni(n, 1 - flow) for n, flow in zip(widths[1:], flows, strict=True)]
-    network = Network(widths, activation=name, sigma_w=sigma_w)
-    assert laws.wide_input_vni(network, input_variance=1.0) == pytest.approx(derived, rel=1e-9)
+def test_nodes_of_one_layer_over_wide_inputs_meet_the_derivation(name):
+    vni = laws.wide_input_vni(Network((9, 7), activation=name, sigma_w=1.4), input_variance=0.5)
+    derived = mean_vni(7, 1 - mean_square_behind_one_layer(wide_inputs.correlation_map(name), 9, 1.4**2 * 0.5))
+    assert vni == pytest.approx([derived], rel=1e-6)
 
 
-def test_wide_inputs_of_a_linear_network_follow_the_universal_law():
-    network = Network.uniform(50, 20, activation="linear")
-    universal_law = 1 / 50 + (1 - 1 / 50) * laws.universal_vni(laws.effective_depth(network))
-    assert laws.wide_input_vni(network)[-1] == pytest.approx(universal_law, rel=1e-12)
+@meets("wide_input_participation")
+@pytest.mark.parametrize("name", ["erf", "sin"])
+def test_participation_of_a_very_wide_layer_meets_the_derivation(name):
+    # Its own scatter adds 1/n_1 to E ρ², a part in 10⁴ of it.
+    n_1 = 10**5
+    ours = laws.wide_input_participation(Network((9, n_1), activation=name, sigma_w=1.4), input_variance=0.5)
+    derived = 1 / n_1 + mean_square_behind_one_layer(wide_inputs.correlation_map(name), 9, 1.4**2 * 0.5)
+    assert ours == pytest.approx([derived], rel=1e-4)
 
 
-def test_chaotic_networks_stop_at_the_balance():
-    # 1 − c² is not small here, so not the flow's balance but the map's: c²R(R⁻¹(v) + 1/N) = v.
-    width, sigma_w = 400, 2.0
-    vni = laws.wide_input_vni(Network.uniform(width, 60, activation="erf", sigma_w=sigma_w))
-    assert vni[-1] == pytest.approx(vni[-2], rel=1e-9)
-    second, share = (
-        sp.lambdify(wide_inputs.q, f("erf")) for f in (wide_inputs.second_moment, wide_inputs.linear_share)
-    )
-    q = 1.0
-    for _ in range(200):
-        q = sigma_w**2 * float(second(q))
-    remaining = (vni[-1] - 1 / width) / (1 - 1 / width)
-    c = float(share(q))
-    next_one = c**2 * wide_inputs.universal(wide_inputs.depth_of(mp.mpf(remaining)) + mp.mpf(1) / width)
-    assert remaining == pytest.approx(float(next_one), rel=1e-9)
+@meets("wide_input_limit")
+def test_the_limit_of_depth_over_wide_inputs_meets_the_diffusion():
+    width, sigma_w = 10**5, 1.004
+    limit = laws.wide_input_limit(Network.uniform(width, 1, activation="erf", sigma_w=sigma_w * np.sqrt(np.pi) / 2))
+    share = sp.lambdify(wide_inputs.q, wide_inputs.linear_share("erf"))
+    second = sp.lambdify(wide_inputs.q, wide_inputs.second_moment("erf"))
+    q = 0.01
+    for _ in range(20_000):
+        q = sigma_w**2 * np.pi / 4 * float(second(q))
+    assert limit.alpha == pytest.approx(width * (1 - share(q)), rel=1e-6)
+    derived = wide_inputs.stationary_mean_square().subs(wide_inputs.alpha, limit.alpha)
+    assert limit.alpha > 0.5 and limit.mean_square_correlation == pytest.approx(float(derived), rel=0.02)
+    drift = (wide_inputs.HALF - wide_inputs.alpha).subs(wide_inputs.alpha, limit.alpha) / width
+    assert limit.drift == pytest.approx(float(drift), rel=0.02)

@@ -32,7 +32,9 @@ S6                 `lyapunov_exponents`,                   exact, linear network
                    `spectral_atoms`
                    `signal_mode_outlier`                   one eigenvalue that is not part of that law: the signal mode
                    `fuss_catalan_density`                  the same in closed form: linear, square, Gaussian
-S7                 `wide_input_vni`                        a closure for wide inputs: an approximation
+S7                 `wide_input_participation`,             wide inputs, odd activations: pairs of inputs are a chain,
+                   `wide_input_vni`                        from which the VNI follows by a fitted curve
+                   `wide_input_limit`                      whether all inputs, and so all nodes, become one
 =================  ======================================  =====================================================
 
 S1 to S5 are about the *Jacobian* VNI: nodes measured over inputs in a small ball. S7 is about wide inputs.
@@ -69,7 +71,7 @@ from rmt_vn.laws.universal import (
     universal_vni,
     universal_vni_complement,
 )
-from rmt_vn.laws.wide_inputs import wide_input_vni
+from rmt_vn.laws.wide_inputs import wide_input_limit, wide_input_participation, wide_input_vni
 
 __all__ = [
     "annealed_participation",
@@ -102,5 +104,7 @@ __all__ = [
     "trace_moment",
     "universal_vni",
     "universal_vni_complement",
+    "wide_input_limit",
+    "wide_input_participation",
     "wide_input_vni",
 ]

@@ -10,6 +10,8 @@ activations of inputs    "weights": draw W_l        "gram": given the inputs' Gr
                                                     N(0, K); no weight is ever drawn
 singular values and      "matrices": QR, matrix by  "bartlett": draw the triangles of those decompositions themselves:
 Lyapunov exponents       matrix                     linear and ReLU networks with Gaussian weights
+participation over       activations of many        four inputs to each network
+wide inputs              inputs
 =======================  =========================  =================================================================
 """
 
@@ -18,10 +20,12 @@ from rmt_vn.samplers.jacobian import JacobianLayer, sample_along_depth, walk_jac
 from rmt_vn.samplers.lyapunov import SampledLyapunov, sample_lyapunov
 from rmt_vn.samplers.singular_values import log_singular_values, sample_log_singular_values
 from rmt_vn.samplers.vni import SampledVNI, sample_correlation, sample_vni
+from rmt_vn.samplers.wide_inputs import SampledParticipation, sample_wide_participation
 
 __all__ = [
     "JacobianLayer",
     "SampledLyapunov",
+    "SampledParticipation",
     "SampledVNI",
     "log_singular_values",
     "sample_activations",
@@ -30,6 +34,7 @@ __all__ = [
     "sample_log_singular_values",
     "sample_lyapunov",
     "sample_vni",
+    "sample_wide_participation",
     "walk_activations",
     "walk_jacobian",
 ]

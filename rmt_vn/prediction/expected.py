@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +43,12 @@ def caveat(network: Network, input_variance: float) -> str | None:
     """What S4 says against itself, if the network is outside its domain; None where S3 is exact."""
     if network.live_probability is not None:
         return None
+    return with_caveat(laws.approximate_vni, network, input_variance)[1]
+
+
+def with_caveat(law: Callable[..., Any], network: Network, input_variance: float) -> tuple[Any, str | None]:
+    """What a law says of a network, and what it says against itself."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", OutsideDomainWarning)
-        laws.approximate_vni(network, input_variance=input_variance)
-    return str(told[0].message) if told else None
+        said = law(network, input_variance=input_variance)
+    return said, str(told[0].message) if told else None

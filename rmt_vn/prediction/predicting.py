@@ -10,7 +10,7 @@ from rmt_vn import laws
 from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import length_map
 from rmt_vn.network import Network
-from rmt_vn.prediction.expected import caveat, effective_depths, mean_vni, moments_along_depth
+from rmt_vn.prediction.expected import caveat, effective_depths, mean_vni, moments_along_depth, with_caveat
 from rmt_vn.prediction.scatter import simulated_vni, twin_of
 from rmt_vn.prediction.verdict import INPUTS, Inputs, LayerPrediction, Prediction, Statement
 from rmt_vn.rng import RNG
@@ -79,7 +79,7 @@ def predict(
         simulated = twin_of(network, n_networks)
         sampled = simulated_vni(network, simulated, vni, t, input_variance, n_networks, rng=np.random.default_rng(rng))
         scatter = [tuple(each) for each in sampled.tolist()]
-    gradient = laws.gradient_growth(network, input_variance=input_variance)
+    gradient, on_gradients = with_caveat(laws.gradient_growth, network, input_variance)
     layers = tuple(
         LayerPrediction(
             layer=layer + 1,
@@ -94,5 +94,6 @@ def predict(
         for layer in range(network.depth)
     )
     statement: Statement = "S7" if inputs == "wide" else "S4" if network.live_probability is None else "S3"
-    growth, told = float(gradient[0]), caveat(network, input_variance) if inputs == "ball" else None
+    growth, on_nodes = float(gradient[0]), caveat(network, input_variance) if inputs == "ball" else None
+    told = ". ".join(each for each in (on_nodes, on_gradients) if each is not None) or None
     return Prediction(network, inputs, float(input_variance), statement, layers, growth, simulated, told)

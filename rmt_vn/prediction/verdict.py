@@ -104,7 +104,7 @@ class Prediction(Result):
     simulated : Network, or None
         The network whose samples gave the intervals: this one, or its twin.
     caveat : str or None
-        Why S4 does not hold for this network, if it does not.
+        Why the laws, S4 or S5, do not hold for this network, if they do not.
     """
 
     derived: ClassVar[tuple[str, ...]] = (
@@ -164,7 +164,8 @@ class Prediction(Result):
     def verdict(self) -> tuple[str, ...]:
         """What the numbers mean, in sentences."""
         advice = (self._advice(),) if self.nodes == "vanishing" and self.inputs == "ball" else ()
-        return (self._on_gradients(), self._on_nodes(), *advice, self._on_validity())
+        caveat = () if self.caveat is None else (f"{self.caveat}.",)
+        return (self._on_gradients(), self._on_nodes(), *advice, *caveat, self._on_validity())
 
     def _on_gradients(self) -> str:
         size = (
@@ -202,8 +203,6 @@ class Prediction(Result):
                 "Wide inputs: S3 and S4 do not apply, they are about inputs in a small ball. The VNI is that of S7, a "
                 "closure, not a theorem; it takes inputs N(0, I) of full rank."
             )
-        if self.caveat is not None:
-            return f"{self.caveat}."
         exact = "S3, exact" if self.statement == "S3" else "S4, the law of wide networks"
         return f"For inputs in a small ball round a point ({exact}); over wide inputs S3 and S4 do not apply."
 

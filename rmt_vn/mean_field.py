@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from numbers import Real
 from typing import Literal
 
@@ -45,6 +45,8 @@ _MANY_PANELS = 100.0
 _CRITICAL = 1e-9
 # Layers from which on a table of the length map is quicker than the map, and the variances that it is for.
 _LONG, _TABULATED = 1000, (1e-300, 1e7)
+# Averages over the same variance are asked for again and again, by layers that share it and by widths that are tried.
+_REMEMBERED = 2**15
 _LEGENDRE = np.polynomial.legendre.leggauss(16)
 
 
@@ -184,6 +186,7 @@ def second_moment(activation: Activation, variance: float) -> float:
     return gaussian_mean(lambda x: activation.phi(x) ** 2, variance, activation.kinks)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def slope_moment(activation: Activation, variance: float, k: int) -> float:
     """μ_k = E φ′(√q z)^{2k}, z ~ N(0, 1); closed form where the activation has one."""
     if activation.slope_moment is not None:
@@ -237,6 +240,7 @@ def signal_moments(activation: Activation, variance: float) -> SignalMoments:
     )
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _signal_averages(activation: Activation, q: float) -> list[float]:
     """The averages behind `SignalMoments`; at large q, where uniform panels are many, by panels that grow with |x|."""
     if q > _MANY_PANELS:

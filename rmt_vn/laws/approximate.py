@@ -10,7 +10,7 @@ import numpy as np
 from rmt_vn.laws.hyperbolic.masks import live_count_distribution
 from rmt_vn.laws.signal_mode import layer_variances, mode_ratio, signal_mode_vni, variance_scatter
 from rmt_vn.laws.universal import layer_depth, universal_vni
-from rmt_vn.mean_field import LARGEST_VARIANCE, gaussian_mean, slope_moment
+from rmt_vn.mean_field import LARGEST_VARIANCE, gaussian_mean, signal_moments, slope_moment
 from rmt_vn.network import Network, Weights
 
 # How far the signal mode may raise the VNI, by its own law, before S4 is said not to hold.
@@ -62,7 +62,7 @@ def approximate_vni(network: Network, *, input_variance: float | None = None) ->
     0.32
     """
     variances = layer_variances(network, input_variance)
-    value = float(_universal(network, variances)[-1])
+    value = last_approximate_vni(network, variances)
     if network.activation.is_homogeneous:
         # Nothing feeds the mode, and no moment depends on the variances.
         return value
@@ -87,6 +87,12 @@ def approximate_vni_along_depth(network: Network, *, input_variance: float | Non
     return _universal(network, layer_variances(network, input_variance))
 
 
+def last_approximate_vni(network: Network, variances: np.ndarray) -> float:
+    """S4 at the last layer, at variances q_1, …, q_L."""
+    alone = _lone_share(network, network.widths[-1], float(variances[-1]))
+    return float(alone + (1 - alone) * universal_vni(_finite_depths(network, variances)[-1]))
+
+
 def _universal(network: Network, variances: np.ndarray) -> np.ndarray:
     """S4 at each layer, shape (L,)."""
     shares = {
@@ -98,13 +104,16 @@ def _universal(network: Network, variances: np.ndarray) -> np.ndarray:
 
 def _with_mode(network: Network, variances: np.ndarray) -> float:
     """S4 with the law of the signal mode above it: exact where either is all there is."""
-    value = float(_universal(network, variances)[-1])
+    value = last_approximate_vni(network, variances)
     return value + (1 - value) * float(signal_mode_vni(mode_ratio(network, variances)))
 
 
 def _lone_share(network: Network, width: int, variance: float) -> float:
     """E[1/k] over the number k ≥ 1 of live nodes of a layer."""
     activation, live = network.activation, network.live_probability
+    if activation.log_slope is not None:
+        # A smooth slope is zero nowhere, or at single points.
+        live = network.keep
     if live is None:
         kept = gaussian_mean(lambda h: (activation.dphi(h) != 0).astype(float), variance, activation.kinks)
         live = min(kept, 1.0) * network.keep
@@ -119,10 +128,18 @@ def _finite_depths(network: Network, variances: np.ndarray) -> np.ndarray:
     shapes = list(pairwise(network.widths))
     steps = [np.array([_layer_depth(shapes[0], network.weights, 1.0, 1.0)])]
     for (shape, q), run in groupby(zip(shapes[1:], variances.tolist(), strict=False)):
-        mu1, mu2, mu3 = (slope_moment(network.activation, q, k) * network.keep ** (1 - 2 * k) for k in (1, 2, 3))
+        mu1, mu2, mu3 = (mu * network.keep ** (1 - 2 * k) for k, mu in enumerate(_slope_moments(network, q), start=1))
         step = _layer_depth(shape, network.weights, mu2 / mu1**2, mu3 / mu1**3)
         steps.append(np.full(sum(1 for _ in run), step))
     return np.cumsum(np.concatenate(steps))
+
+
+def _slope_moments(network: Network, q: float) -> tuple[float, float, float]:
+    """μ_1, μ_2, μ_3, from the quadrature that the signal mode needs too, within its range."""
+    if q > LARGEST_VARIANCE:
+        return tuple(slope_moment(network.activation, q, k) for k in (1, 2, 3))  # type: ignore[return-value]
+    moments = signal_moments(network.activation, q)
+    return moments.mu1, moments.mu2, moments.mu3
 
 
 def _layer_depth(shape: tuple[int, int], weights: Weights, ratio: float, third: float) -> float:

@@ -110,6 +110,8 @@ def _log_growth(network: Network, input_variance: float | None) -> tuple[np.ndar
         mean = _WEIGHTS @ log_next @ _WEIGHTS
         total = _spread(log_next, mean)
         widest, deviation = max(widest, spread, total), min(total, _WIDEST)
+        if widest > 2 * _WIDEST:
+            return np.full(network.depth + 1, np.nan), widest
     width = network.widths[-1]
     pair = np.outer([1 / width, 1 - 1 / width], np.ones(len(_Z)))
     log_growth, log_scale = [0.0], 0.0

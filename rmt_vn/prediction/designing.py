@@ -8,7 +8,8 @@ from typing import Any
 
 from rmt_vn import laws
 from rmt_vn.checks import checked_count
-from rmt_vn.laws.approximate import approximate_vni_along_depth
+from rmt_vn.laws.approximate import last_approximate_vni
+from rmt_vn.laws.signal_mode import layer_variances
 from rmt_vn.network import WEIGHTS, Network, Weights
 from rmt_vn.prediction.expected import caveat
 from rmt_vn.results import Result
@@ -76,6 +77,9 @@ def design(depth: int, vni: float, *, input_variance: float = 1.0, **parameters:
 
 
 def _narrowest(depth: int, target: float, input_variance: float, parameters: dict[str, Any]) -> Design:
+    # They do not depend on the width.
+    variances = layer_variances(Network.uniform(1, depth, **parameters), input_variance)
+
     def network_of(width: int) -> Network:
         return Network.uniform(width, depth, **parameters)
 
@@ -83,7 +87,7 @@ def _narrowest(depth: int, target: float, input_variance: float, parameters: dic
         network = network_of(width)
         if network.live_probability is not None:
             return laws.exact_vni(network)
-        return float(approximate_vni_along_depth(network, input_variance=input_variance)[-1])
+        return last_approximate_vni(network, variances)
 
     # VNI ≥ 1/N, and it falls with the width: double it until it is enough, then halve the gap.
     low, high = 0, math.ceil(min(1 / target, _WIDEST_DESIGN))

@@ -22,7 +22,7 @@ from rmt_vn.figures.style import new_figure
 # held against their committed data in test_gallery.py.
 LONG = {
     "correlation_distribution", "effective_nodes", "jacobian_spectrum", "optimizers", "representation_power",
-    "scaling_collapse", "training_failure", "training_vni", "walking_dead",
+    "scaling_collapse", "signal_mode", "training_failure", "training_vni", "walking_dead",
 }  # fmt: skip
 SHORT = [name for name in figures.NAMES if name not in LONG]
 COMPUTED = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in figures.NAMES]
@@ -208,6 +208,12 @@ CONTROLS = {
         ("theory", "gradient", np.sqrt),
         ("theory", "vni", lambda c: c * np.linspace(1, 1.001, len(c))),  # χ has a small part in it
     ],
+    "signal_mode": [
+        ("theory", "chain", times(1.2)),
+        ("theory", "universal", times(0.7)),
+        ("samples", "vni", times(0.5)),  # where the mode grows, about what S4 says
+        ("plane", "softplus", times(0.9)),
+    ],
     "wide_inputs": [
         ("samples", "vni", times(0.8)),
         ("samples", "vni", times(1.2)),
@@ -379,6 +385,7 @@ def test_every_format_gives_the_same_bytes_at_any_time(run, tmp_path, monkeypatc
         assert first.startswith(start) and first == second, kind
 
 
+@pytest.mark.slow
 def test_what_would_be_drawn_the_same_is_left_as_it_is(run, tmp_path, monkeypatch):
     arguments = ("phase_diagram", "--out", str(tmp_path), "--jobs", "1", "--no-cache")
 

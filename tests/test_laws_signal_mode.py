@@ -105,7 +105,15 @@ def coefficients(network, variance, repeats, seed):
     return mean_and_error(np.array(values))
 
 
-@pytest.mark.parametrize(("kind", "widths", "repeats"), LAYERS.values(), ids=LAYERS)
+# One layer of each family always; all of them with the slow tests.
+QUICK_LAYERS = {"softplus bias", "tanh haar bias dropout widening"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "widths", "repeats"),
+    [each if name in QUICK_LAYERS else pytest.param(*each, marks=pytest.mark.slow) for name, each in LAYERS.items()],
+    ids=LAYERS,
+)
 def test_coefficients_of_a_layer(kind, widths, repeats):
     network, variance = Network(widths, **kind), 1.3
     q = network.sigma_w**2 * variance + network.sigma_b**2
@@ -331,7 +339,11 @@ CHAINS = {
 }
 
 
-@pytest.mark.parametrize("network", CHAINS.values(), ids=CHAINS)
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(each, marks=pytest.mark.slow) if name != "relu haar" else each for name, each in CHAINS.items()],
+    ids=CHAINS,
+)
 def test_the_signal_chain_is_held_to_the_exact_law(network):
     sampled = samplers.sample_vni(network, 40_000, rng=10, method="signal_chain")
     law = laws.exact_vni(network)

@@ -165,7 +165,7 @@ def test_exact_law_tends_to_the_universal_law_as_one_over_width(activation, weig
     assert np.diff(np.log(errors)) / np.log(2) == pytest.approx([-1] * 4, abs=0.05)
 
 
-@pytest.mark.parametrize("activation", ["linear", "relu"])
+@pytest.mark.parametrize("activation", ["linear", pytest.param("relu", marks=pytest.mark.slow)])
 def test_a_million_wide_and_a_million_deep(activation):
     network = Network.uniform(10**6, 10**6, activation=activation)
     assert laws.exact_vni(network) == pytest.approx(laws.approximate_vni(network), rel=1e-5)

@@ -429,6 +429,7 @@ def test_bias_meets_the_measures():
     assert abs(np.mean(values) - wrong) > 4 * stderr
 
 
+@pytest.mark.slow
 def test_first_order_bias_meets_the_measures():
     """Two mixtures of two independent exponential sources, skewed and of kurtosis 9."""
     a, b = sp.Rational(4, 5), sp.Rational(3, 5)

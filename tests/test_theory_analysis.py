@@ -27,7 +27,13 @@ from theory.hyperbolic import transforms
 PROMISED = 1e-10  # relative, by the docstrings of the laws
 
 
-@pytest.mark.parametrize("name", ANALYSIS)
+# These take five seconds and more each: their claims run with the slow tests, all others always.
+SLOW_CLAIMS = {"correlation", "exact_by_conditioning", "wide_inputs"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_CLAIMS else name for name in ANALYSIS]
+)
 def test_every_claim_holds_and_no_other_does(name):
     for claim in derivation_of(name).claims:
         assert claim.holds, claim.statement
@@ -289,6 +295,7 @@ def test_law_of_a_correlation_meets_its_derivation(law, transform):
     assert laws.correlation_moment(law, 4) == pytest.approx(fourth, rel=PROMISED)
 
 
+@pytest.mark.slow
 def test_samples_have_the_exact_law():
     # At 6 values of |y|, a binomial proportion within 4.5 standard errors; a network one layer deeper is told apart.
     network, n_samples = Network.uniform(8, 3, activation="linear"), 40_000

@@ -353,7 +353,7 @@ def test_it_runs_as_a_module_also_where_there_is_no_greek(tmp_path):
 def test_who_reads_may_stop_reading():
     code = (
         "import subprocess, sys\n"
-        "run = subprocess.Popen([sys.executable, '-m', 'rmt_vn', 'predict', '--widths', '2x1500', '--json'], "
+        "run = subprocess.Popen([sys.executable, '-m', 'rmt_vn', 'predict', '--widths', '2x500', '--json'], "
         "stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
         "run.stdout.read(10); run.stdout.close()\n"
         "print(run.stderr.read().decode(), end=''); sys.exit(run.wait())"

@@ -116,7 +116,18 @@ ACTIVATION_KINDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("network", "inputs"), ACTIVATION_KINDS.values(), ids=ACTIVATION_KINDS)
+# One of each family of weights, with biases and rectangular, always; all with the slow tests.
+QUICK_KINDS = {"gaussian rectangular bias", "haar up", "haar more samples than inputs"}
+
+
+@pytest.mark.parametrize(
+    ("network", "inputs"),
+    [
+        each if name in QUICK_KINDS else pytest.param(*each, marks=pytest.mark.slow)
+        for name, each in ACTIVATION_KINDS.items()
+    ],
+    ids=ACTIVATION_KINDS,
+)
 def test_activations_need_no_weights(network, inputs):
     assert least_pvalue(network, network, inputs) > AGREE
 

@@ -31,16 +31,17 @@ PROMISED = 1e-10  # relative, by the docstrings of the laws
 SLOW_CLAIMS = {"correlation", "exact_by_conditioning", "wide_inputs"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_CLAIMS else name for name in ANALYSIS]
-)
+DERIVATIONS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_CLAIMS else name for name in ANALYSIS]
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
 def test_every_claim_holds_and_no_other_does(name):
     for claim in derivation_of(name).claims:
         assert claim.holds, claim.statement
         assert not claim.perturbed().holds, f"the control of this claim holds: {claim.statement}"
 
 
-@pytest.mark.parametrize("name", ANALYSIS)
+@pytest.mark.parametrize("name", DERIVATIONS)
 def test_document_is_what_the_derivation_says(name):
     now, committed = said_of(name)
     assert now == committed, "stale: run python -m theory --markdown theory/README.md"

@@ -68,7 +68,9 @@ EXACT = {
 
 
 @pytest.mark.parametrize("network", EXACT.values(), ids=EXACT)
-@pytest.mark.parametrize(("method", "n_networks"), [("jacobian", 8000), ("chain", 200_000)])
+@pytest.mark.parametrize(
+    ("method", "n_networks"), [pytest.param("jacobian", 8000, marks=pytest.mark.slow), ("chain", 200_000)]
+)
 def test_exact_law(network, method, n_networks):
     sampled = samplers.sample_vni(network, n_networks, rng=3, method=method)
     assert_law(laws.exact_vni(network), sampled.value, sampled.stderr)

@@ -41,14 +41,19 @@ def slope_ratio(network):
     return sp.Rational(mu2 / mu1**2) if network.activation.is_homogeneous else exact(mu2 / mu1**2)
 
 
-@pytest.mark.parametrize("name", ALGEBRA)
+# These take two seconds and more each: their claims run with the slow tests, all others always.
+SLOW_CLAIMS = {"activations", "signal_mode", "weingarten"}
+DERIVATIONS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_CLAIMS else name for name in ALGEBRA]
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
 def test_every_claim_holds_and_no_other_does(name):
     for claim in derivation_of(name).claims:
         assert claim.holds, claim.statement
         assert not claim.perturbed().holds, f"the control of this claim holds: {claim.statement}"
 
 
-@pytest.mark.parametrize("name", ALGEBRA)
+@pytest.mark.parametrize("name", DERIVATIONS)
 def test_document_is_what_the_derivation_says(name):
     now, committed = said_of(name)
     assert now == committed, "stale: run python -m theory --markdown theory/README.md"

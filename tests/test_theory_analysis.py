@@ -27,8 +27,8 @@ from theory.hyperbolic import transforms
 PROMISED = 1e-10  # relative, by the docstrings of the laws
 
 
-# These take five seconds and more each: their claims run with the slow tests, all others always.
-SLOW_CLAIMS = {"correlation", "exact_by_conditioning", "wide_inputs"}
+# These take three seconds and more each: their claims run with the slow tests, all others always.
+SLOW_CLAIMS = {"correlation", "exact_by_conditioning", "hyperbolic.walk", "universal", "wide_inputs"}
 
 
 DERIVATIONS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_CLAIMS else name for name in ANALYSIS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -190,8 +191,22 @@ def _workers(engine: Engine) -> Iterator[None]:
     local = parallel_config(
         "loky", n_jobs=jobs, inner_max_num_threads=1, initializer=_end_with, initargs=(os.getpid(),)
     )
-    with threadpool_limits(1), local:
+    with threadpool_limits(1), _quiet_tracker(), local:
         yield
+
+
+@contextmanager
+def _quiet_tracker() -> Iterator[None]:
+    """No warnings by the process that cleans up what killed workers leave behind: whoever interrupts knows of them.
+
+    It is started with the warning options of this process.
+    """
+    option = "ignore:resource_tracker:UserWarning"
+    sys.warnoptions.append(option)
+    try:
+        yield
+    finally:
+        sys.warnoptions.remove(option)
 
 
 def _end_with(parent: int) -> None:

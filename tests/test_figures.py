@@ -21,9 +21,9 @@ from rmt_vn.figures.style import new_figure
 # These take from three to twenty seconds each, and are computed by the slow tests alone. The claims of all figures are
 # held against their committed data in test_gallery.py.
 LONG = {
-    "correlation_distribution", "effective_nodes", "gradients_and_nodes", "jacobian_spectrum", "optimizers",
-    "representation_power", "scaling_collapse", "signal_mode", "training_failure", "training_vni", "walking_dead",
-    "wide_inputs",
+    "correlation_distribution", "effective_nodes", "gradients_and_nodes", "jacobian_spectrum", "lyapunov_spectrum",
+    "optimizers", "representation_power", "scaling_collapse", "signal_mode", "three_indicators", "training_failure",
+    "training_vni", "walking_dead", "wide_inputs",
 }  # fmt: skip
 SHORT = [name for name in figures.NAMES if name not in LONG]
 COMPUTED = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in figures.NAMES]

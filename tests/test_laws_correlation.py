@@ -305,7 +305,7 @@ def test_samples_have_the_exact_law(name):
     assert surprise(samples, deeper, edges) < 1e-10
 
 
-@pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
+@pytest.mark.parametrize("weights", ["gaussian", pytest.param("orthogonal", marks=pytest.mark.slow)])
 def test_wide_tanh_networks_have_the_universal_law(weights):
     network = Network.uniform(200, 40, activation="tanh", weights=weights, sigma_w=1.5)
     t = laws.effective_depth(network)

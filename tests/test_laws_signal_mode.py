@@ -341,7 +341,10 @@ CHAINS = {
 
 @pytest.mark.parametrize(
     "network",
-    [pytest.param(each, marks=pytest.mark.slow) if name != "relu haar" else each for name, each in CHAINS.items()],
+    [
+        pytest.param(each, marks=pytest.mark.slow) if name != "linear rectangular" else each
+        for name, each in CHAINS.items()
+    ],
     ids=CHAINS,
 )
 def test_the_signal_chain_is_held_to_the_exact_law(network):

@@ -28,7 +28,14 @@ PROMISED = 1e-10  # relative, by the docstrings of the laws
 
 
 # These take three seconds and more each: their claims run with the slow tests, all others always.
-SLOW_CLAIMS = {"correlation", "exact_by_conditioning", "hyperbolic.walk", "universal", "wide_inputs"}
+SLOW_CLAIMS = {
+    "correlation",
+    "exact_by_conditioning",
+    "hyperbolic.transforms",
+    "hyperbolic.walk",
+    "universal",
+    "wide_inputs",
+}
 
 
 DERIVATIONS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_CLAIMS else name for name in ANALYSIS]

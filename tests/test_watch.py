@@ -364,7 +364,7 @@ def test_over_wide_inputs_another_law_holds_and_the_report_says_so(torch):
     assert wide["49"].value < ball.layers[-1].interval()[0]
     assert "over wide inputs S3 and S4 do not apply" in ball.verdict[-1]
     assert "S3 and S4 do not apply" in report.verdict[-1]
-    # S7, a closure: good to 15%, and single networks scatter by as much.
+    # S7: good to 10%, and single networks scatter by as much.
     assert report.layers[-1].vni == pytest.approx(wide["49"].value, rel=0.3)
 
 

@@ -96,7 +96,7 @@ class Prediction(Result):
         Over which inputs nodes are correlated: a small ball round a point, or N(0, input_variance I).
     input_variance : float
     statement : {"S3", "S4", "S7"}
-        Where the VNI comes from: exact, the universal law of wide networks, or the closure for wide inputs.
+        Where the VNI comes from: exact, the universal law of wide networks, or the law of wide inputs.
     layers : tuple of LayerPrediction
         For l = 1, …, L.
     gradient_growth : float
@@ -200,8 +200,8 @@ class Prediction(Result):
     def _on_validity(self) -> str:
         if self.statement == "S7":
             return (
-                "Wide inputs: S3 and S4 do not apply, they are about inputs in a small ball. The VNI is that of S7, a "
-                "closure, not a theorem; it takes inputs N(0, I) of full rank."
+                "Wide inputs: S3 and S4 do not apply, they are about inputs in a small ball. The VNI is that of S7, by "
+                "the law of pairs of N(0, I) inputs, with a fitted step from pairs to the VNI that is not proved."
             )
         exact = "S3, exact" if self.statement == "S3" else "S4, the law of wide networks"
         return f"For inputs in a small ball round a point ({exact}); over wide inputs S3 and S4 do not apply."

@@ -64,6 +64,33 @@ def trace_moment(widths: Sequence[int] | np.ndarray, partition: Sequence[int] | 
     return total / math.prod(int(n_in) ** weight for n_in in tuple(widths)[:-1])
 
 
+def trace_moment_along_depth(depths: np.ndarray, partition: Partition) -> np.ndarray:
+    """E Π_i Tr (J Jᵀ)^{κ_i} after 1, 2, … matrices, up to a factor that is the same for all κ of one weight.
+
+    `trace_moment` for layers of any width 1/δ, whole or not: a hidden layer whose slopes take as much from its n nodes
+    as a linear layer of width 1/δ has counts as one, to leading order. All factors are polynomials of δ, so δ may be 0.
+
+    Parameters
+    ----------
+    depths : ndarray, shape (layers,)
+        δ of the inputs and the hidden layers, each below 1/3.
+    partition : tuple of int
+        κ, in decreasing order, of weight at most 4.
+
+    Returns
+    -------
+    ndarray, shape (layers,)
+    """
+    total = np.zeros(len(depths))
+    for kappa in partitions_of(sum(partition)):
+        zonal = zonal_polynomial(kappa)
+        size = sum(coefficient**2 * _norm(parts) for parts, coefficient in zonal.items())
+        contents = [2 * column - row for row, length in enumerate(kappa) for column in range(length)]
+        factors = np.cumprod(np.prod([1 + depths * content for content in contents], axis=0))
+        total += zonal.get(partition, 0) * _norm(partition) / size * factors
+    return total
+
+
 def content_product(partition: Partition, n: int) -> int:
     """Π (n + content) over the boxes: Z_κ(1_n), and n_in^{|κ|} times the factor of a Gaussian layer with n outputs."""
     return math.prod(n + 2 * column - row for row, length in enumerate(partition) for column in range(length))

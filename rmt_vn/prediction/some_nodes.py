@@ -1,0 +1,221 @@
+"""From the correlations of some nodes of each random network to the VNI of its whole layers.
+
+A layer's VNI is 1/n + (1 − 1/n) U, where U averages ρ² over the pairs of its n nodes, and the nodes are exchangeable. So
+the variance of U over networks follows from three means that a few nodes of each network tell without bias: of ρ₁₂²ρ₃₄²,
+of ρ₁₂²ρ₁₃² and of ρ₁₂⁴ (Hoeffding's decomposition of a U-statistic). Where the layers are wide and the network is shallow,
+networks differ so little that a few nodes do not show it; there the leading order in 1/width stands in.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+
+from rmt_vn.laws.trace_moments import trace_moment_along_depth
+
+# The least share of chance between pairs of nodes that is left where a layer has all nodes of a rotation.
+_LEAST_CHANCE = 0.1
+# Log odds beyond which U is 0 or 1 in double precision.
+_LEAST, _MOST = -700.0, 36.0
+# Beyond leading order both covariances are less, by about 1 + 10 t (fitted to linear networks of width 200, t ≤ 0.2).
+_BEYOND_LEADING = 10.0
+# The leading order is off by about this share of itself, and by this much more for each unit of effective depth.
+_THEORY_ERROR, _THEORY_ERROR_PER_DEPTH = 0.1, 2.0
+# Sample and theory that differ by more standard deviations than this are not put together: the sample is believed.
+_APART = 3.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its standard error."""
+
+    value: float
+    stderr: float
+
+    def with_prior(self, prior: Estimate) -> Estimate:
+        """The two put together with weights 1/stderr², unless they contradict each other."""
+        variance, other = self.stderr**2, prior.stderr**2
+        apart = abs(self.value - prior.value) > _APART * math.sqrt(variance + other)
+        if apart or variance == 0:
+            return self
+        if not math.isfinite(variance) or other == 0:
+            return prior
+        value = (self.value * other + prior.value * variance) / (variance + other)
+        return Estimate(value, math.sqrt(variance * other / (variance + other)))
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """ρ² over the pairs of some nodes of each network, and how it varies over networks.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n_networks,)
+        The mean of ρ² over the pairs of each network.
+    mean : Estimate
+        E ρ².
+    apart, shared : Estimate
+        The covariances of ρ₁₂² with ρ₃₄², and of ρ₁₂² with ρ₁₃².
+    same : float
+        The variance of ρ₁₂².
+    """
+
+    values: np.ndarray
+    mean: Estimate
+    apart: Estimate
+    shared: Estimate
+    same: float
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How ρ² scatters over wide networks by theory, relative to (E ρ²)².
+
+    Attributes
+    ----------
+    apart, node : float
+        The covariance of ρ₁₂² and ρ₃₄², and what two pairs with a node in common have beyond it.
+    error : float
+        The share of either by which it may be off.
+    """
+
+    apart: float
+    node: float
+    error: float
+
+
+def pairs_of(squares: np.ndarray, counts: np.ndarray) -> Pairs:
+    """The pairs of some nodes of each network.
+
+    Parameters
+    ----------
+    squares : ndarray, shape (n_networks, nodes, nodes)
+        ρ² of two nodes, zero for nodes that are not there; what is on the diagonal does not matter.
+    counts : ndarray, shape (n_networks,)
+        How many nodes of each network are there, at least 2.
+    """
+    squares = squares * (1 - np.eye(squares.shape[1]))
+    k = counts.astype(float)
+    by_node = squares.sum(axis=2)
+    total, shared, same = by_node.sum(axis=1), np.sum(by_node**2, axis=1), np.sum(squares**2, axis=(1, 2))
+    values = total / (k * (k - 1))
+    mean = _mean_of(values)
+    sharing = (shared - same)[k >= 3] / (k * (k - 1) * (k - 2))[k >= 3]
+    four = k >= 4
+    apart = (total**2 - 4 * shared + 2 * same)[four] / (k * (k - 1) * (k - 2) * (k - 3))[four]
+    return Pairs(
+        values=values,
+        mean=mean,
+        apart=_covariance(apart, values[four], mean),
+        shared=_covariance(sharing, values[k >= 3], mean),
+        same=float(np.mean(same / (k * (k - 1)))) - mean.value**2,
+    )
+
+
+def _mean_of(values: np.ndarray) -> Estimate:
+    return Estimate(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))))
+
+
+def _covariance(products: np.ndarray, values: np.ndarray, mean: Estimate) -> Estimate:
+    """The mean of the products less the square of the mean, which is known to the square of its standard error."""
+    if len(products) < 2:
+        return Estimate(0.0, math.inf)
+    value = float(products.mean()) - mean.value**2 + mean.stderr**2
+    return Estimate(value, _mean_of(products - 2 * mean.value * values).stderr)
+
+
+def leading_scatter(depths: np.ndarray, path: float) -> Scatter:
+    """`Scatter` to leading order in 1/width.
+
+    Given the covariance C that the layers before have made, two nodes of a Gaussian layer have E ρ² = Tr C²/(Tr C)². It
+    scatters with the traces, whose moments are those of S2, and with the slopes that single networks have.
+
+    Parameters
+    ----------
+    depths : ndarray, shape (layers,)
+        Effective depths of the inputs and of each hidden layer so far, each below 1/3.
+    path : float
+        Var R(t)/(E R(t))² over networks, t the effective depth of a network with the slopes that it has.
+    """
+
+    def moment(*partition: int) -> float:
+        return float(trace_moment_along_depth(depths, partition)[-1])
+
+    square, both = moment(2), moment(1, 1)
+    traces = moment(2, 2) / square**2 + moment(1, 1, 1, 1) / both**2 - 2 * moment(2, 1, 1) / (square * both)
+    node = 2 * (moment(4) / moment(2, 2) + square / both - 2 * moment(3) / moment(2, 1))
+    t = float(depths.sum())
+    beyond = 1 + _BEYOND_LEADING * t
+    error = _THEORY_ERROR + _THEORY_ERROR_PER_DEPTH * t
+    return Scatter(max(traces, 0.0) / beyond + path, max(node, 0.0) / beyond, error)
+
+
+def mean_squares_of_layers(
+    pairs: Pairs, n: float, population: float, scatter: Scatter | None, mean: Estimate
+) -> tuple[np.ndarray, float]:
+    """U of whole layers of n nodes: that of some nodes, moved in log odds to the mean and the variance of U.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    n : float
+        Nodes of the layer, at least 2.
+    population : float
+        The nodes are so many at random of as many as this: for Haar matrices those of the whole rotation, else inf.
+    scatter : Scatter, or None
+        What theory says of covariances, where it says something.
+    mean : Estimate
+        What theory says of E ρ², with a standard error of zero where it is exact.
+
+    Returns
+    -------
+    values : ndarray, shape (n_networks,)
+    stderr : float
+        Of their mean.
+    """
+    variance = _variance(pairs, n, population)
+    if scatter is not None:
+        variance = variance.with_prior(_variance_by_theory(pairs, n, population, scatter))
+    spread = math.sqrt(max(variance.value, 0.0))
+    if mean.stderr > 0:
+        # A law is taken to hold to a fifth of the spread, where the sample does not contradict it.
+        mean = pairs.mean.with_prior(Estimate(mean.value, max(mean.stderr, 0.2 * spread)))
+    return moved(pairs.values, mean.value, spread**2), mean.stderr
+
+
+def _variance(pairs: Pairs, n: float, population: float) -> Estimate:
+    """Of U of n nodes, from covariances as they are found."""
+    node, chance = pairs.shared.value - pairs.apart.value, pairs.same - 2 * pairs.shared.value + pairs.apart.value
+    value = pairs.apart.value + _of_few(n, population, node, chance)
+    return Estimate(value, pairs.apart.stderr + 4 / n * pairs.shared.stderr)
+
+
+def _variance_by_theory(pairs: Pairs, n: float, population: float, scatter: Scatter) -> Estimate:
+    square = pairs.mean.value**2
+    covariances = square * scatter.apart + _of_few(n, population, square * scatter.node, 0.0)
+    return Estimate(covariances + _of_few(n, population, 0.0, pairs.same), covariances * scatter.error)
+
+
+def _of_few(n: float, population: float, node: float, chance: float) -> float:
+    """What the n nodes of a layer add to the variance, less the more of the population they are."""
+    rest = max(1 - n / population, 0.0)
+    # Rows of a Haar matrix are normalized one by one, which leaves something to chance where all of them are there.
+    return 4 * (n - 2) / (n * (n - 1)) * rest * node + 2 / (n * (n - 1)) * max(rest**2, _LEAST_CHANCE) * chance
+
+
+def moved(values: np.ndarray, mean: float, variance: float) -> np.ndarray:
+    """Numbers between 0 and 1, shifted and stretched in log odds until they have this mean and variance."""
+    odds = np.clip(logit(np.clip(values, 0.0, 1.0)), _LEAST, _MOST)
+    spread, scale = odds - odds.mean(), 1.0
+    shift = float(np.clip(logit(np.clip(mean, 0.0, 1.0)), _LEAST, _MOST))
+    for _ in range(40):
+        found = expit(shift + scale * spread)
+        deviation, slope = float(found.std()), float(np.mean(found * (1 - found)))
+        if deviation > 0:
+            scale *= float(np.clip(math.sqrt(variance) / deviation, 0.2, 5.0))
+        if slope > 0:
+            shift += float(np.clip((mean - float(found.mean())) / slope, -1.0, 1.0))
+    return expit(shift + scale * spread)

@@ -10,10 +10,11 @@ import pytest
 
 from rmt_vn import Network, laws
 from rmt_vn.activations import ACTIVATIONS, Activation
+from rmt_vn.gaussian_averages import slope_moment
 from rmt_vn.laws.spectrum.free_probability import subordination, whole_spectrum
 from rmt_vn.laws.spectrum.free_probability.s_transforms import spectrum_of
 from rmt_vn.laws.spectrum.free_probability.squared_slopes import slope_law
-from rmt_vn.mean_field import fixed_point, length_map, slope_moment
+from rmt_vn.mean_field import fixed_point, length_map
 from rmt_vn.samplers.jacobian import walk_jacobian
 
 WEIGHTS = ("gaussian", "orthogonal")

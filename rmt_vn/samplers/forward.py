@@ -9,7 +9,8 @@ import numpy as np
 
 from rmt_vn.activations import Activation
 from rmt_vn.ensembles import biases
-from rmt_vn.mean_field import checked_variance, fixed_point
+from rmt_vn.gaussian_averages import checked_variance
+from rmt_vn.mean_field import fixed_point
 from rmt_vn.network import Network
 
 # Draws weights for a batch of signals (networks, n_in); returns them with W x, (networks, n_out).

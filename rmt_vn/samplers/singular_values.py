@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
 from rmt_vn.checks import checked_choice, checked_count
-from rmt_vn.mean_field import checked_variance
+from rmt_vn.gaussian_averages import checked_variance
 from rmt_vn.measures.arrays import finite_array
 from rmt_vn.network import Network, mask_probability
 from rmt_vn.progress import progress

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from rmt_vn.activations import Activation
-from rmt_vn.mean_field import gaussian_mean, second_moment
+from rmt_vn.gaussian_averages import gaussian_mean, second_moment
 from rmt_vn.network import Network
 
 LARGEST_VARIANCE = 100.0

@@ -12,7 +12,7 @@ Without scatter y′ = ½ ln(E s²/E d²), the Hermite map. To first order in 1/
     E y′ = ½ ln(E s²/E d²) + [½ κ_sd tanh y′ − ¼(κ_s − κ_d)]/n,    Var y′ = ¼(κ_s + κ_d − 2κ_sd)/n.
 
 For linear φ, κ_s = κ_d = 3 and κ_sd = 1: drift ½ tanh(y)/n and variance 1/n, the diffusion of S4. Haar weights hold the
-sums of h², h′² and hh′ fixed, which takes their part out of the scatter. (Derived in `theory/wide_inputs.py`.)
+sums of h², h′² and hh′ fixed, which takes their part out of the scatter. (Derived in `theory/input_pairs/`.)
 """
 
 from __future__ import annotations

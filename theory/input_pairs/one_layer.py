@@ -168,7 +168,7 @@ def derive() -> Derivation:
             "With $s = (\\varphi(h)+\\varphi(h'))/2$, $d = "
             "(\\varphi(h)-\\varphi(h'))/2$, sums $S$, $D$, $M$ of $s^2$, $d^2$, $sd$ over the nodes, and "
             "$\\tanh y'$ the correlation,",
-            sp.Eq(sp.Symbol(r"\sinh^2y'"), correlation_of_sums(), evaluate=False),
+            sp.Eq(sp.Symbol(r"{\sinh}^2y'"), correlation_of_sums(), evaluate=False),
         ),
         Step(
             "$h$ and $h'$ are exchangeable, so $E\\,sd = 0$. With $S = E s^2(1+a)$, $D = E d^2(1+b)$, $M^2 = E s^2E "

@@ -339,7 +339,7 @@ def test_along_the_length_map():
     x = np.linspace(0.1, 4, 9)
     stays = laws.spectral_density(network, x, input_variance=(field.q_star - 0.2**2) / 1.5**2)
     assert stays == pytest.approx(laws.spectral_density(network, x), rel=1e-6)
-    # Elsewhere each layer has a chance of its own to be alive; the last has least to do with the length of the input.
+    # Elsewhere each layer has a chance of its own to be live; the last has least to do with the length of the input.
     live = [slope_moment(network.activation, q, 1) for q in length_map(network, 30.0)]
     assert laws.spectral_moments(network, 1, input_variance=30.0) == pytest.approx(
         [np.prod(live) * 1.5**8], rel=1e-12, abs=0

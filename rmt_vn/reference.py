@@ -24,6 +24,7 @@ ROOMS = (
     "adapters",
     "files",
     "activations",
+    "gaussian_averages",
     "mean_field",
     "ensembles",
     "mlp",

@@ -23,6 +23,8 @@ ANALYSIS = (
     "correlation",
     "correlation_moments",
     "correlation_limits",
+    "input_pairs.hermite_map",
+    "input_pairs.one_layer",
     "wide_inputs",
 )
 ALGEBRA = tuple(name for name in theory.NAMES if name not in ANALYSIS)

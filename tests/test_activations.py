@@ -9,7 +9,8 @@ from oracles import MP_ACTIVATIONS, MP_SLOPES, mp_gaussian_mean
 
 from rmt_vn import Activation, Network
 from rmt_vn.activations import ACTIVATIONS, get, leaky_relu
-from rmt_vn.mean_field import fixed_point, gaussian_mean, second_moment, slope_moment
+from rmt_vn.gaussian_averages import gaussian_mean, second_moment, slope_moment
+from rmt_vn.mean_field import fixed_point
 from rmt_vn.samplers import sample_activations
 
 KINKED = {"relu", "leaky_relu", "hard_tanh"}

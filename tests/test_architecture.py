@@ -17,6 +17,7 @@ from rmt_vn import (
     adapters,
     ensembles,
     files,
+    gaussian_averages,
     laws,
     mean_field,
     measures,
@@ -89,7 +90,7 @@ def test_matplotlib_lives_in_figures_alone():
 
 # What each room may import of the others: the arrows of the design, which point one way. A new room needs a row.
 ARGUMENTS = {"checks", "rng", "results"}
-FOUNDATIONS = {"activations", "network", "mean_field"} | ARGUMENTS
+FOUNDATIONS = {"activations", "network", "gaussian_averages", "mean_field"} | ARGUMENTS
 MAY_IMPORT = {
     "checks": set(),
     "rng": set(),
@@ -100,7 +101,8 @@ MAY_IMPORT = {
     "activations": set(),
     "network": {"activations", "checks", "results"},
     "tables": set(),
-    "mean_field": {"activations", "network", "tables"} | ARGUMENTS,
+    "gaussian_averages": {"activations"},
+    "mean_field": {"gaussian_averages", "network", "tables"} | ARGUMENTS,
     "ensembles": {"network"} | ARGUMENTS,
     "measures": ARGUMENTS,
     "laws": FOUNDATIONS,
@@ -211,6 +213,7 @@ STATEMENTS = {
 DOCUMENTED = (
     STATEMENTS
     | public(measures)
+    | public(gaussian_averages)
     | public(mean_field)
     | public(ensembles)
     | public(mlp)

@@ -233,7 +233,7 @@ def test_no_step_leaves_rho_at_zero(law):
 
 
 def test_atoms():
-    # Two Haar layers of width 2 with a mask between: both of two nodes are alive (1/3), or one (2/3).
+    # Two Haar layers of width 2 with a mask between: both of two nodes are live (1/3), or one (2/3).
     law = Network((2, 2, 2), activation="relu", weights="orthogonal")
     rho = np.array([-1.5, -1.0, -0.5, -1e-9, 0.0, 0.5, 1.0, 1.5])
     assert laws.correlation_cdf(law, rho) == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1], rel=1e-14)

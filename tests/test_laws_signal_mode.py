@@ -13,9 +13,10 @@ from scipy.integrate import quad
 from scipy.special import expit, ndtr
 
 from rmt_vn import Network, laws, samplers
+from rmt_vn.gaussian_averages import signal_moments
 from rmt_vn.laws.approximate import OutsideDomainWarning
 from rmt_vn.laws.signal_mode import layer_step, mode_ratio
-from rmt_vn.mean_field import fixed_point, length_map, signal_moments
+from rmt_vn.mean_field import fixed_point, length_map
 
 K = 4
 

@@ -10,10 +10,11 @@ import pytest
 
 from rmt_vn import Network, laws
 from rmt_vn.activations import ACTIVATIONS, Activation
+from rmt_vn.gaussian_averages import slope_moment
 from rmt_vn.laws.spectrum.free_probability import subordination, whole_spectrum
 from rmt_vn.laws.spectrum.free_probability.s_transforms import spectrum_of
 from rmt_vn.laws.spectrum.free_probability.squared_slopes import slope_law
-from rmt_vn.mean_field import fixed_point, length_map, slope_moment
+from rmt_vn.mean_field import fixed_point, length_map
 from rmt_vn.samplers.jacobian import walk_jacobian
 
 WEIGHTS = ("gaussian", "orthogonal")
@@ -338,7 +339,7 @@ def test_along_the_length_map():
     x = np.linspace(0.1, 4, 9)
     stays = laws.spectral_density(network, x, input_variance=(field.q_star - 0.2**2) / 1.5**2)
     assert stays == pytest.approx(laws.spectral_density(network, x), rel=1e-6)
-    # Elsewhere each layer has a chance of its own to be alive; the last has least to do with the length of the input.
+    # Elsewhere each layer has a chance of its own to be live; the last has least to do with the length of the input.
     live = [slope_moment(network.activation, q, 1) for q in length_map(network, 30.0)]
     assert laws.spectral_moments(network, 1, input_variance=30.0) == pytest.approx(
         [np.prod(live) * 1.5**8], rel=1e-12, abs=0

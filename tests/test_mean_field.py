@@ -10,7 +10,8 @@ from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import Activation, Network
 from rmt_vn.activations import ACTIVATIONS, leaky_relu
-from rmt_vn.mean_field import fixed_point, gaussian_mean, layer_moments, length_map, second_moment, slope_moment
+from rmt_vn.gaussian_averages import gaussian_mean, second_moment, slope_moment
+from rmt_vn.mean_field import fixed_point, layer_moments, length_map
 from rmt_vn.samplers import sample_activations
 
 CRITICAL_ERF = np.sqrt(np.pi) / 2  # erf′(0) = 2/√π

@@ -10,8 +10,9 @@ from derivations import ALGEBRA, derivation_of, meets, said_of
 
 from rmt_vn import Activation, Network, laws, measures
 from rmt_vn.activations import ACTIVATIONS, leaky_relu
+from rmt_vn.gaussian_averages import signal_moments
 from rmt_vn.laws.signal_mode import layer_step
-from rmt_vn.mean_field import fixed_point, signal_moments
+from rmt_vn.mean_field import fixed_point
 from theory import activations, annealed, first_order, gradients, signal_mode, trace_moments, weingarten, wick
 from theory.indicator import bias, bounds
 from theory.spectrum import (

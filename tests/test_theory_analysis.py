@@ -23,6 +23,7 @@ from theory import (
     wide_inputs,
 )
 from theory.hyperbolic import transforms
+from theory.input_pairs import hermite_map
 
 PROMISED = 1e-10  # relative, by the docstrings of the laws
 
@@ -33,6 +34,8 @@ SLOW_CLAIMS = {
     "exact_by_conditioning",
     "hyperbolic.transforms",
     "hyperbolic.walk",
+    "input_pairs.hermite_map",
+    "input_pairs.one_layer",
     "universal",
     "wide_inputs",
 }
@@ -323,19 +326,11 @@ def test_samples_have_the_exact_law():
 # S7.
 
 
-def mean_square_behind_one_layer(correlation_map, n_0, q):
-    """E F_q(ρ)² of two nodes, or of two inputs but for the scatter of the layer: ρ is a sample correlation of n_0."""
-    image = sp.lambdify((wide_inputs.rho, wide_inputs.q), correlation_map)
-    y, step = np.linspace(-6, 6, 601, retstep=True)
-    chance = [float(wide_inputs.sample_density(mp.mpf(at), mp.mpf(0), mp.mpf(n_0))) * step for at in y]
-    return np.sum(chance * image(np.tanh(y), q) ** 2)
-
-
 @meets("wide_input_vni")
 @pytest.mark.parametrize("name", ["erf", "sin", "linear"])
 def test_nodes_of_one_layer_over_wide_inputs_meet_the_derivation(name):
     vni = laws.wide_input_vni(Network((9, 7), activation=name, sigma_w=1.4), input_variance=0.5)
-    derived = mean_vni(7, 1 - mean_square_behind_one_layer(wide_inputs.correlation_map(name), 9, 1.4**2 * 0.5))
+    derived = mean_vni(7, 1 - wide_inputs.mean_square_behind_one_layer(name, 9, 1.4**2 * 0.5))
     assert vni == pytest.approx([derived], rel=1e-6)
 
 
@@ -345,7 +340,7 @@ def test_participation_of_a_very_wide_layer_meets_the_derivation(name):
     # Its own scatter adds 1/n_1 to E ρ², a part in 10⁴ of it.
     n_1 = 10**5
     ours = laws.wide_input_participation(Network((9, n_1), activation=name, sigma_w=1.4), input_variance=0.5)
-    derived = 1 / n_1 + mean_square_behind_one_layer(wide_inputs.correlation_map(name), 9, 1.4**2 * 0.5)
+    derived = 1 / n_1 + wide_inputs.mean_square_behind_one_layer(name, 9, 1.4**2 * 0.5)
     assert ours == pytest.approx([derived], rel=1e-4)
 
 
@@ -353,8 +348,8 @@ def test_participation_of_a_very_wide_layer_meets_the_derivation(name):
 def test_the_limit_of_depth_over_wide_inputs_meets_the_diffusion():
     width, sigma_w = 10**5, 1.004
     limit = laws.wide_input_limit(Network.uniform(width, 1, activation="erf", sigma_w=sigma_w * np.sqrt(np.pi) / 2))
-    share = sp.lambdify(wide_inputs.q, wide_inputs.linear_share("erf"))
-    second = sp.lambdify(wide_inputs.q, wide_inputs.second_moment("erf"))
+    share = sp.lambdify(hermite_map.q, hermite_map.linear_share("erf"))
+    second = sp.lambdify(hermite_map.q, hermite_map.second_moment("erf"))
     q = 0.01
     for _ in range(20_000):
         q = sigma_w**2 * np.pi / 4 * float(second(q))

@@ -41,6 +41,8 @@ NAMES = (
     "spectrum.lyapunov",
     "spectrum.characteristic_polynomial",
     "spectrum.complex_ginibre",
+    "input_pairs.hermite_map",
+    "input_pairs.one_layer",
     "wide_inputs",
 )
 

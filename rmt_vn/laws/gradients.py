@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
+from rmt_vn.gaussian_averages import LARGEST_VARIANCE, signal_moments
 from rmt_vn.laws.approximate import OutsideDomainWarning
 from rmt_vn.laws.signal_mode import pair_along_depth
 from rmt_vn.laws.universal import moments_variance
-from rmt_vn.mean_field import LARGEST_VARIANCE, fixed_point, layer_moments, signal_moments, variances_along_depth
+from rmt_vn.mean_field import fixed_point, layer_moments, variances_along_depth
 from rmt_vn.network import Network
 
 # Nodes and weights for means over a normal variable z, and the coefficients of polynomials through those nodes.

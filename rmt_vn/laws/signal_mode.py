@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erfcx
 
+from rmt_vn.gaussian_averages import SignalMoments, signal_moments
 from rmt_vn.laws.universal import layer_depth
-from rmt_vn.mean_field import SignalMoments, fixed_point, signal_moments, variances_along_depth
+from rmt_vn.mean_field import fixed_point, variances_along_depth
 from rmt_vn.network import Network
 
 # A signal that has died out is as one of this variance, where every activation is linear on either side of zero.

@@ -12,6 +12,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from rmt_vn.gaussian_averages import checked_variance, gaussian_mean, second_moment
 from rmt_vn.laws.input_pairs.chain import mean_squares, stationary_mean_square
 from rmt_vn.laws.input_pairs.one_layer import (
     LayerStatistics,
@@ -21,7 +22,7 @@ from rmt_vn.laws.input_pairs.one_layer import (
     statistics_along,
 )
 from rmt_vn.laws.universal import universal_vni, universal_vni_complement
-from rmt_vn.mean_field import checked_variance, fixed_point, gaussian_mean, second_moment, variances_along_depth
+from rmt_vn.mean_field import fixed_point, variances_along_depth
 from rmt_vn.network import Network
 from rmt_vn.results import Result
 

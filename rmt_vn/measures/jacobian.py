@@ -53,7 +53,7 @@ def unit_rows(jacobian: np.ndarray) -> np.ndarray:
     """The rows scaled to length one; rows of zeros stay zero. An error if all rows are zero."""
     largest = np.abs(jacobian).max(axis=-1, keepdims=True)
     if not np.all(largest.any(axis=-2)):
-        raise ValueError("all rows of a Jacobian are zero; at least one node must be alive")
+        raise ValueError("all rows of a Jacobian are zero; at least one node must be live")
     # Dividing by the largest entry first keeps the squares in range.
     scaled = jacobian / np.where(largest > 0, largest, 1.0)
     length = np.linalg.norm(scaled, axis=-1, keepdims=True)

@@ -36,9 +36,9 @@ def _walk_chain(network: Network, n_networks: int, rng: np.random.Generator) -> 
     steps: list[tuple[tuple[int, ...], int, float]] = [(network.widths[:2], 1, 1.0)]
     steps += [(shape, count, probability) for shape, count in network.hidden_shapes.items()]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for shape, count, alive in steps:
+        for shape, count, live_probability in steps:
             for _ in range(count):
-                step = _chain_step(shape, alive, network.weights, n_networks, rng)
+                step = _chain_step(shape, live_probability, network.weights, n_networks, rng)
                 if step is None:
                     break
                 cosine = np.cos(2 * np.pi * rng.random(n_networks))
@@ -49,17 +49,17 @@ def _walk_chain(network: Network, n_networks: int, rng: np.random.Generator) -> 
 
 
 def _chain_step(
-    shape: tuple[int, ...], alive: float, weights: str, n_networks: int, rng: np.random.Generator
+    shape: tuple[int, ...], live_probability: float, weights: str, n_networks: int, rng: np.random.Generator
 ) -> np.ndarray | None:
     """cosh s − 1 for the 2×2 Gram factor T Tᵀ of one layer, cosh s = Tr TTᵀ/(2 det T); None if s is always 0."""
     n_in, n_out = shape
-    k = sample_live_counts(n_in, alive, n_networks, rng)
+    k = sample_live_counts(n_in, live_probability, n_networks, rng)
     if weights == "gaussian":
         # The sphericity statistic of a 2×2 Wishart matrix with k degrees of freedom: (1/cosh s)^{k−1} is uniform
         # (Muirhead 1982, section 8.3).
         return np.expm1(rng.standard_exponential(n_networks) / (k - 1))
     n = max(n_in, n_out)
-    if n_in == n and alive == 1:
+    if n_in == n and live_probability == 1:
         return None
     # A 2 × k corner of an n × n Haar matrix: T Tᵀ is matrix beta, A(A + B)⁻¹ in distribution for Wishart A and B.
     a11, a12, a22 = _bartlett_gram(k, n_networks, rng)
@@ -80,17 +80,17 @@ def _bartlett_gram(
     return t11**2, t11 * t21, t21**2 + t22_squared
 
 
-def sample_live_counts(n: int, alive: float, n_networks: int, rng: np.random.Generator) -> np.ndarray:
-    """k ~ Bin(n, alive) given k ≥ 1."""
-    if alive == 1:
+def sample_live_counts(n: int, live_probability: float, n_networks: int, rng: np.random.Generator) -> np.ndarray:
+    """k ~ Bin(n, live_probability) given k ≥ 1."""
+    if live_probability == 1:
         return np.full(n_networks, float(n))
-    k = rng.binomial(n, alive, n_networks)
+    k = rng.binomial(n, live_probability, n_networks)
     (empty,) = np.nonzero(k == 0)
     if len(empty):
         # Given k ≥ 1, the first live node has a truncated geometric distribution; the nodes after it are independent.
-        log_dead = np.log1p(-alive)
+        log_dead = np.log1p(-live_probability)
         some = -np.expm1(n * log_dead)
         first = np.ceil(np.log1p(-some * rng.random(len(empty))) / log_dead)
         first = np.clip(first, 1, n).astype(int)
-        k[empty] = 1 + rng.binomial(n - first, alive)
+        k[empty] = 1 + rng.binomial(n - first, live_probability)
     return k.astype(float)

@@ -9,7 +9,8 @@ import numpy as np
 
 from rmt_vn.activations import Activation
 from rmt_vn.ensembles import biases
-from rmt_vn.mean_field import checked_variance, fixed_point
+from rmt_vn.gaussian_averages import checked_variance
+from rmt_vn.mean_field import fixed_point
 from rmt_vn.network import Network
 
 # Draws weights for a batch of signals (networks, n_in); returns them with W x, (networks, n_out).
@@ -37,8 +38,8 @@ class Slopes:
     Attributes
     ----------
     values : ndarray, shape (networks, nodes)
-        None below 1e-150 but those of dead nodes, which are zero. Next to the largest of its layer, what is so small
-        does not change a product; but it is a live node.
+        None below 1e-150 but those of nodes that are not live, which are zero. Next to the largest of its layer, what
+        is so small does not change a product; but it is a live node.
     log_scale : ndarray, shape (networks,)
         Zero but where all of a layer's slopes are below 1e-100.
     lift : ndarray, shape (networks, nodes)
@@ -72,10 +73,10 @@ def random_signal(
     return direction * (np.sqrt(network.widths[0] * input_variance) / length)
 
 
-def alive_layer(
+def live_layer(
     network: Network, shape: tuple[int, int], signal: Signal, rng: np.random.Generator, propagate: Propagate
 ) -> tuple[np.ndarray, Slopes, Signal]:
-    """Weights, diagonal of D and signal behind one layer of each network; drawn again where no node is alive.
+    """Weights, diagonal of D and signal behind one layer of each network; drawn again where no node is live.
 
     `propagate` draws weights for a batch of signals and returns them with W x.
     """
@@ -104,7 +105,7 @@ def alive_layer(
             break
     else:
         raise ValueError(
-            f"no node of a layer of {n_out} was alive in {_MOST_REDRAWS} draws; widen it or keep more nodes"
+            f"no node of a layer of {n_out} was live in {_MOST_REDRAWS} draws; widen it or keep more nodes"
         )
     log_scale = signal.log_scale
     if network.activation.is_homogeneous:

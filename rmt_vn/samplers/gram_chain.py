@@ -18,7 +18,7 @@ import numpy as np
 
 from rmt_vn.ensembles import orthonormal_columns
 from rmt_vn.network import Network
-from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
+from rmt_vn.samplers.forward import Signal, live_layer, random_signal
 from rmt_vn.samplers.rows import gram_root, padded, through_images, unit_vectors
 from rmt_vn.samplers.signal_chain import (
     Step,
@@ -78,7 +78,7 @@ def walk_grams(
     if network.weights == "orthogonal":
         t = t - _frame_depth(shapes[0])
     for depth, shape in enumerate(shapes, start=1):
-        image, slopes, signal = alive_layer(network, shape, signal, rng, through_images)
+        image, slopes, signal = live_layer(network, shape, signal, rng, through_images)
         image = image / network.sigma_w
         if depth in depths:
             yield _grams(network, shape, steps, image[:, : shape[1]], slopes.values != 0, nodes, t, rng)

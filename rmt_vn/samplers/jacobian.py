@@ -13,7 +13,7 @@ from rmt_vn.network import Network
 from rmt_vn.progress import progress
 from rmt_vn.results import Result
 from rmt_vn.rng import RNG
-from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
+from rmt_vn.samplers.forward import Signal, live_layer, random_signal
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,7 +69,7 @@ def walk_jacobian(
     jacobian = np.broadcast_to(np.eye(n_0) / np.sqrt(n_0), (n_networks, n_0, n_0))
     log_norm = np.full(n_networks, np.log(n_0) / 2)
     for shape in pairwise(network.widths):
-        w, slopes, signal = alive_layer(network, shape, signal, rng, through_matrices)
+        w, slopes, signal = live_layer(network, shape, signal, rng, through_matrices)
         layer = JacobianLayer(w @ jacobian, slopes.values, log_norm + slopes.log_scale)
         yield layer
         jacobian = layer.jacobian

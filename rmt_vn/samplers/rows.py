@@ -9,7 +9,7 @@ import numpy as np
 from rmt_vn.ensembles import haar, orthonormal_columns
 from rmt_vn.measures import jacobian_vni
 from rmt_vn.network import Network
-from rmt_vn.samplers.forward import Signal, alive_layer, random_signal
+from rmt_vn.samplers.forward import Signal, live_layer, random_signal
 
 
 def sample_rows(
@@ -38,7 +38,7 @@ def sample_rows(
     directions, images, slopes = [], [], []
     for shape in shapes:
         directions.append(unit_vectors(signal.x))
-        image, slope, signal = alive_layer(network, shape, signal, rng, through_images)
+        image, slope, signal = live_layer(network, shape, signal, rng, through_images)
         images.append(image)
         slopes.append(slope.values)
     dead = live & (slopes[-1] == 0)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from rmt_vn.activations import Activation
-from rmt_vn.mean_field import LARGEST_VARIANCE, SignalMoments, signal_moments
+from rmt_vn.gaussian_averages import LARGEST_VARIANCE, SignalMoments, signal_moments
 from rmt_vn.network import Network
 from rmt_vn.samplers.chain import sample_live_counts
 from rmt_vn.samplers.forward import default_input_variance

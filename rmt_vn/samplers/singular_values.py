@@ -17,13 +17,13 @@ from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
 from rmt_vn.checks import checked_choice, checked_count
-from rmt_vn.mean_field import checked_variance
+from rmt_vn.gaussian_averages import checked_variance
 from rmt_vn.measures.arrays import finite_array
 from rmt_vn.network import Network, mask_probability
 from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.chain import sample_live_counts
-from rmt_vn.samplers.forward import Signal, Slopes, alive_layer, random_signal
+from rmt_vn.samplers.forward import Signal, Slopes, live_layer, random_signal
 from rmt_vn.samplers.jacobian import through_matrices
 
 # Bits. Rows whose sizes differ by a factor 2^60 change each other's singular values by 2^-120. So singular values are
@@ -160,7 +160,7 @@ def random_matrices(
     def layers(x: np.ndarray) -> Iterator[np.ndarray]:
         signal = Signal(x[None], np.zeros(1))
         for shape in pairwise(network.widths):
-            w, slopes, signal = alive_layer(network, shape, signal, rng, through_matrices)
+            w, slopes, signal = live_layer(network, shape, signal, rng, through_matrices)
             yield from _slopes_and_weights(slopes, w[0])
 
     return map(layers, random_signal(network, n_networks, rng, input_variance))

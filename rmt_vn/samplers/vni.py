@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from rmt_vn.checks import checked_choice, checked_count
-from rmt_vn.mean_field import checked_variance
+from rmt_vn.gaussian_averages import checked_variance
 from rmt_vn.measures import jacobian_correlation, jacobian_vni
 from rmt_vn.network import Network
 from rmt_vn.progress import progress

@@ -9,7 +9,7 @@ import numpy as np
 
 from rmt_vn.checks import checked_count
 from rmt_vn.ensembles import biases, haar
-from rmt_vn.mean_field import checked_variance, second_moment
+from rmt_vn.gaussian_averages import checked_variance, second_moment
 from rmt_vn.network import Network
 from rmt_vn.results import ConfidenceInterval, Result, student_interval
 from rmt_vn.rng import RNG

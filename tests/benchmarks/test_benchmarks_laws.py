@@ -13,7 +13,7 @@ from scipy.stats import binom
 from side_by_side import Lane, samples_needed
 from test_laws_exact import reference
 
-from rmt_vn import Network, activations, laws, mean_field, samplers
+from rmt_vn import Network, activations, gaussian_averages, laws, samplers
 
 
 def gaussian_step(n, nu):
@@ -115,9 +115,9 @@ def slope_moment_by_hermite(activation, q):
 @pytest.mark.parametrize(("name", "q"), [("hard_tanh", 1.0), ("tanh", 10.0)])
 def test_gaussian_averages(race, row, name, q):
     activation = activations.get(name)
-    mu_1 = mean_field.slope_moment(activation, q, 1)
+    mu_1 = gaussian_averages.slope_moment(activation, q, 1)
     assert slope_moment_by_quad(activation, q) == pytest.approx(mu_1, rel=1e-8)
-    ours = Lane("`slope_moment`", lambda: mean_field.slope_moment(activation, q, 1))
+    ours = Lane("`slope_moment`", lambda: gaussian_averages.slope_moment(activation, q, 1))
     adaptive = Lane("scipy `quad`", lambda: slope_moment_by_quad(activation, q))
     # Fast and wrong: across a kink, or past a pole near the real axis, more nodes hardly help.
     error = abs(slope_moment_by_hermite(activation, q) / mu_1 - 1)

@@ -175,16 +175,16 @@ class _Layer:
 
     n_in: int
     n_out: int
-    alive: float
+    live_probability: float
     weights: str
     count: int
 
     @property
     def fan_ins(self) -> tuple[np.ndarray, np.ndarray]:
         """Values of k ≥ 1, and their probabilities."""
-        if self.alive == 1:
+        if self.live_probability == 1:
             return np.array([self.n_in]), np.ones(1)
-        return live_count_quadrature(self.n_in, self.alive)
+        return live_count_quadrature(self.n_in, self.live_probability)
 
     @property
     def no_step(self) -> float:

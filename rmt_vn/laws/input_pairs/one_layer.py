@@ -12,7 +12,7 @@ Without scatter y′ = ½ ln(E s²/E d²), the Hermite map. To first order in 1/
     E y′ = ½ ln(E s²/E d²) + [½ κ_sd tanh y′ − ¼(κ_s − κ_d)]/n,    Var y′ = ¼(κ_s + κ_d − 2κ_sd)/n.
 
 For linear φ, κ_s = κ_d = 3 and κ_sd = 1: drift ½ tanh(y)/n and variance 1/n, the diffusion of S4. Haar weights hold the
-sums of h², h′² and hh′ fixed, which takes their part out of the scatter. (Derived in `theory/wide_inputs.py`.)
+sums of h², h′² and hh′ fixed, which takes their part out of the scatter. (Derived in `theory/input_pairs/`.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from rmt_vn.activations import Activation
-from rmt_vn.mean_field import gaussian_mean, second_moment
+from rmt_vn.gaussian_averages import gaussian_mean, second_moment
 from rmt_vn.network import Network
 
 LARGEST_VARIANCE = 100.0

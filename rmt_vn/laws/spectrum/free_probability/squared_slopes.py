@@ -12,7 +12,7 @@ from numpy.polynomial import chebyshev
 from scipy.special import ndtr
 
 from rmt_vn.activations import Activation
-from rmt_vn.mean_field import LARGEST_VARIANCE, checked_variance
+from rmt_vn.gaussian_averages import LARGEST_VARIANCE, checked_variance
 
 # P(|z| > 8.3) = 1e-16.
 _REACH = 8.3

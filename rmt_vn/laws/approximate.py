@@ -82,24 +82,23 @@ def approximate_vni(network: Network, *, input_variance: float | None = None) ->
     return value
 
 
-def approximate_vni_along_depth(network: Network, *, input_variance: float | None = None) -> np.ndarray:
-    """`approximate_vni` of the networks that end at layer 1, 2, …, L, without a warning, shape (L,)."""
-    return _universal(network, layer_variances(network, input_variance))
+def approximate_parts_along_depth(
+    network: Network, *, input_variance: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `approximate_vni` is made of in the networks that end at layer 1, 2, …, L, without a warning.
+
+    E[1/k] over the live nodes of each layer, and E ρ² of two nodes of it: two arrays of shape (L,).
+    """
+    variances = layer_variances(network, input_variance)
+    layers = list(zip(network.widths[1:], variances.tolist(), strict=True))
+    shares = {layer: _lone_share(network, *layer) for layer in set(layers)}
+    return np.array([shares[layer] for layer in layers]), universal_vni(_finite_depths(network, variances))
 
 
 def last_approximate_vni(network: Network, variances: np.ndarray) -> float:
     """S4 at the last layer, at variances q_1, …, q_L."""
     alone = _lone_share(network, network.widths[-1], float(variances[-1]))
     return float(alone + (1 - alone) * universal_vni(_finite_depths(network, variances)[-1]))
-
-
-def _universal(network: Network, variances: np.ndarray) -> np.ndarray:
-    """S4 at each layer, shape (L,)."""
-    shares = {
-        layer: _lone_share(network, *layer) for layer in set(zip(network.widths[1:], variances.tolist(), strict=True))
-    }
-    alone = np.array([shares[layer] for layer in zip(network.widths[1:], variances.tolist(), strict=True)])
-    return alone + (1 - alone) * universal_vni(_finite_depths(network, variances))
 
 
 def _with_mode(network: Network, variances: np.ndarray) -> float:

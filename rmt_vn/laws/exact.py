@@ -61,9 +61,18 @@ def exact_vni_along_depth(network: Network) -> np.ndarray:
 
     Errors as `exact_vni`.
     """
+    alone, correlations = exact_parts_along_depth(network)
+    return np.minimum(alone + (1 - alone) * correlations, 1.0)
+
+
+def exact_parts_along_depth(network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """E[1/k] over the live nodes of each layer, and E ρ² of two nodes of it, live or not: two arrays of shape (L,).
+
+    Errors as `exact_vni`.
+    """
     probability = _covered_probability(network)
-    ends = {width: _self_and_others(width, probability) for width in set(network.widths[1:])}
-    alone, others = np.array([ends[width] for width in network.widths[1:]]).T
+    ends = {width: _self_and_others(width, probability)[0] for width in set(network.widths[1:])}
+    alone = np.array([ends[width] for width in network.widths[1:]])
     # The inputs are never masked.
     layers = [(shape, probability if layer else 1.0) for layer, shape in enumerate(pairwise(network.widths))]
     correlations, log_factor = np.empty(network.depth), np.zeros(len(NODES))
@@ -73,7 +82,7 @@ def exact_vni_along_depth(network: Network) -> np.ndarray:
             known[kind] = _log_step(*kind, network.weights, NODES)
         log_factor = log_factor + known[kind]
         correlations[layer] = mean_square_correlation_from(log_factor)
-    return np.minimum(alone + others * correlations, 1.0)
+    return alone, correlations
 
 
 def _covered_probability(network: Network) -> float:

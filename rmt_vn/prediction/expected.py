@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rmt_vn import laws
-from rmt_vn.laws.approximate import OutsideDomainWarning, approximate_vni_along_depth
-from rmt_vn.laws.exact import exact_vni_along_depth
+from rmt_vn.laws.approximate import OutsideDomainWarning, approximate_parts_along_depth
+from rmt_vn.laws.exact import exact_parts_along_depth
 from rmt_vn.mean_field import moments_along
 from rmt_vn.network import Network
 
@@ -32,11 +32,11 @@ def effective_depths(network: Network, moments: list[tuple[float, float]]) -> np
     return np.array(list(accumulate(steps)))
 
 
-def mean_vni(network: Network, input_variance: float) -> np.ndarray:
-    """S3 of the networks that end at each layer, where it applies; else S4 at finite width. Shape (L,)."""
+def law_along_depth(network: Network, input_variance: float) -> tuple[np.ndarray, np.ndarray]:
+    """E[1/k] over the live nodes of each layer, and E ρ² of two nodes: by S3 where it applies, else S4. Shape (L,)."""
     if network.live_probability is not None:
-        return exact_vni_along_depth(network)
-    return approximate_vni_along_depth(network, input_variance=input_variance)
+        return exact_parts_along_depth(network)
+    return approximate_parts_along_depth(network, input_variance=input_variance)
 
 
 def caveat(network: Network, input_variance: float) -> str | None:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
+from scipy.optimize import brentq
 
+from rmt_vn.checks import checked_choice
+from rmt_vn.laws.universal import effective_depth, universal_vni
 from rmt_vn.network import Network
-from rmt_vn.prediction.designing import design
 from rmt_vn.results import Result
 
 Inputs = Literal["ball", "wide"]
 INPUTS = get_args(Inputs)
+Output = Literal["linear", "activation"]
+OUTPUTS = get_args(Output)
+Kind = Literal["activations", "pre-activations"]
+KINDS = get_args(Kind)
 Statement = Literal["S3", "S4", "S7"]
-# Gradients keep their size if the root mean square changes less than tenfold from the last layer to the first.
-KEPT = 10.0
-# Nodes vanish where the mean ρ² of two nodes exceeds this: VNI without the 1/N that each node has with itself.
+# Gradients vanish or explode if their root mean square changes more than this from the last layer to the inputs.
+TENFOLD = 10.0
+# Nodes vanish where the mean ρ² of two nodes exceeds this: VNI without the 1/n that each node has with itself.
 VANISHING = 0.1
 
 
 @dataclass(frozen=True, repr=False)
 class LayerPrediction(Result):
-    """What theory says of one layer.
+    """What is to be expected of one layer.
 
     Attributes
     ----------
@@ -38,12 +44,17 @@ class LayerPrediction(Result):
         χ_l = σ_w² μ_1 at q_l: how much a mean squared gradient grows on its way back through the layer.
     effective_depth : float
         t of the first l weight matrices (S4).
-    vni : float
-        Mean VNI over random networks.
+    vni, stderr : float
+        Mean VNI over random networks, of the activations of the nodes that are live (over wide inputs: that are not
+        constant), and its standard error: zero where S3 gives it exactly.
+    pre_activation_vni : float
+        Mean VNI of the pre-activations of all nodes.
+    law_vni : float, or None
+        What the law says of `vni` (S3, S4 or S7); None where no law covers the network.
     gradient : float
         E‖∂_l‖²/E‖∂_L‖² (S5).
-    simulated_vni : tuple of float, or None
-        VNI of single simulated networks, in increasing order; None where none were simulated.
+    simulated_vni, simulated_pre_activation_vni : tuple of float
+        The same of single simulated networks, in increasing order.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("effective_nodes",)
@@ -54,74 +65,81 @@ class LayerPrediction(Result):
     chi: float
     effective_depth: float
     vni: float
+    stderr: float
+    pre_activation_vni: float
+    law_vni: float | None
     gradient: float
-    simulated_vni: tuple[float, ...] | None = field(default=None, repr=False)
+    simulated_vni: tuple[float, ...] = field(repr=False)
+    simulated_pre_activation_vni: tuple[float, ...] = field(repr=False)
 
     @property
     def effective_nodes(self) -> float:
-        """1/VNI."""
+        """1/VNI of the activations."""
         return 1 / self.vni
 
-    def interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """The interval in which the VNI of a single random network lies with this probability; None where not known.
+    def interval(self, level: float = 0.95, *, kind: Kind = "activations") -> tuple[float, float]:
+        """The interval in which the VNI of a single random network lies with this probability.
 
         Its ends are quantiles of the simulated networks, Weibull's: those that the next network exceeds with just
         these probabilities. n networks have none beyond level = 1 − 2/(n + 1).
 
+        Parameters
+        ----------
+        level : float
+        kind : {"activations", "pre-activations"}
+            Of the activations of live nodes, or of the pre-activations of all.
+
         Raises
         ------
         ValueError
-            If the level is not between 0 and 1.
+            If the level is not between 0 and 1, or the kind is unknown.
         """
         if not 0 < level < 1:
             raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
-        if self.simulated_vni is None:
-            return None
-        low, high = np.quantile(self.simulated_vni, ((1 - level) / 2, (1 + level) / 2), method="weibull").tolist()
+        checked_choice("kind", kind, KINDS)
+        values = self.simulated_vni if kind == "activations" else self.simulated_pre_activation_vni
+        low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2), method="weibull").tolist()
         return low, high
 
     def to_dict(self) -> dict[str, Any]:
-        """As of every result, with the 95% interval."""
-        return super().to_dict() | {"interval": self.interval()}
+        """As of every result, with the 95% intervals."""
+        return super().to_dict() | {
+            "interval": self.interval(),
+            "pre_activation_interval": self.interval(kind="pre-activations"),
+        }
 
 
 @dataclass(frozen=True, repr=False)
 class Prediction(Result):
-    """What theory says of a network; see `predict`.
+    """What is to be expected of a network; see `predict`.
 
     Attributes
     ----------
     network : Network
     inputs : {"ball", "wide"}
         Over which inputs nodes are correlated: a small ball round a point, or N(0, input_variance I).
+    output : {"linear", "activation"}
+        Whether the last layer has no activation function, or has one.
     input_variance : float
-    statement : {"S3", "S4", "S7"}
-        Where the VNI comes from: exact, the universal law of wide networks, or the law of wide inputs.
+    statement : {"S3", "S4", "S7"}, or None
+        The law beside the simulated networks: exact, the universal law of wide networks, or the law of wide inputs.
     layers : tuple of LayerPrediction
         For l = 1, …, L.
     gradient_growth : float
         E‖∂_0‖²/E‖∂_L‖²: how much a mean squared gradient has grown when it arrives at the inputs (S5).
-    simulated : Network, or None
-        The network whose samples gave the intervals: this one, or its twin.
     caveat : str or None
         Why the laws, S4 or S5, do not hold for this network, if they do not.
     """
 
-    derived: ClassVar[tuple[str, ...]] = (
-        "gradients",
-        "nodes",
-        "vanishing_from",
-        "half_depth",
-        "two_nodes_depth",
-    )
+    derived: ClassVar[tuple[str, ...]] = ("gradients", "nodes", "vanishing_from", "half_depth", "two_nodes_depth")
 
     network: Network
     inputs: Inputs
+    output: Output
     input_variance: float
-    statement: Statement
+    statement: Statement | None
     layers: tuple[LayerPrediction, ...]
     gradient_growth: float
-    simulated: Network | None
     caveat: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,84 +147,85 @@ class Prediction(Result):
         return super().to_dict() | {"verdict": list(self.verdict)}
 
     @property
-    def gradients(self) -> Literal["vanish", "explode", "keep"]:
-        """Whether gradients "vanish", "explode" or "keep" their size: by a factor of 10 in the root mean square."""
+    def gradients(self) -> Literal["vanish", "explode", "neither"]:
+        """Whether gradients "vanish" or "explode", by more than a factor of 10 in the root mean square, or "neither"."""
         growth = math.sqrt(self.gradient_growth)
-        return "vanish" if growth < 1 / KEPT else "explode" if growth > KEPT else "keep"
+        return "vanish" if growth < 1 / TENFOLD else "explode" if growth > TENFOLD else "neither"
 
     @property
-    def nodes(self) -> Literal["alive", "vanishing"]:
-        """Whether nodes are "alive", or "vanishing": the mean ρ² of two nodes of some layer exceeds 0.1."""
-        return "alive" if self.vanishing_from is None else "vanishing"
+    def nodes(self) -> Literal["kept", "vanishing"]:
+        """Whether nodes are "kept", or "vanishing": the mean ρ² of two nodes of some layer exceeds 0.1."""
+        return "kept" if self.vanishing_from is None else "vanishing"
 
     @property
     def vanishing_from(self) -> int | None:
-        """The first layer in which the mean ρ² of two (live) nodes exceeds 0.1; None if there is none."""
-        return self._first(lambda row, live: row.vni > 1 / live + (1 - 1 / live) * VANISHING)
+        """The first layer in which the mean ρ² of two nodes exceeds 0.1; None if there is none."""
+        return self._first(lambda row: row.width > 1 and _mean_square(row) > VANISHING)
 
     @property
     def half_depth(self) -> int | None:
-        """The first layer with fewer effective nodes than half of its (live) nodes; None if there is none.
+        """The first layer whose pre-activations have fewer effective nodes than half its nodes; None if there is none.
 
         Square Gaussian matrices alone halve the effective nodes in two layers: VNI = 1/N + l/N to first order.
         """
-        return self._first(lambda row, live: row.effective_nodes < live / 2)
+        return self._first(lambda row: row.pre_activation_vni > 2 / row.width)
 
     @property
     def two_nodes_depth(self) -> int | None:
-        """The first layer of more than two nodes whose VNI exceeds 1/2: fewer than two effective nodes are left."""
-        return self._first(lambda row, live: live > 2 and row.vni > 0.5)
+        """The first layer of more than two nodes with fewer than two effective nodes; None if there is none."""
+        return self._first(lambda row: row.width > 2 and row.pre_activation_vni > 0.5)
 
-    def _first(self, holds: Callable[[LayerPrediction, float], bool]) -> int | None:
-        return next((row.layer for row in self.layers if holds(row, _live_nodes(self.network, row.width))), None)
+    def _first(self, holds: Callable[[LayerPrediction], bool]) -> int | None:
+        return next((row.layer for row in self.layers if holds(row)), None)
 
     @property
     def verdict(self) -> tuple[str, ...]:
         """What the numbers mean, in sentences."""
-        advice = (self._advice(),) if self.nodes == "vanishing" and self.inputs == "ball" else ()
-        caveat = () if self.caveat is None else (f"{self.caveat}.",)
-        return (self._on_gradients(), self._on_nodes(), *advice, *caveat, self._on_validity())
+        advice = self._advice() if self.nodes == "vanishing" and self.inputs == "ball" else None
+        told = (self._on_gradients(), self._on_nodes(), advice, self._on_validity(), self.caveat and f"{self.caveat}.")
+        return tuple(each for each in told if each)
 
     def _on_gradients(self) -> str:
-        size = (
-            f"by a factor of {math.sqrt(self.gradient_growth):.2g} (root mean square) from the last layer to the inputs"
-        )
+        factor = f"{math.sqrt(self.gradient_growth):.2g}"
+        size = f"their root mean square changes by a factor of {factor} from the last layer to the inputs"
         return {
-            "vanish": f"Gradients vanish: they change {size}.",
-            "explode": f"Gradients explode: they change {size}.",
-            "keep": f"Gradients keep their size: they change {size}.",
+            "vanish": f"Gradients vanish: {size}.",
+            "explode": f"Gradients explode: {size}.",
+            "neither": f"Gradients neither vanish nor explode: {size}, less than tenfold.",
         }[self.gradients]
 
     def _on_nodes(self) -> str:
         last = self.layers[-1]
-        end = f"{last.effective_nodes:.3g} effective nodes of {last.width} in the last layer"
+        end = f"the last layer has {last.effective_nodes:.3g} effective nodes of {last.width}"
         if self.vanishing_from is None:
-            told = f"Nodes are alive: {end}"
-        else:
-            told = (
-                f"Nodes are vanishing: from layer {self.vanishing_from} on the mean rho^2 is above {VANISHING}; {end}"
-            )
-        half, two = self.half_depth, self.two_nodes_depth
-        told += "; half are gone " + (f"at layer {half}" if half else "in no layer")
-        return told + (f", fewer than two are left at layer {two}." if two else ".")
+            return f"Nodes are kept: the mean rho^2 of two nodes stays below {VANISHING} in every layer, and {end}."
+        told = f"Nodes are vanishing: from layer {self.vanishing_from} on the mean rho^2 of two nodes is above {VANISHING}"
+        few = self.two_nodes_depth
+        return f"{told}, and {end}" + (f"; fewer than two are left from layer {few} on." if few else ".")
 
-    def _advice(self) -> str:
-        network = self.network
-        parameters = {name: getattr(network, name) for name in ("activation", "sigma_w", "sigma_b", "keep")}
-        designs = design(network.depth, VANISHING, input_variance=self.input_variance, **parameters)
-        widths = " or ".join(f"{each.width} with {each.weights} weights" for each in designs)
-        return f"Layers of equal widths keep the VNI below {VANISHING} at this depth from a width of {widths} on."
+    def _advice(self) -> str | None:
+        """What would keep the nodes, by the effective depth: None where S4 would not have told that they vanish."""
+        allowed = brentq(lambda t: universal_vni(t) - VANISHING, 0.0, 1.0)
+        factor = self.layers[-1].effective_depth / allowed
+        if factor <= 1:
+            return None
+        told = f"Hidden layers and inputs {factor:.2g} times as wide would keep it below {VANISHING}, by the effective depth"
+        if self.network.weights == "orthogonal":
+            return f"{told}."
+        haar = replace(self.network, weights="orthogonal")
+        rest = effective_depth(haar, input_variance=self.input_variance) / allowed
+        instead = "orthogonal weights of the same widths" if rest <= 1 else f"orthogonal weights and {rest:.2g} times"
+        return f"{told}; so would {instead}."
 
     def _on_validity(self) -> str:
-        if self.statement == "S7":
-            return (
-                "Wide inputs: S3 and S4 do not apply, they are about inputs in a small ball. The VNI is that of S7, by "
-                "the law of pairs of N(0, I) inputs, with a fitted step from pairs to the VNI that is not proved."
-            )
-        exact = "S3, exact" if self.statement == "S3" else "S4, the law of wide networks"
-        return f"For inputs in a small ball round a point ({exact}); over wide inputs S3 and S4 do not apply."
+        law = self.layers[-1].law_vni
+        if self.inputs == "wide":
+            beside = "no law covers this network" if law is None else f"S7 says {law:.4g} of the last layer"
+            return f"Over inputs N(0, {self.input_variance:g} I): means and intervals are of simulated networks; {beside}."
+        beside = "means are exact (S3)" if self.statement == "S3" else f"S4 says {law:.4g} of the last layer's VNI"
+        return f"For inputs in a small ball round a point: intervals are of simulated networks; {beside}."
 
 
-def _live_nodes(network: Network, width: int) -> float:
-    """Expected number of nodes with φ′ ≠ 0: half of them for ReLU, times the kept ones."""
-    return max(1.0, width * (network.live_probability or 1.0))
+def _mean_square(row: LayerPrediction) -> float:
+    """The mean ρ² of two nodes of a layer."""
+    return (row.pre_activation_vni - 1 / row.width) / (1 - 1 / row.width)

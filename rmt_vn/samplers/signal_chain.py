@@ -14,9 +14,8 @@ by rows and by matrices have no such error.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -27,9 +26,6 @@ from rmt_vn.gaussian_averages import LARGEST_VARIANCE, SignalMoments, signal_mom
 from rmt_vn.network import Network
 from rmt_vn.samplers.chain import sample_live_counts
 from rmt_vn.samplers.forward import default_input_variance
-
-# What a layer does to rows: from (a, root of B, rng), shapes (nodes, n_networks) and (nodes, nodes, n_networks), to (a, root).
-Step = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 # Moments are taken on a grid of ln q and interpolated between: second differences of a few 1e-4 of a moment.
 _GRID = 0.05
@@ -61,75 +57,29 @@ def signal_chain_gram(
         # The slopes are fair coins, with biases as without them.
         network = replace(network, sigma_b=0.0)
     variances = _forward(network, n_networks, rng, input_variance)
+    shapes = list(pairwise(network.widths))
     last = _moments(network.activation, variances[-1])
     mode, root = _last_rows(network, nodes, variances[-1], rng)
-    gram = gram_at_the_inputs(network, mode, root, _steps_back(network, variances, rng), rng)
-    return gram, float(np.mean(last.live))
-
-
-def gram_at_the_inputs(
-    network: Network, mode: np.ndarray, root: np.ndarray, steps: Iterable[Step], rng: np.random.Generator
-) -> np.ndarray:
-    """The Gram matrix of rows that are followed back through layers to the inputs; up to a factor of each network.
-
-    Parameters
-    ----------
-    mode : ndarray, shape (nodes, n_networks)
-        a, the components of the rows along the signal.
-    root : ndarray, shape (nodes, nodes, n_networks)
-        A lower triangular root of B.
-    steps : iterable of Step
-        From the layer before that of the nodes down to the first.
-
-    Returns
-    -------
-    ndarray, shape (nodes, nodes, n_networks)
-    """
-    for step in steps:
-        mode, root = step(mode, root, rng)
+    for layer in range(network.depth - 1, 0, -1):
+        # Back through D_l and W_l, from the rows that W_{l+1} has made.
+        log_q = variances[layer - 1]
+        moments = _moments(network.activation, log_q)
+        scatter = _scatter(network, shapes[layer], moments)
+        to_mode, noise, to_rest, kept = _layer_step(network, shapes[layer - 1], log_q, variances[layer], moments, rng)
+        shaken = _wishart(root, scatter, rng)
+        noisy = np.einsum("ijn,jn->in", root, rng.standard_normal(mode.shape))
+        root = _root_of_sum(np.sqrt(kept) * shaken, np.sqrt(to_rest) * mode)
+        mode = np.sqrt(to_mode) * mode + np.sqrt(noise) * noisy
         size = np.sqrt(np.sum(root**2, axis=(0, 1)) + np.sum(mode**2, axis=0))
         root, mode = root / size, mode / size
-    degrees = degrees_for(network, network.widths[:2], np.full(mode.shape[-1], input_depth(network)))
-    root = wishart_product(root, degrees, rng)
-    return np.einsum("ijn,kjn->ikn", root, root) + mode[:, None] * mode[None]
-
-
-def wide_step(
-    mode: np.ndarray,
-    root: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    to_mode: np.ndarray,
-    noise: np.ndarray,
-    to_across: np.ndarray,
-    across: np.ndarray,
-    scatter: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """√to_mode a + √noise B^{1/2} z, and a root of across B̃ + to_across a aᵀ.
-
-    B̃ is B times a Wishart matrix of mean one and 1/scatter degrees of freedom. All numbers are arrays (n_networks,).
-    """
-    shaken = wishart_product(root, scatter, rng)
-    noisy = np.einsum("ijn,jn->in", root, rng.standard_normal(mode.shape))
-    root = root_of_sum(np.sqrt(across) * shaken, np.sqrt(to_across) * mode)
-    return np.sqrt(to_mode) * mode + np.sqrt(noise) * noisy, root
+    root = _wishart(root, wishart_scatter(network, shapes[0], np.full(n_networks, input_depth(network))), rng)
+    return np.einsum("ijn,kjn->ikn", root, root) + mode[:, None] * mode[None], float(np.mean(last.live))
 
 
 def input_depth(network: Network) -> float:
     """What the Gaussian matrix of n_0 inputs adds to the effective depth across the signal, to order 1/n_0²."""
     inputs = 1 / max(network.widths[0] - 1, 1)
     return inputs + 1.5 * inputs**2
-
-
-def _steps_back(network: Network, variances: list[np.ndarray], rng: np.random.Generator) -> Iterator[Step]:
-    """The steps from the last layer but one down to the first, by means at each network's variances."""
-    shapes = list(pairwise(network.widths))
-    for layer in range(network.depth - 1, 0, -1):
-        log_q = variances[layer - 1]
-        moments = _moments(network.activation, log_q)
-        scatter = _scatter(network, shapes[layer], moments)
-        numbers = _layer_step(network, shapes[layer - 1], log_q, variances[layer], moments, rng)
-        yield partial(wide_step, **dict(zip(("to_mode", "noise", "to_across", "across"), numbers)), scatter=scatter)
 
 
 def _forward(
@@ -176,25 +126,26 @@ def _last_rows(
     else:
         raise ValueError("no live node in 1000 draws; take a larger sigma_w or input_variance")
     mode /= math.sqrt(n_in)
-    return mode, root_across(network, (n_in, n_out), mode)
+    triangles = root_across(network, (n_in, n_out), mode.T)
+    return mode, np.ascontiguousarray(np.moveaxis(triangles, 0, -1))
 
 
 def root_across(network: Network, shape: tuple[int, int], mode: np.ndarray) -> np.ndarray:
-    """A root of B for rows of a matrix of this shape and σ_w = 1, whose components along the signal are `mode`."""
+    """A lower triangular root of B, (n_networks, nodes, nodes), for rows of a matrix of this shape and σ_w = 1.
+
+    Their components along the signal are `mode`, (n_networks, nodes).
+    """
     n_in, n_out = shape
-    nodes = len(mode)
-    root = np.zeros((nodes, nodes, mode.shape[-1]))
-    root[range(nodes), range(nodes)] = 1.0
+    identity = np.broadcast_to(np.eye(mode.shape[1]), (*mode.shape, mode.shape[1]))
     if network.weights == "gaussian":
-        return root * math.sqrt((n_in - 1) / n_in)
+        return identity * math.sqrt((n_in - 1) / n_in)
     size = max(n_in, n_out)
     gain, kept = size / n_in, (n_in - 1) / max(size - 1, 1)
     # Whole rows of a Haar matrix are orthonormal: what is along the signal is missing across it.
-    square = np.maximum(np.sum(mode**2, axis=0) / gain, np.finfo(float).tiny)
+    square = np.maximum(np.sum(mode**2, axis=1) / gain, np.finfo(float).tiny)
     missing = (1 - np.sqrt(1 - np.minimum(square, 1))) / (square * gain)
-    symmetric = math.sqrt(gain * kept) * (root - missing * mode[:, None] * mode[None])
-    triangles = np.linalg.qr(np.moveaxis(symmetric, -1, 0), mode="r")
-    return np.ascontiguousarray(np.moveaxis(np.swapaxes(triangles, -2, -1), 0, -1))
+    symmetric = identity - missing[:, None, None] * mode[:, :, None] * mode[:, None, :]
+    return np.swapaxes(np.linalg.qr(math.sqrt(gain * kept) * symmetric, mode="r"), -2, -1)
 
 
 def _layer_step(
@@ -261,10 +212,10 @@ def _scatter(network: Network, shape: tuple[int, int], moments: Any) -> np.ndarr
     ratio = 1 + (3 * (mu2 / mu1**2 - 1) - 2 * (mu3 / (mu1 * mu2) - 1)) / n
     second = ratio * (n * mu2 - 2 * slope_square + slope**2) / total**2
     third = (n * mu3 - slope**3) / total**3
-    return degrees_for(network, shape, second + 5.5 * second**2 - 4 * third)
+    return wishart_scatter(network, shape, second + 5.5 * second**2 - 4 * third)
 
 
-def degrees_for(network: Network, shape: tuple[int, int], depth: np.ndarray) -> np.ndarray:
+def wishart_scatter(network: Network, shape: tuple[int, int], depth: np.ndarray) -> np.ndarray:
     """x = 1/ν of the Wishart matrix that adds as much, x + 3x²/2, less what the rows of a Haar matrix do not add."""
     if network.weights == "orthogonal":
         frame = 1 / max(max(shape) - 1, 1)
@@ -272,7 +223,7 @@ def degrees_for(network: Network, shape: tuple[int, int], depth: np.ndarray) -> 
     return (np.sqrt(1 + 6 * np.maximum(depth, 0.0)) - 1) / 3
 
 
-def wishart_product(root: np.ndarray, scatter: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _wishart(root: np.ndarray, scatter: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """root T for the triangle T of a Wishart matrix with mean one and 1/scatter degrees of freedom (Bartlett)."""
     if not scatter.any():
         return root
@@ -290,7 +241,7 @@ def wishart_product(root: np.ndarray, scatter: np.ndarray, rng: np.random.Genera
     return product / np.sqrt(degrees)
 
 
-def root_of_sum(root: np.ndarray, vector: np.ndarray) -> np.ndarray:
+def _root_of_sum(root: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """The lower triangular root of root rootᵀ + vector vectorᵀ, by Givens rotations: good also where it is singular."""
     root, vector = root.copy(), vector.copy()
     for j in range(len(root)):

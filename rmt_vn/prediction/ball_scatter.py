@@ -1,0 +1,225 @@
+"""The VNI of single random networks over inputs in a small ball: the network itself, simulated at its own widths.
+
+Small networks are multiplied out. Of larger ones some nodes are followed at some depths (`samplers.gram_chain`), whole
+layers follow from these (`some_nodes`), and between the depths the quantiles of the log odds are interpolated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.special import expit, logit
+from threadpoolctl import threadpool_limits
+
+from rmt_vn.laws.universal import universal_vni
+from rmt_vn.measures import jacobian_vni
+from rmt_vn.network import Network
+from rmt_vn.prediction.some_nodes import Estimate, Scatter, leading_scatter, mean_squares_of_layers, pairs_of
+from rmt_vn.progress import progress
+from rmt_vn.samplers import walk_jacobian
+from rmt_vn.samplers.forward import block_sizes
+from rmt_vn.samplers.gram_chain import NARROW, NodeGrams, walk_grams
+
+# Multiplications that networks may take in all if they are to be multiplied out: about a second of one core.
+_WORK = 6e9
+# Numbers of the matrices that are multiplied at a time: they stay within the cache.
+_BLOCK_FLOATS = 2**17
+# Nodes that are followed, networks at a time, and depths at which they are followed where layers are equally wide.
+_NODES, _BLOCK, _DEPTHS = 16, 250, 12
+# Beyond this many changes of the width not every one has a depth of its own.
+_MOST_CHANGES = 24
+# Theory of the scatter is asked up to this effective depth, which no single layer may have either.
+_SHALLOW = 0.3
+# Where all networks have come as close as this to one effective node they stay there.
+_MERGED = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedVNI:
+    """The VNI of each layer of single random networks.
+
+    Attributes
+    ----------
+    values : ndarray, shape (L, n_networks)
+        In increasing order.
+    mean, stderr : ndarray, shape (L,)
+        The mean over random networks, and its standard error.
+    """
+
+    values: np.ndarray
+    mean: np.ndarray
+    stderr: np.ndarray
+
+
+def simulate_ball(
+    network: Network,
+    input_variance: float,
+    n_networks: int,
+    *,
+    exact: np.ndarray | None,
+    added: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[SimulatedVNI, SimulatedVNI]:
+    """The VNI of the pre-activations of all nodes, and of the activations of live nodes.
+
+    Parameters
+    ----------
+    network : Network
+    input_variance : float
+    n_networks : int
+    exact : ndarray, shape (L,), or None
+        E ρ² of two nodes of each layer, where S3 applies.
+    added : ndarray, shape (L,)
+        The effective depth of each weight matrix.
+    rng : Generator
+
+    Returns
+    -------
+    every, live : SimulatedVNI
+    """
+    if n_networks * _work(network.widths) > _WORK:
+        return _followed(network, input_variance, n_networks, exact, added, rng)
+    every, live = _multiplied_out(network, input_variance, n_networks, rng)
+    return _summary(every), _summary(live)
+
+
+def _summary(values: np.ndarray) -> SimulatedVNI:
+    stderr = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
+    return SimulatedVNI(np.sort(values, axis=1), values.mean(axis=1), stderr)
+
+
+def _work(widths: tuple[int, ...]) -> float:
+    """Multiplications in a walk: each layer's product with the Jacobian so far, and the Gram matrix of its rows."""
+    n_0 = widths[0]
+    return float(sum(n_out * n_in * n_0 + n_out * n_out * n_0 for n_in, n_out in pairwise(widths)))
+
+
+def _in_blocks(sample: Callable, sizes: list[int], rng: np.random.Generator) -> list:
+    """sample(size, rng) of each block, in threads. Each block has a generator of its own: threads change no number."""
+    calls = (delayed(sample)(size, child) for size, child in zip(sizes, rng.spawn(len(sizes)), strict=True))
+    # BLAS threads would only get in the way of these.
+    with threadpool_limits(1):
+        parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
+        return list(progress(parallel(calls), "simulated networks", len(sizes)))
+
+
+def _multiplied_out(
+    network: Network, input_variance: float, n_networks: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """VNI of each layer, of the rows of all nodes and of live ones, each of shape (L, n_networks)."""
+
+    def sample(size: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+        walk = walk_jacobian(network, size, rng=rng, input_variance=input_variance)
+        return [(jacobian_vni(layer.rows), jacobian_vni(layer.jacobian)) for layer in walk]
+
+    sizes = block_sizes(n_networks, _BLOCK_FLOATS // (max(network.widths[1:]) * max(network.widths)))
+    every, live = np.concatenate(_in_blocks(sample, sizes, rng), axis=2).transpose(1, 0, 2)
+    return np.minimum(every, 1.0), np.minimum(live, 1.0)  # rounding
+
+
+def _followed(
+    network: Network,
+    input_variance: float,
+    n_networks: int,
+    exact: np.ndarray | None,
+    added: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[SimulatedVNI, SimulatedVNI]:
+    chosen = chosen_depths(network.widths)
+
+    def sample(size: int, rng: np.random.Generator) -> list[NodeGrams]:
+        found = []
+        for grams in walk_grams(network, size, chosen, _NODES, rng=rng, input_variance=input_variance):
+            found.append(grams)
+            if np.all(_squares(grams.live)[:, 0, 1:] > 1 - _MERGED):
+                break
+        return found
+
+    blocks = _in_blocks(sample, block_sizes(n_networks, _BLOCK), rng)
+    # Where all nodes of a block have become one, they are one from there on.
+    known = chosen[: max(len(block) for block in blocks)]
+    layers = [[block[min(index, len(block) - 1)] for block in blocks] for index in range(len(known))]
+    every, live = [], []
+    for depth, grams in zip(known, layers, strict=True):
+        law = _law(network, depth, grams, None if exact is None else float(exact[depth - 1]))
+        theory = _population(network, depth), _scatter(network, depth, added, grams), law
+        n, n_live = np.full(n_networks, float(network.widths[depth])), np.concatenate([each.n_live for each in grams])
+        every.append(_whole_layer(np.concatenate([_squares(each.every) for each in grams]), n, *theory))
+        live.append(_whole_layer(np.concatenate([_squares(each.live) for each in grams]), n_live, *theory))
+    return _along_depth(network, known, every), _along_depth(network, known, live)
+
+
+def _population(network: Network, depth: int) -> float:
+    return float("inf") if network.weights == "gaussian" else max(network.widths[depth - 1 : depth + 1])
+
+
+def chosen_depths(widths: tuple[int, ...]) -> list[int]:
+    """Depths at which nodes are followed: all of a few; else some a constant factor apart, and where widths change."""
+    depth = len(widths) - 1
+    if depth <= _DEPTHS:
+        return list(range(1, depth + 1))
+    spread = np.geomspace(1, depth, _DEPTHS).round().astype(int).tolist()
+    at_changes = (layer + after for layer in range(1, depth) if widths[layer] != widths[layer + 1] for after in (0, 1))
+    changes = sorted(set(at_changes))
+    if len(changes) > _MOST_CHANGES:
+        changes = [changes[i] for i in np.linspace(0, len(changes) - 1, _MOST_CHANGES).round().astype(int)]
+    return sorted({*spread, *changes})
+
+
+def _law(network: Network, depth: int, grams: list[NodeGrams], exact: float | None) -> Estimate:
+    """E ρ² of two nodes: exactly, or by S4 with the slopes that single networks have; no word where layers are narrow."""
+    if exact is not None:
+        return Estimate(exact, 0.0)
+    if min(network.widths[: depth]) <= NARROW:
+        return Estimate(0.0, np.inf)
+    t = np.concatenate([each.effective_depth for each in grams])
+    return Estimate(float(universal_vni(t).mean()), 1e-12)
+
+
+def _scatter(network: Network, depth: int, added: np.ndarray, grams: list[NodeGrams]) -> Scatter | None:
+    before = added[:depth]
+    if before.sum() > _SHALLOW or min(network.widths[: depth]) <= NARROW:
+        return None
+    by_slopes = universal_vni(np.concatenate([each.effective_depth for each in grams]))
+    return leading_scatter(before, float(by_slopes.var() / max(by_slopes.mean(), 1e-300) ** 2))
+
+
+def _squares(gram: np.ndarray) -> np.ndarray:
+    """ρ², shape (n_networks, nodes, nodes), zero for nodes that are not there."""
+    size = np.einsum("nii->ni", gram)
+    size = np.where(size > 0, size, np.inf)
+    return np.minimum(gram**2 / (size[:, :, None] * size[:, None, :]), 1.0)
+
+
+def _whole_layer(
+    squares: np.ndarray, n: np.ndarray, population: float, scatter: Scatter | None, law: Estimate
+) -> tuple[np.ndarray, float, float]:
+    """VNI of layers of n nodes from ρ² of some of them: values, the mean and its standard error."""
+    at_hand = np.minimum(n, squares.shape[1])
+    several = n > 1
+    others = np.zeros(len(n))
+    stderr = 0.0
+    if several.any():
+        pairs = pairs_of(squares[several], at_hand[several])
+        if np.all(n <= at_hand):
+            others[several], stderr = pairs.values, pairs.mean.stderr
+        else:
+            mean_n = 1 / float(np.mean(1 / n[several]))
+            others[several], stderr = mean_squares_of_layers(pairs, max(mean_n, 2.0), population, scatter, law)
+    values = 1 / n + (1 - 1 / n) * others
+    return values, float(values.mean()), stderr
+
+
+def _along_depth(network: Network, chosen: list[int], layers: list[tuple[np.ndarray, float, float]]) -> SimulatedVNI:
+    """Between the depths at which networks were followed, by interpolation of log odds in ln l; beyond the last, one."""
+    values = np.sort([each[0] for each in layers], axis=1)
+    odds = logit(np.minimum(values, 1 - 2.0**-53))
+    depths, known = np.log(np.arange(1, network.depth + 1)), np.log(chosen)
+    every = expit(np.array([np.interp(depths, known, each) for each in odds.T]).T)
+    mean = expit(np.interp(depths, known, logit(np.minimum([each[1] for each in layers], 1 - 2.0**-53))))
+    stderr = np.interp(depths, known, [each[2] for each in layers])
+    return SimulatedVNI(every, mean, stderr)

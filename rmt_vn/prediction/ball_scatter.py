@@ -29,7 +29,7 @@ _WORK = 6e9
 # Numbers of the matrices that are multiplied at a time: they stay within the cache.
 _BLOCK_FLOATS = 2**17
 # Nodes that are followed, networks at a time, and depths at which they are followed where layers are equally wide.
-_NODES, _BLOCK, _DEPTHS = 16, 250, 12
+_NODES, _BLOCK, _DEPTHS = 16, 250, 10
 # Beyond this many changes of the width not every one has a depth of its own.
 _MOST_CHANGES = 24
 # Theory of the scatter is asked up to this effective depth, which no single layer may have either.

@@ -7,15 +7,15 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from rmt_vn.network import Network
-from rmt_vn.prediction.input_clouds import walk_clouds
 from rmt_vn.progress import progress
 from rmt_vn.samplers.forward import block_sizes
+from rmt_vn.samplers.input_clouds import walk_clouds
 
 # Inputs² × networks × nodes of all layers: one or two seconds of one core.
-_WORK = 4e9
+_WORK = 2.5e9
 _FEWEST_INPUTS, _MOST_INPUTS = 64, 128
 # Numbers that are passed on at a time: they stay within the cache.
-_BLOCK_FLOATS = 2**17
+_BLOCK_FLOATS = 2**18
 # The inputs to each network come in four independent groups. These are all pairs of groups, and of unions of two.
 _PAIRS = np.array([[[0], [0], [0], [1], [1], [2]], [[1], [2], [3], [2], [3], [3]]])
 _HALVES = np.array([[[0, 1], [0, 2], [0, 3]], [[2, 3], [1, 3], [1, 2]]])
@@ -37,8 +37,11 @@ def simulated_wide_vni(
     coefficients of two groups, the mean of r r′ is an estimate of ρ² that independent nodes do not bias. Its bias by
     the division through sample variances is twice as large for groups of half the size, and is removed so. What one
     pair of groups says of a network and what the other two say have independent errors: their covariance over networks
-    is the variance of the true VNI. The estimates are drawn together about their mean until they have this variance,
-    and that of the error of the mean. All this is done in the log odds ln(VNI/(1 − VNI)).
+    is the variance of the truth. The estimates are drawn together about their mean until they have this variance, and
+    that of the errors of the mean and of the variance. This is done in Fisher's z of the mean of ρ² over i ≠ j.
+
+    Few inputs leave some nodes constant that more of them would make vary (of ReLU, next to none of whose inputs are
+    above zero). Nodes are counted as over some 2000 inputs, the rare ones as uncorrelated with all others.
 
     The more nodes, the less do networks differ, while the error of so few inputs remains. In the first few layers of
     wide networks the covariance is lost in it. There the variance is taken to be at least that of a layer whose nodes
@@ -69,7 +72,7 @@ def simulated_wide_vni(
         If the activations grow beyond 1e150.
     """
     n_inputs = _affordable_inputs(network, n_networks)
-    sizes = block_sizes(n_networks, _BLOCK_FLOATS // (n_inputs * (n_inputs + max(network.widths))))
+    sizes = block_sizes(n_networks, _BLOCK_FLOATS // (n_inputs * (n_inputs + max(network.widths[1:]))))
 
     def estimated(size: int, rng: np.random.Generator) -> np.ndarray:
         walk = walk_clouds(network, size, n_inputs, input_variance=input_variance, linear_output=linear_output, rng=rng)
@@ -153,7 +156,9 @@ def _settled(estimates: np.ndarray, width: int, n_inputs: int, rng: np.random.Ge
     offset = _OFFSET / (n_inputs * n)
     z = 2 * _z(by_half.mean(axis=0) * unseen, offset) - _z(by_pair.mean(axis=0) * unseen, offset)
     total = float(z.var(ddof=1))
-    true = max(_true_variance(_z(by_pair * unseen, offset)), _least_variance(np.mean(by_half * unseen), width, offset))
+    true = _true_variance(
+        _z(by_pair * unseen, offset), _least_variance(float(np.mean(by_half * unseen)), width, offset)
+    )
     with_error = true + max(0.0, total - true) / len(z)
     shrunk = z.mean() + np.sqrt(min(1.0, with_error / total) if total > 0 else 1.0) * (z - z.mean())
     square = np.clip((1 + offset) * np.tanh(np.maximum(shrunk, 0)) ** 2 - offset, 0, 1)
@@ -166,10 +171,17 @@ def _z(square: np.ndarray, offset: np.ndarray) -> np.ndarray:
     return np.arctanh(np.sqrt(np.clip((square + offset) / (1 + offset), 0, _NEARLY_ONE)))
 
 
-def _true_variance(z: np.ndarray) -> float:
-    """Variance over networks of the true z, from pairs of groups that share none, shape (6, n_networks)."""
-    # Of `_PAIRS`, the first and the last share no group, nor do the second and the last but one, and so on.
-    return float(np.mean([np.cov(z[i], z[-1 - i])[0, 1] for i in range(3)]))
+def _true_variance(z: np.ndarray, least: float) -> float:
+    """Variance over networks of the true z, by pairs of groups, shape (6, n_networks), and a share for its own error.
+
+    Of `_PAIRS`, the first and the last share no group, nor do the second and the last but one, and so on.
+    """
+    z = z - z.mean(axis=1, keepdims=True)
+    products = (z[:3] * z[:2:-1]).mean(axis=0)
+    n = len(products)
+    variance, error = max(float(products.sum() / (n - 1)), least), float(products.std(ddof=1) / np.sqrt(n))
+    # An interval whose variance is known to ±e of itself misses what one that is wider by about e² would hold.
+    return variance + error**2 / max(variance, error) if error > 0 else variance
 
 
 def _least_variance(square: float, width: int, offset: np.ndarray) -> float:

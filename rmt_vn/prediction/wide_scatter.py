@@ -16,9 +16,8 @@ _WORK = 2.5e9
 _FEWEST_INPUTS, _MOST_INPUTS = 64, 128
 # Numbers that are passed on at a time: they stay within the cache.
 _BLOCK_FLOATS = 2**18
-# The inputs to each network come in four independent groups. These are all pairs of groups, and of unions of two.
-_PAIRS = np.array([[[0], [0], [0], [1], [1], [2]], [[1], [2], [3], [2], [3], [3]]])
-_HALVES = np.array([[[0, 1], [0, 2], [0, 3]], [[2, 3], [1, 3], [1, 2]]])
+# The inputs to each network come in four independent groups: three ways to make two halves of them.
+_HALVES = np.array([[[0, 1], [2, 3]], [[0, 2], [1, 3]], [[0, 3], [1, 2]]])
 # Nodes of a layer are exchangeable: the first ones stand for all.
 _MOST_NODES = 512
 # What varies by less than this of its mean square does so by rounding.
@@ -99,7 +98,7 @@ def _affordable_inputs(network: Network, n_networks: int) -> int:
 
 
 def _estimates(deviations: np.ndarray) -> np.ndarray:
-    """The mean of ρ² by each of `_PAIRS`, then of `_HALVES`, and counts of nodes, for a batch (size, inputs, nodes).
+    """The mean of ρ² by each pair of groups, then of `_HALVES`; counts of nodes; for a batch (size, inputs, nodes).
 
     Shape (12, size). The means are over i ≠ j of nodes that vary over the inputs; the counts are of nodes that vary
     over one group of inputs and over two of them, on average, and over all inputs.
@@ -108,20 +107,40 @@ def _estimates(deviations: np.ndarray) -> np.ndarray:
     groups = deviations.reshape(size, 4, n_inputs // 4, width)
     sums, squares = groups.sum(axis=2), np.einsum("sgpn,sgpn->sgn", groups, groups)
 
-    def part(of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Samples and inverse norms of unions of groups, (size, unions, samples, nodes) and (size, unions, nodes)."""
-        samples = groups[:, of, :, :_MOST_NODES].reshape(size, len(of), -1, min(width, _MOST_NODES))
-        return samples, _inverse_norms(sums[:, of].sum(axis=2), squares[:, of].sum(axis=2), samples.shape[2])
+    def inverse_norms(unions: np.ndarray) -> np.ndarray:
+        """Of all nodes, over unions of groups, in any shape: (size, *shape, nodes)."""
+        n_samples = unions.shape[-1] * n_inputs // 4
+        return _inverse_norms(sums[:, unions].sum(axis=-2), squares[:, unions].sum(axis=-2), n_samples)
 
-    varying = _inverse_norms(sums.sum(axis=1), squares.sum(axis=1), n_inputs) > 0
-    m = np.count_nonzero(varying[:, :_MOST_NODES], axis=-1)
-    means, counts = [], []
-    for unions in (_PAIRS, _HALVES):
-        (one, of_one), (other, of_other) = (part(of) for of in unions)
-        counts.append(np.count_nonzero([of_one, of_other], axis=-1).mean(axis=(0, 2)))
-        total = _sum_of_squares(one, other, (of_one * of_other)[..., :_MOST_NODES])
-        means.append(total / np.maximum(m * (m - 1), 1)[:, None])
-    return np.vstack([*(each.T for each in means), *counts, np.count_nonzero(varying, axis=-1)])
+    of_groups, of_halves = inverse_norms(np.arange(4)[:, None]), inverse_norms(_HALVES)
+    varying = inverse_norms(np.arange(4)) > 0
+    by_pair = _sums_over_pairs_of_groups(groups[..., :_MOST_NODES], of_groups[..., :_MOST_NODES])
+    by_half = _sums_over_halves(groups[..., :_MOST_NODES], of_halves[..., :_MOST_NODES])
+    measured = np.count_nonzero(varying[:, :_MOST_NODES], axis=-1)
+    counts = [np.count_nonzero(each, axis=-1).reshape(size, -1).mean(axis=1) for each in (of_groups, of_halves)]
+    means = np.hstack([by_pair, by_half]) / np.maximum(measured * (measured - 1), 1)[:, None]
+    return np.vstack([means.T, *counts, np.count_nonzero(varying, axis=-1)])
+
+
+def _sums_over_pairs_of_groups(groups: np.ndarray, inverse_norms: np.ndarray) -> np.ndarray:
+    """`_sum_of_squares` of all pairs of groups, shape (size, 6), in the order 01, 02, 03, 12, 13, 23."""
+    normalized, varies = groups * inverse_norms[:, :, None, :], inverse_norms > 0
+    later = [slice(first + 1, None) for first in range(3)]
+    sums = [
+        _sum_of_squares(normalized[:, [first]], normalized[:, rest], varies[:, [first]] & varies[:, rest])
+        for first, rest in enumerate(later)
+    ]
+    return np.hstack(sums)
+
+
+def _sums_over_halves(groups: np.ndarray, inverse_norms: np.ndarray) -> np.ndarray:
+    """`_sum_of_squares` of unions of two groups with the other two, shape (size, 3)."""
+    size, _, n_samples, width = groups.shape
+    shape = size, len(_HALVES), 2 * n_samples, width
+    one, other = (groups[:, _HALVES[:, side]].reshape(shape) for side in (0, 1))
+    weights = inverse_norms[:, :, 0] * inverse_norms[:, :, 1]
+    one *= weights[:, :, None, :]
+    return _sum_of_squares(one, other, weights > 0)
 
 
 def _inverse_norms(sums: np.ndarray, squares: np.ndarray, n_samples: int) -> np.ndarray:
@@ -131,17 +150,16 @@ def _inverse_norms(sums: np.ndarray, squares: np.ndarray, n_samples: int) -> np.
     return np.where(varies, 1 / np.sqrt(np.where(varies, centred, 1.0)), 0.0)
 
 
-def _sum_of_squares(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Σ r_ij r′_ij over i ≠ j of nodes that vary in both parts; shape (size, parts).
+def _sum_of_squares(one: np.ndarray, other: np.ndarray, varies: np.ndarray) -> np.ndarray:
+    """Σ r_ij r′_ij over i ≠ j of nodes that vary in both of two parts of the inputs; shape (size, parts).
 
     The sum over all i and j is that of the squares of the overlaps of samples of one part with those of the other.
-    Centring the overlaps centres the nodes. Weights are a node's inverse norms in both parts, multiplied.
+    Centring the overlaps centres the nodes; the product of both has them at length one.
     """
-    one *= weights[:, :, None, :]
     overlaps = one @ np.swapaxes(other, -1, -2)
     overlaps -= overlaps.mean(axis=-1, keepdims=True)
     overlaps -= overlaps.mean(axis=-2, keepdims=True)
-    return np.einsum("sgpq,sgpq->sg", overlaps, overlaps) - np.count_nonzero(weights, axis=-1)
+    return np.einsum("sgpq,sgpq->sg", overlaps, overlaps) - np.count_nonzero(varies, axis=-1)
 
 
 def _settled(estimates: np.ndarray, width: int, n_inputs: int, rng: np.random.Generator) -> np.ndarray:
@@ -150,7 +168,7 @@ def _settled(estimates: np.ndarray, width: int, n_inputs: int, rng: np.random.Ge
     estimates = estimates[:, estimates[-1] > 0]
     if estimates.shape[-1] < 2:
         return np.full(n_networks, np.nan)
-    by_pair, by_half, counts = np.split(estimates, np.cumsum([_PAIRS.shape[1], _HALVES.shape[1]]))
+    by_pair, by_half, counts = np.split(estimates, [6, 6 + len(_HALVES)])
     n = counts[-1] + _found_by_more_inputs(counts, width, rng)
     unseen = counts[-1] * (counts[-1] - 1) / np.maximum(n * (n - 1), 1)
     offset = _OFFSET / (n_inputs * n)
@@ -174,7 +192,7 @@ def _z(square: np.ndarray, offset: np.ndarray) -> np.ndarray:
 def _true_variance(z: np.ndarray, least: float) -> float:
     """Variance over networks of the true z, by pairs of groups, shape (6, n_networks), and a share for its own error.
 
-    Of `_PAIRS`, the first and the last share no group, nor do the second and the last but one, and so on.
+    Of the pairs, the first and the last share no group, nor do the second and the last but one, and so on.
     """
     z = z - z.mean(axis=1, keepdims=True)
     products = (z[:3] * z[:2:-1]).mean(axis=0)

@@ -112,7 +112,7 @@ def _of_block(network: Network, size: int, variance: float, rng: np.random.Gener
     scale, layers = 1.0, []
     for layer, (n_in, n_out) in enumerate(pairwise(network.widths), start=1):
         with np.errstate(over="ignore", invalid="ignore"):
-            h = _pre_activations(network, x, n_in, n_out, rng)
+            h = pre_activations_of_few(network, x, n_in, n_out, rng)
             h += scale * biases(network, n_out, batch=(size,), rng=rng)[:, None, :]
             x = network.activation.phi(h) * dropout_mask(network, (size, 1, n_out), rng) / gain
         scale /= gain
@@ -122,8 +122,13 @@ def _of_block(network: Network, size: int, variance: float, rng: np.random.Gener
     return np.stack(layers, axis=2)
 
 
-def _pre_activations(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
-    """W x for fresh weights of each network, from a root of the Gram matrix of its inputs; shape (size, 4, n_out)."""
+def pre_activations_of_few(
+    network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator
+) -> np.ndarray:
+    """W x for fresh weights of each network, from a root of the Gram matrix of its few inputs.
+
+    x has shape (size, inputs, n_in), and the pre-activations (size, inputs, n_out).
+    """
     root = np.swapaxes(np.linalg.qr(np.swapaxes(x, 1, 2), mode="r"), 1, 2)
     rank, n = root.shape[2], max(n_in, n_out)
     if network.weights == "gaussian":

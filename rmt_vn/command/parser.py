@@ -126,6 +126,12 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
         "distributed inputs",
     )
     parser.add_argument(
+        "--output",
+        default="linear",
+        metavar="{linear,activation}",
+        help="whether the last layer is linear (default), or has the activation function too",
+    )
+    parser.add_argument(
         "--seed",
         type=whole_number(),
         default=0,

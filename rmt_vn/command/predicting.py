@@ -28,7 +28,8 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     )
     # Threads gain nothing with matrices of some hundred rows, and fight over the cores of a busy machine.
     with threadpool_limits(1):
-        predicted = predict(network, input_variance=options.input_variance, inputs=options.inputs, rng=options.seed)
+        asked = {"input_variance": options.input_variance, "inputs": options.inputs, "output": options.output}
+        predicted = predict(network, rng=options.seed, **asked)
         yield to_json(_record(predicted)) if options.json else _text(predicted)
 
 
@@ -42,10 +43,10 @@ def _record(predicted: Prediction) -> dict[str, Any]:
         "sigma_b": network.sigma_b,
         "keep": network.keep,
         "inputs": predicted.inputs,
+        "output": predicted.output,
         "input_variance": predicted.input_variance,
         "statement": predicted.statement,
         "layers": [row.to_dict() for row in predicted.layers],
-        "simulated_widths": predicted.simulated and predicted.simulated.widths,
         "gradient_growth": predicted.gradient_growth,
         "gradients": predicted.gradients,
         "nodes": predicted.nodes,
@@ -59,18 +60,25 @@ def _record(predicted: Prediction) -> dict[str, Any]:
 def _text(predicted: Prediction) -> str:
     rows = _some(predicted.layers)
     left_out = len(predicted.layers) - len(rows)
-    head = ("layer", "width", "q", "chi", "depth t", "VNI", "95% of networks", "eff. nodes", "gradient")
-    lines = table(head, [_row(row) for row in rows])
+    # Where all nodes are live, what is true of activations is true of pre-activations.
+    both = any(row.simulated_vni != row.simulated_pre_activation_vni for row in predicted.layers)
+    head = ("layer", "width", "q", "chi", "depth t", "gradient", "VNI", "95% of networks", "eff. nodes")
+    more = ("VNI of h", "95% of networks") if both else ()
+    lines = table((*head, *more), [_row(row, both=both) for row in rows])
+    if both:
+        lines.append("(VNI: of the activations of live nodes; VNI of h: of the pre-activations of all nodes)")
     if left_out:
         lines.append(f"({left_out} of {len(predicted.layers)} layers not shown; --json has all)")
     return "\n".join([*lines, "", *predicted.verdict])
 
 
-def _row(row: LayerPrediction) -> tuple[str, ...]:
-    ends = row.interval()
-    interval = "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
-    numbers = (f"{each:.4g}" for each in (row.q, row.chi, row.effective_depth, row.vni))
-    return (str(row.layer), str(row.width), *numbers, interval, f"{row.effective_nodes:.4g}", f"{row.gradient:.3g}")
+def _row(row: LayerPrediction, *, both: bool) -> tuple[str, ...]:
+    low, high = row.interval()
+    numbers = (f"{each:.4g}" for each in (row.q, row.chi, row.effective_depth))
+    own = (f"{row.gradient:.3g}", f"{row.vni:.4g}", f"{low:.4f} to {high:.4f}", f"{row.effective_nodes:.4g}")
+    low, high = row.interval(kind="pre-activations")
+    more = (f"{row.pre_activation_vni:.4g}", f"{low:.4f} to {high:.4f}") if both else ()
+    return (str(row.layer), str(row.width), *numbers, *own, *more)
 
 
 def _some(rows: Sequence[LayerPrediction]) -> list[LayerPrediction]:

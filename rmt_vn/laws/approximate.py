@@ -92,7 +92,7 @@ def approximate_parts_along_depth(
     variances = layer_variances(network, input_variance)
     layers = list(zip(network.widths[1:], variances.tolist(), strict=True))
     shares = {layer: _lone_share(network, *layer) for layer in set(layers)}
-    return np.array([shares[layer] for layer in layers]), universal_vni(_finite_depths(network, variances))
+    return np.array([shares[layer] for layer in layers]), np.asarray(universal_vni(_finite_depths(network, variances)))
 
 
 def last_approximate_vni(network: Network, variances: np.ndarray) -> float:

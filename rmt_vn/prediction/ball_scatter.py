@@ -7,7 +7,6 @@ layers follow from these (`some_nodes`), and between the depths the quantiles of
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from rmt_vn.laws.universal import universal_vni
 from rmt_vn.measures import jacobian_vni
 from rmt_vn.network import Network
+from rmt_vn.prediction.simulated import SimulatedVNI, summary
 from rmt_vn.prediction.some_nodes import Estimate, Scatter, leading_scatter, mean_squares_of_layers, pairs_of
 from rmt_vn.progress import progress
 from rmt_vn.samplers import walk_jacobian
@@ -36,23 +36,6 @@ _MOST_CHANGES = 24
 _SHALLOW = 0.3
 # Where all networks have come as close as this to one effective node they stay there.
 _MERGED = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class SimulatedVNI:
-    """The VNI of each layer of single random networks.
-
-    Attributes
-    ----------
-    values : ndarray, shape (L, n_networks)
-        In increasing order.
-    mean, stderr : ndarray, shape (L,)
-        The mean over random networks, and its standard error.
-    """
-
-    values: np.ndarray
-    mean: np.ndarray
-    stderr: np.ndarray
 
 
 def simulate_ball(
@@ -84,12 +67,7 @@ def simulate_ball(
     if n_networks * _work(network.widths) > _WORK:
         return _followed(network, input_variance, n_networks, exact, added, rng)
     every, live = _multiplied_out(network, input_variance, n_networks, rng)
-    return _summary(every), _summary(live)
-
-
-def _summary(values: np.ndarray) -> SimulatedVNI:
-    stderr = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-    return SimulatedVNI(np.sort(values, axis=1), values.mean(axis=1), stderr)
+    return summary(every), summary(live)
 
 
 def _work(widths: tuple[int, ...]) -> float:
@@ -171,21 +149,21 @@ def chosen_depths(widths: tuple[int, ...]) -> list[int]:
 
 
 def _law(network: Network, depth: int, grams: list[NodeGrams], exact: float | None) -> Estimate:
-    """E ρ² of two nodes: exactly, or by S4 with the slopes that single networks have; no word where layers are narrow."""
+    """E ρ² of two nodes: exactly, or by S4 with the slopes that networks have; no word where layers are narrow."""
     if exact is not None:
         return Estimate(exact, 0.0)
-    if min(network.widths[: depth]) <= NARROW:
+    if min(network.widths[:depth]) <= NARROW:
         return Estimate(0.0, np.inf)
     t = np.concatenate([each.effective_depth for each in grams])
-    return Estimate(float(universal_vni(t).mean()), 1e-12)
+    return Estimate(float(np.mean(universal_vni(t))), 1e-12)
 
 
 def _scatter(network: Network, depth: int, added: np.ndarray, grams: list[NodeGrams]) -> Scatter | None:
     before = added[:depth]
-    if before.sum() > _SHALLOW or min(network.widths[: depth]) <= NARROW:
+    if not 0 < before.sum() <= _SHALLOW or min(network.widths[:depth]) <= NARROW:
         return None
     by_slopes = universal_vni(np.concatenate([each.effective_depth for each in grams]))
-    return leading_scatter(before, float(by_slopes.var() / max(by_slopes.mean(), 1e-300) ** 2))
+    return leading_scatter(before, float(np.var(by_slopes) / max(np.mean(by_slopes), 1e-300) ** 2))
 
 
 def _squares(gram: np.ndarray) -> np.ndarray:
@@ -215,7 +193,7 @@ def _whole_layer(
 
 
 def _along_depth(network: Network, chosen: list[int], layers: list[tuple[np.ndarray, float, float]]) -> SimulatedVNI:
-    """Between the depths at which networks were followed, by interpolation of log odds in ln l; beyond the last, one."""
+    """All layers: between the depths at which networks were followed, by interpolation of log odds in ln l."""
     values = np.sort([each[0] for each in layers], axis=1)
     odds = logit(np.minimum(values, 1 - 2.0**-53))
     depths, known = np.log(np.arange(1, network.depth + 1)), np.log(chosen)

@@ -10,10 +10,15 @@ from rmt_vn import laws
 from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import length_map
 from rmt_vn.network import Network
-from rmt_vn.prediction.ball_scatter import SimulatedVNI, simulate_ball
+from rmt_vn.prediction.ball_scatter import simulate_ball
 from rmt_vn.prediction.expected import caveat, effective_depths, law_along_depth, moments_along_depth, with_caveat
+from rmt_vn.prediction.simulated import SimulatedVNI, summary, with_last_layer_of
 from rmt_vn.prediction.verdict import INPUTS, OUTPUTS, Inputs, LayerPrediction, Output, Prediction, Statement
+from rmt_vn.prediction.wide_scatter import simulated_wide_vni
 from rmt_vn.rng import RNG
+
+# Simulated networks by default: over wide inputs each costs more.
+_NETWORKS = {"ball": 1000, "wide": 200}
 
 
 def predict(
@@ -22,7 +27,7 @@ def predict(
     input_variance: float = 1.0,
     inputs: Inputs = "ball",
     output: Output = "linear",
-    n_networks: int = 1000,
+    n_networks: int | None = None,
     rng: RNG = None,
 ) -> Prediction:
     """What is to be expected of a random network, layer by layer: the mean VNI, and the interval of single networks.
@@ -45,8 +50,8 @@ def predict(
         Over which inputs nodes are correlated: in a small ball round a point, or N(0, v I).
     output : {"linear", "activation"}
         Whether the last layer is linear, as in most networks, or has φ (and dropout) too.
-    n_networks : int
-        Simulated networks, at least 40: their quantiles are the interval.
+    n_networks : int, optional
+        Simulated networks, at least 40: their quantiles are the interval. By default 1000, and 200 over wide inputs.
     rng : seed or Generator
         Of the simulated networks; give a seed for numbers that stay the same.
 
@@ -69,30 +74,13 @@ def predict(
     checked_choice("inputs", inputs, INPUTS)
     checked_choice("output", output, OUTPUTS)
     # Fewer have no quantiles at 2.5%.
-    n_networks = checked_count("n_networks", n_networks, least=40)
+    n_networks = checked_count("n_networks", _NETWORKS[inputs] if n_networks is None else n_networks, least=40)
     rng = np.random.default_rng(rng)
     q = length_map(network, input_variance)
     moments = moments_along_depth(network, q)
     t = effective_depths(network, moments)
-    if inputs == "wide":
-        every, live, law = over_wide_inputs(network, input_variance, n_networks, rng)
-        statement: Statement | None = None if law is None else "S7"
-    else:
-        alone, pairs = law_along_depth(network, input_variance)
-        exact = network.live_probability is not None
-        statement = "S3" if exact else "S4"
-        every, live = simulate_ball(
-            network, input_variance, n_networks, exact=pairs if exact else None, added=np.diff(t, prepend=0.0), rng=rng
-        )
-        law = alone + (1 - alone) * pairs
-        one = 1 / np.array(network.widths[1:])
-        law_of_all = one + (1 - one) * pairs
-        if output == "linear":
-            law[-1] = law_of_all[-1]
-        if exact:
-            every, live = replace(every, mean=law_of_all, stderr=0 * t), replace(live, mean=law, stderr=0 * t)
-    if output == "linear":
-        live = with_last_layer_of(live, every)
+    ask = _over_wide_inputs if inputs == "wide" else _over_a_ball
+    every, live, law = ask(network, input_variance, n_networks, np.diff(t, prepend=0.0), output, rng)
     gradient, on_gradients = with_caveat(laws.gradient_growth, network, input_variance)
     layers = tuple(
         LayerPrediction(
@@ -104,23 +92,56 @@ def predict(
             vni=float(live.mean[layer]),
             stderr=float(live.stderr[layer]),
             pre_activation_vni=float(every.mean[layer]),
-            law_vni=None if law is None else float(law[layer]),
+            law_vni=law[layer],
             gradient=float(gradient[layer + 1]),
             simulated_vni=tuple(live.values[layer].tolist()),
             simulated_pre_activation_vni=tuple(every.values[layer].tolist()),
         )
         for layer in range(network.depth)
     )
+    statement: Statement | None = "S3" if network.live_probability is not None else "S4"
+    if inputs == "wide":
+        statement = None if law[0] is None else "S7"
     caveats = (caveat(network, input_variance) if inputs == "ball" else None, on_gradients)
     told = ". ".join(each for each in caveats if each is not None) or None
     return Prediction(network, inputs, output, float(input_variance), statement, layers, float(gradient[0]), told)
 
 
-def with_last_layer_of(live: SimulatedVNI, every: SimulatedVNI) -> SimulatedVNI:
-    """A linear last layer has no φ: its activations are its pre-activations."""
-    return SimulatedVNI(
-        *(
-            np.concatenate([one[:-1], other[-1:]])
-            for one, other in ((live.values, every.values), (live.mean, every.mean), (live.stderr, every.stderr))
+def _over_a_ball(
+    network: Network,
+    input_variance: float,
+    n_networks: int,
+    added: np.ndarray,
+    output: Output,
+    rng: np.random.Generator,
+) -> tuple[SimulatedVNI, SimulatedVNI, list[float | None]]:
+    """VNI of the pre-activations of all nodes, of the activations of live ones, and what S3 or S4 says of these."""
+    alone, pairs = law_along_depth(network, input_variance)
+    exact = network.live_probability is not None
+    known = pairs if exact else None
+    every, live = simulate_ball(network, input_variance, n_networks, exact=known, added=added, rng=rng)
+    one = 1 / np.array(network.widths[1:])
+    laws_of_all, laws_of_live = (share + (1 - share) * pairs for share in (one, alone))
+    if exact:
+        every, live = (
+            replace(simulated, mean=law, stderr=np.zeros(network.depth))
+            for simulated, law in ((every, laws_of_all), (live, laws_of_live))
         )
-    )
+    if output == "linear":
+        live = with_last_layer_of(live, every)
+        laws_of_live[-1] = laws_of_all[-1]
+    return every, live, laws_of_live.tolist()
+
+
+def _over_wide_inputs(
+    network: Network, input_variance: float, n_networks: int, _: np.ndarray, output: Output, rng: np.random.Generator
+) -> tuple[SimulatedVNI, SimulatedVNI, list[float | None]]:
+    """As `_over_a_ball`, over inputs N(0, v I); the law is S7, where it covers the network and the layer has φ."""
+    every, live = simulated_wide_vni(network, input_variance, n_networks, linear_output=output == "linear", rng=rng)
+    try:
+        law: list[float | None] = laws.wide_input_vni(network, input_variance=input_variance).tolist()
+    except ValueError:
+        law = [None] * network.depth
+    if output == "linear":
+        law[-1] = None
+    return summary(every), summary(live), law

@@ -1,9 +1,9 @@
 """From the correlations of some nodes of each random network to the VNI of its whole layers.
 
-A layer's VNI is 1/n + (1 − 1/n) U, where U averages ρ² over the pairs of its n nodes, and the nodes are exchangeable. So
-the variance of U over networks follows from three means that a few nodes of each network tell without bias: of ρ₁₂²ρ₃₄²,
-of ρ₁₂²ρ₁₃² and of ρ₁₂⁴ (Hoeffding's decomposition of a U-statistic). Where the layers are wide and the network is shallow,
-networks differ so little that a few nodes do not show it; there the leading order in 1/width stands in.
+A layer's VNI is 1/n + (1 − 1/n) U, where U averages ρ² over the pairs of its n nodes, and the nodes are exchangeable.
+So the variance of U over networks follows from three means that some nodes of each network tell without bias: of
+ρ₁₂²ρ₃₄², of ρ₁₂²ρ₁₃² and of ρ₁₂⁴ (Hoeffding's decomposition of a U-statistic). Where the layers are wide and the
+network is shallow, networks differ so little that some nodes do not show it: there the leading order in 1/width helps.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class Prediction(Result):
 
     @property
     def gradients(self) -> Literal["vanish", "explode", "neither"]:
-        """Whether gradients "vanish" or "explode", by more than a factor of 10 in the root mean square, or "neither"."""
+        """Whether gradients "vanish" or "explode", more than tenfold in the root mean square, or "neither"."""
         growth = math.sqrt(self.gradient_growth)
         return "vanish" if growth < 1 / TENFOLD else "explode" if growth > TENFOLD else "neither"
 
@@ -199,9 +199,9 @@ class Prediction(Result):
         end = f"the last layer has {last.effective_nodes:.3g} effective nodes of {last.width}"
         if self.vanishing_from is None:
             return f"Nodes are kept: the mean rho^2 of two nodes stays below {VANISHING} in every layer, and {end}."
-        told = f"Nodes are vanishing: from layer {self.vanishing_from} on the mean rho^2 of two nodes is above {VANISHING}"
-        few = self.two_nodes_depth
-        return f"{told}, and {end}" + (f"; fewer than two are left from layer {few} on." if few else ".")
+        first, few = self.vanishing_from, self.two_nodes_depth
+        told = f"Nodes are vanishing: the mean rho^2 of two nodes is above {VANISHING} from layer {first} on, and {end}"
+        return told + (f"; fewer than two are left at layer {few}." if few else ".")
 
     def _advice(self) -> str | None:
         """What would keep the nodes, by the effective depth: None where S4 would not have told that they vanish."""
@@ -209,7 +209,7 @@ class Prediction(Result):
         factor = self.layers[-1].effective_depth / allowed
         if factor <= 1:
             return None
-        told = f"Hidden layers and inputs {factor:.2g} times as wide would keep it below {VANISHING}, by the effective depth"
+        told = f"By the effective depth, layers and inputs {factor:.2g} times as wide would keep it below {VANISHING}"
         if self.network.weights == "orthogonal":
             return f"{told}."
         haar = replace(self.network, weights="orthogonal")
@@ -218,12 +218,17 @@ class Prediction(Result):
         return f"{told}; so would {instead}."
 
     def _on_validity(self) -> str:
-        law = self.layers[-1].law_vni
         if self.inputs == "wide":
-            beside = "no law covers this network" if law is None else f"S7 says {law:.4g} of the last layer"
-            return f"Over inputs N(0, {self.input_variance:g} I): means and intervals are of simulated networks; {beside}."
-        beside = "means are exact (S3)" if self.statement == "S3" else f"S4 says {law:.4g} of the last layer's VNI"
-        return f"For inputs in a small ball round a point: intervals are of simulated networks; {beside}."
+            known = [row for row in self.layers if row.law_vni is not None]
+            beside = (
+                f"S7 says {known[-1].law_vni:.4g} of layer {known[-1].layer}" if known else "no law covers this case"
+            )
+            drawn = f"Over inputs N(0, {self.input_variance:g} I), means and intervals are those of simulated networks"
+            return f"{drawn}; {beside}."
+        law = f"S4, the law of wide networks, says {self.layers[-1].law_vni:.4g} of the last layer"
+        means = "exact (S3), intervals" if self.statement == "S3" else "and intervals"
+        told = f"For inputs in a small ball round a point: means {means} of simulated networks"
+        return f"{told}." if self.statement == "S3" else f"{told}; {law}."
 
 
 def _mean_square(row: LayerPrediction) -> float:

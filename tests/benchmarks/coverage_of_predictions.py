@@ -1,4 +1,4 @@
-"""A study: do the 95% intervals of `predict` hold 95% of networks? `python tests/benchmarks/coverage_of_predictions.py`.
+"""A study: do the intervals of `predict` hold 95% of networks? `python tests/benchmarks/coverage_of_predictions.py`.
 
 Fresh networks are plain numpy, and share no code with the package: weights are drawn and multiplied, and ρ² averaged.
 Printed is a table, a line for each network: the share of fresh networks within the intervals, in the layer in which it
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import erf, ndtr
@@ -100,7 +101,7 @@ def fresh(rng, widths, *, activation="tanh", weights_kind="gaussian", sigma_w=1.
     x = rng.normal(size=widths[0])
     x *= np.sqrt(widths[0] * v) / np.linalg.norm(x)
     jacobian, found = None, []
-    for layer, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+    for layer, (n_in, n_out) in enumerate(pairwise(widths), start=1):
         w = weights(rng, n_out, n_in, weights_kind, sigma_w)
         h = w @ x + sigma_b * rng.normal(size=n_out)
         jacobian = w if jacobian is None else w @ jacobian

@@ -73,7 +73,7 @@ def trace_moment_along_depth(depths: np.ndarray, partition: Partition) -> np.nda
     Parameters
     ----------
     depths : ndarray, shape (layers,)
-        δ of the inputs and the hidden layers, each below 1/3.
+        δ of the inputs and the hidden layers, small.
     partition : tuple of int
         κ, in decreasing order, of weight at most 4.
 

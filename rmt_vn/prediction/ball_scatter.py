@@ -7,6 +7,7 @@ layers follow from these (`some_nodes`), and between the depths the quantiles of
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -18,22 +19,27 @@ from rmt_vn.laws.universal import universal_vni
 from rmt_vn.measures import jacobian_vni
 from rmt_vn.network import Network
 from rmt_vn.prediction.simulated import SimulatedVNI, summary
-from rmt_vn.prediction.some_nodes import Estimate, Scatter, leading_scatter, mean_squares_of_layers, pairs_of
+from rmt_vn.prediction.some_nodes import (
+    Estimate,
+    Pairs,
+    Scatter,
+    mean_squares_of_layers,
+    pairs_of,
+    universal_scatter,
+)
 from rmt_vn.progress import progress
 from rmt_vn.samplers import walk_jacobian
 from rmt_vn.samplers.forward import block_sizes
 from rmt_vn.samplers.gram_chain import NARROW, NodeGrams, walk_grams
 
-# Multiplications that networks may take in all if they are to be multiplied out: about a second of one core.
-_WORK = 6e9
+# Multiplications that networks may take in all if they are to be multiplied out: about a second or two.
+_WORK = 1.2e10
 # Numbers of the matrices that are multiplied at a time: they stay within the cache.
 _BLOCK_FLOATS = 2**17
 # Nodes that are followed, networks at a time, and depths at which they are followed where layers are equally wide.
 _NODES, _BLOCK, _DEPTHS = 16, 250, 10
 # Beyond this many changes of the width not every one has a depth of its own.
 _MOST_CHANGES = 24
-# Theory of the scatter is asked up to this effective depth, which no single layer may have either.
-_SHALLOW = 0.3
 # Where all networks have come as close as this to one effective node they stay there.
 _MERGED = 1e-12
 
@@ -123,16 +129,11 @@ def _followed(
     layers = [[block[min(index, len(block) - 1)] for block in blocks] for index in range(len(known))]
     every, live = [], []
     for depth, grams in zip(known, layers, strict=True):
-        law = _law(network, depth, grams, None if exact is None else float(exact[depth - 1]))
-        theory = _population(network, depth), _scatter(network, depth, added, grams), law
+        theory = _theory(network, depth, added, grams, None if exact is None else float(exact[depth - 1]))
         n, n_live = np.full(n_networks, float(network.widths[depth])), np.concatenate([each.n_live for each in grams])
-        every.append(_whole_layer(np.concatenate([_squares(each.every) for each in grams]), n, *theory))
-        live.append(_whole_layer(np.concatenate([_squares(each.live) for each in grams]), n_live, *theory))
+        every.append(_whole_layer(np.concatenate([_squares(each.every) for each in grams]), n, theory))
+        live.append(_whole_layer(np.concatenate([_squares(each.live) for each in grams]), n_live, theory))
     return _along_depth(network, known, every), _along_depth(network, known, live)
-
-
-def _population(network: Network, depth: int) -> float:
-    return float("inf") if network.weights == "gaussian" else max(network.widths[depth - 1 : depth + 1])
 
 
 def chosen_depths(widths: tuple[int, ...]) -> list[int]:
@@ -148,22 +149,42 @@ def chosen_depths(widths: tuple[int, ...]) -> list[int]:
     return sorted({*spread, *changes})
 
 
-def _law(network: Network, depth: int, grams: list[NodeGrams], exact: float | None) -> Estimate:
-    """E ρ² of two nodes: exactly, or by S4 with the slopes that networks have; no word where layers are narrow."""
-    if exact is not None:
-        return Estimate(exact, 0.0)
-    if min(network.widths[:depth]) <= NARROW:
-        return Estimate(0.0, np.inf)
-    t = np.concatenate([each.effective_depth for each in grams])
-    return Estimate(float(np.mean(universal_vni(t))), 1e-12)
+@dataclass(frozen=True, eq=False)
+class _Theory:
+    """What is known of a layer beside its nodes.
+
+    Attributes
+    ----------
+    population : float
+        The nodes are so many at random of as many as this: for Haar matrices those of the whole rotation, else inf.
+    mean : Estimate
+        E ρ² of two nodes: exactly, or by S4 with the slopes that single networks have.
+    depths : ndarray, or None
+        Effective depths of the inputs and the hidden layers before; None where S4 has no word, as layers are narrow.
+    path : float
+        How much R(t) scatters with the slopes, relative to its mean, squared.
+    """
+
+    population: float
+    mean: Estimate
+    depths: np.ndarray | None
+    path: float
 
 
-def _scatter(network: Network, depth: int, added: np.ndarray, grams: list[NodeGrams]) -> Scatter | None:
-    before = added[:depth]
-    if not 0 < before.sum() <= _SHALLOW or min(network.widths[:depth]) <= NARROW:
+def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGrams], exact: float | None) -> _Theory:
+    population = float("inf") if network.weights == "gaussian" else max(network.widths[depth - 1 : depth + 1])
+    by_slopes = np.asarray(universal_vni(np.concatenate([each.effective_depth for each in grams])))
+    mean, before = float(by_slopes.mean()), added[:depth]
+    wide = min(network.widths[:depth]) > NARROW and before.sum() > 0
+    law = Estimate(exact, 0.0) if exact is not None else Estimate(mean, 1e-12 if wide else np.inf)
+    return _Theory(population, law, before if wide else None, float(by_slopes.var()) / max(mean, 1e-300) ** 2)
+
+
+def _scatter(pairs: Pairs, theory: _Theory) -> Scatter | None:
+    if theory.depths is None:
         return None
-    by_slopes = universal_vni(np.concatenate([each.effective_depth for each in grams]))
-    return leading_scatter(before, float(np.var(by_slopes) / max(np.mean(by_slopes), 1e-300) ** 2))
+    off = abs(pairs.mean.value / theory.mean.value - 1) - 2 * pairs.mean.stderr / pairs.mean.value
+    return universal_scatter(theory.depths, theory.path, max(off, 0.0))
 
 
 def _squares(gram: np.ndarray) -> np.ndarray:
@@ -173,9 +194,7 @@ def _squares(gram: np.ndarray) -> np.ndarray:
     return np.minimum(gram**2 / (size[:, :, None] * size[:, None, :]), 1.0)
 
 
-def _whole_layer(
-    squares: np.ndarray, n: np.ndarray, population: float, scatter: Scatter | None, law: Estimate
-) -> tuple[np.ndarray, float, float]:
+def _whole_layer(squares: np.ndarray, n: np.ndarray, theory: _Theory) -> tuple[np.ndarray, float, float]:
     """VNI of layers of n nodes from ρ² of some of them: values, the mean and its standard error."""
     at_hand = np.minimum(n, squares.shape[1])
     several = n > 1
@@ -187,7 +206,8 @@ def _whole_layer(
             others[several], stderr = pairs.values, pairs.mean.stderr
         else:
             mean_n = 1 / float(np.mean(1 / n[several]))
-            others[several], stderr = mean_squares_of_layers(pairs, max(mean_n, 2.0), population, scatter, law)
+            known = theory.population, _scatter(pairs, theory), theory.mean
+            others[several], stderr = mean_squares_of_layers(pairs, max(mean_n, 2.0), *known)
     values = 1 / n + (1 - 1 / n) * others
     return values, float(values.mean()), stderr
 

@@ -177,7 +177,8 @@ def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGra
     mean, before = float(by_slopes.mean()), added[:depth]
     wide = min(network.widths[:depth]) > NARROW and before.sum() > 0
     law = Estimate(exact, 0.0) if exact is not None else Estimate(mean, 1e-12 if wide else np.inf)
-    return _Theory(population, law, before if wide else None, float(by_slopes.var()) / max(mean, 1e-300) ** 2)
+    path = float(by_slopes.std() / mean) ** 2 if mean > 0 else 0.0
+    return _Theory(population, law, before if wide else None, path)
 
 
 def _scatter(pairs: Pairs, theory: _Theory) -> Scatter | None:

@@ -100,8 +100,8 @@ def main():
             found, seconds = shares(widths, n_fresh, options.seed + number, **parameters)
         name = repr(Network(widths, **{key: value for key, value in parameters.items() if key != "v"}))
         v = parameters.get("v", 1.0)
-        least, two = found.min(axis=0), found[-2:]
-        cells = (f"{a:.3f}, {b:.3f}" for a, b in (least, *two))
+        cells = [f"{a:.3f}, {b:.3f}" for a, b in (found.min(axis=0), *found[-2:])]
+        cells[0] += f" (layer {found.min(axis=1).argmin() + 1} of {len(found)})"
         print(f"| {number} {name}{f', v = {v}' if v != 1 else ''} | {' | '.join(cells)} | {seconds:.1f} |", flush=True)
 
 

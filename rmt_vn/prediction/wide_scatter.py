@@ -43,8 +43,8 @@ def simulated_wide_vni(
     above zero). Nodes are counted as over some 2000 inputs, the rare ones as uncorrelated with all others.
 
     The more nodes, the less do networks differ, while the error of so few inputs remains. In the first few layers of
-    wide networks the covariance is lost in it. There the variance is taken to be at least that of a layer whose nodes
-    are independent given the layer before, and the interval is too wide more often than too narrow.
+    wide networks the covariance is lost in it. There the variance is taken to be up to four times that of layers whose
+    nodes are independent given the layer before, and the interval is too wide more often than too narrow.
 
     Parameters
     ----------
@@ -83,9 +83,12 @@ def simulated_wide_vni(
         parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
         done = list(progress(parallel(calls), "simulated networks", len(sizes)))
     estimates = np.concatenate(done, axis=-1)
+    widths = np.array(network.widths[1:])
+    # A square Haar matrix adds nothing to the scatter of the layers before.
+    scatters = np.cumsum(4 / widths**2) if network.weights == "gaussian" else 4 / widths**2
     settled = [
-        [_settled(each, width, n_inputs, rng) for each in layer]
-        for layer, width in zip(estimates, network.widths[1:], strict=True)
+        [_settled(each, width, scatter, n_inputs, rng) for each in layer]
+        for layer, width, scatter in zip(estimates, widths, scatters, strict=True)
     ]
     pre_activations, activations = np.array(settled).swapaxes(0, 1)
     return pre_activations, activations
@@ -162,8 +165,12 @@ def _sum_of_squares(one: np.ndarray, other: np.ndarray, varies: np.ndarray) -> n
     return np.einsum("sgpq,sgpq->sg", overlaps, overlaps) - np.count_nonzero(varies, axis=-1)
 
 
-def _settled(estimates: np.ndarray, width: int, n_inputs: int, rng: np.random.Generator) -> np.ndarray:
-    """VNI of single networks without the errors of few inputs, in increasing order; shape (n_networks,)."""
+def _settled(estimates: np.ndarray, width: int, scatter: float, n_inputs: int, rng: np.random.Generator) -> np.ndarray:
+    """VNI of single networks without the errors of few inputs, in increasing order; shape (n_networks,).
+
+    `scatter` is the relative variance that the mean of ρ² has at least, while it is small: 4/n² from each layer, as
+    n(n − 1)/2 coefficients have that are uncorrelated and whose squares scatter as those of Gaussian ones.
+    """
     n_networks = estimates.shape[-1]
     estimates = estimates[:, estimates[-1] > 0]
     if estimates.shape[-1] < 2:
@@ -174,9 +181,8 @@ def _settled(estimates: np.ndarray, width: int, n_inputs: int, rng: np.random.Ge
     offset = _OFFSET / (n_inputs * n)
     z = 2 * _z(by_half.mean(axis=0) * unseen, offset) - _z(by_pair.mean(axis=0) * unseen, offset)
     total = float(z.var(ddof=1))
-    true = _true_variance(
-        _z(by_pair * unseen, offset), _least_variance(float(np.mean(by_half * unseen)), width, offset)
-    )
+    square = max(0.0, float(np.mean(by_half * unseen)))
+    true = _true_variance(_z(by_pair * unseen, offset), scatter * square**2 / 4 / (square + float(offset.mean())))
     with_error = true + max(0.0, total - true) / len(z)
     shrunk = z.mean() + np.sqrt(min(1.0, with_error / total) if total > 0 else 1.0) * (z - z.mean())
     square = np.clip((1 + offset) * np.tanh(np.maximum(shrunk, 0)) ** 2 - offset, 0, 1)
@@ -198,14 +204,9 @@ def _true_variance(z: np.ndarray, least: float) -> float:
     products = (z[:3] * z[:2:-1]).mean(axis=0)
     n = len(products)
     variance, error = max(float(products.sum() / (n - 1)), least), float(products.std(ddof=1) / np.sqrt(n))
-    # An interval whose variance is known to ±e of itself misses what one that is wider by about e² would hold.
-    return variance + error**2 / max(variance, error) if error > 0 else variance
-
-
-def _least_variance(square: float, width: int, offset: np.ndarray) -> float:
-    """That of width(width − 1)/2 coefficients whose squares are uncorrelated and scatter as those of Gaussian ones."""
-    square = float(np.clip(square, 0, _NEARLY_ONE))
-    return square**2 / (width * (1 - square)) ** 2 / (square + float(offset.mean()))
+    # An interval whose variance is known to ±e of itself misses what one that is wider by about e² would hold. Where
+    # the error is all there is, the truth is a few times the least.
+    return variance + min(error**2 / max(variance, error, 1e-300), 3 * least)
 
 
 def _found_by_more_inputs(counts: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:

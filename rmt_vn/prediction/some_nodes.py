@@ -42,7 +42,7 @@ class Estimate:
         """The two put together with weights 1/stderr², unless they contradict each other."""
         variance, other = self.stderr**2, prior.stderr**2
         apart = abs(self.value - prior.value) > _APART * math.sqrt(variance + other)
-        if apart or variance == 0:
+        if apart or variance == 0 or not math.isfinite(other):
             return self
         if not math.isfinite(variance) or other == 0:
             return prior

@@ -179,7 +179,7 @@ def _step(
 
 def _depth(trace: np.ndarray, square: np.ndarray, cube: np.ndarray) -> np.ndarray:
     """The effective depth of Σ_i D_i² z_i z_iᵀ to order 1/n², from Σ D², Σ D⁴ and Σ D⁶."""
-    trace = np.maximum(trace, np.finfo(float).tiny)
+    trace = np.maximum(trace, 1e-100)
     second, third = np.maximum(square, 0.0) / trace**2, np.maximum(cube, 0.0) / trace**3
     return np.maximum(second + 5.5 * second**2 - 4 * third, 0.0)
 

@@ -6,6 +6,7 @@ layers follow from these (`some_nodes`), and between the depths the quantiles of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,7 +38,7 @@ _WORK = 1.2e10
 # Numbers of the matrices that are multiplied at a time: they stay within the cache.
 _BLOCK_FLOATS = 2**17
 # Nodes that are followed, networks at a time, and depths at which they are followed where layers are equally wide.
-_NODES, _BLOCK, _DEPTHS = 16, 250, 10
+_NODES, _BLOCK, _DEPTHS = 20, 250, 10
 # Beyond this many changes of the width not every one has a depth of its own.
 _MOST_CHANGES = 24
 # Where all networks have come as close as this to one effective node they stay there.
@@ -49,7 +50,7 @@ def simulate_ball(
     input_variance: float,
     n_networks: int,
     *,
-    exact: np.ndarray | None,
+    exact: np.ndarray,
     added: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[SimulatedVNI, SimulatedVNI]:
@@ -60,8 +61,8 @@ def simulate_ball(
     network : Network
     input_variance : float
     n_networks : int
-    exact : ndarray, shape (L,), or None
-        E ρ² of two nodes of each layer, where S3 applies.
+    exact : ndarray, shape (L,)
+        E ρ² of two nodes of each layer where it is known exactly, else NaN.
     added : ndarray, shape (L,)
         The effective depth of each weight matrix.
     rng : Generator
@@ -109,7 +110,7 @@ def _followed(
     network: Network,
     input_variance: float,
     n_networks: int,
-    exact: np.ndarray | None,
+    exact: np.ndarray,
     added: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[SimulatedVNI, SimulatedVNI]:
@@ -129,7 +130,7 @@ def _followed(
     layers = [[block[min(index, len(block) - 1)] for block in blocks] for index in range(len(known))]
     every, live = [], []
     for depth, grams in zip(known, layers, strict=True):
-        theory = _theory(network, depth, added, grams, None if exact is None else float(exact[depth - 1]))
+        theory = _theory(network, depth, added, grams, float(exact[depth - 1]))
         n, n_live = np.full(n_networks, float(network.widths[depth])), np.concatenate([each.n_live for each in grams])
         every.append(_whole_layer(np.concatenate([_squares(each.every) for each in grams]), n, theory))
         live.append(_whole_layer(np.concatenate([_squares(each.live) for each in grams]), n_live, theory))
@@ -163,29 +164,32 @@ class _Theory:
         Effective depths of the inputs and the hidden layers before; None where S4 has no word, as layers are narrow.
     path : float
         How much R(t) scatters with the slopes, relative to its mean, squared.
+    with_mode : bool
+        Whether something feeds the signal mode.
     """
 
     population: float
     mean: Estimate
     depths: np.ndarray | None
     path: float
+    with_mode: bool
 
 
-def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGrams], exact: float | None) -> _Theory:
+def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGrams], exact: float) -> _Theory:
     population = float("inf") if network.weights == "gaussian" else max(network.widths[depth - 1 : depth + 1])
     by_slopes = np.asarray(universal_vni(np.concatenate([each.effective_depth for each in grams])))
     mean, before = float(by_slopes.mean()), added[:depth]
     wide = min(network.widths[:depth]) > NARROW and before.sum() > 0
-    law = Estimate(exact, 0.0) if exact is not None else Estimate(mean, 1e-12 if wide else np.inf)
+    law = Estimate(exact, 0.0) if math.isfinite(exact) else Estimate(mean, 1e-12 if wide else np.inf)
     path = float(by_slopes.std() / mean) ** 2 if mean > 0 else 0.0
-    return _Theory(population, law, before if wide else None, path)
+    return _Theory(population, law, before if wide else None, path, not network.activation.is_homogeneous)
 
 
 def _scatter(pairs: Pairs, theory: _Theory) -> Scatter | None:
     if theory.depths is None:
         return None
     off = abs(pairs.mean.value / theory.mean.value - 1) - 2 * pairs.mean.stderr / pairs.mean.value
-    return universal_scatter(theory.depths, theory.path, max(off, 0.0))
+    return universal_scatter(theory.depths, theory.path, max(off, 0.0), with_mode=theory.with_mode)
 
 
 def _squares(gram: np.ndarray) -> np.ndarray:

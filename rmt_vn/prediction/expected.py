@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -37,6 +38,12 @@ def law_along_depth(network: Network, input_variance: float) -> tuple[np.ndarray
     if network.live_probability is not None:
         return exact_parts_along_depth(network)
     return approximate_parts_along_depth(network, input_variance=input_variance)
+
+
+def exact_of_first_layer(network: Network) -> np.ndarray:
+    """E ρ² of two nodes of the first layer, before which there is no φ, and NaN for others; shape (L,)."""
+    linear = replace(network, widths=network.widths[:2], activation="linear", keep=1.0)
+    return np.array([*exact_parts_along_depth(linear)[1], *[np.nan] * (network.depth - 1)])
 
 
 def caveat(network: Network, input_variance: float) -> str | None:

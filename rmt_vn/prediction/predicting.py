@@ -11,7 +11,14 @@ from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import length_map
 from rmt_vn.network import Network
 from rmt_vn.prediction.ball_scatter import simulate_ball
-from rmt_vn.prediction.expected import caveat, effective_depths, law_along_depth, moments_along_depth, with_caveat
+from rmt_vn.prediction.expected import (
+    caveat,
+    effective_depths,
+    exact_of_first_layer,
+    law_along_depth,
+    moments_along_depth,
+    with_caveat,
+)
 from rmt_vn.prediction.simulated import SimulatedVNI, summary, with_last_layer_of
 from rmt_vn.prediction.verdict import INPUTS, OUTPUTS, Inputs, LayerPrediction, Output, Prediction, Statement
 from rmt_vn.prediction.wide_scatter import simulated_wide_vni
@@ -118,7 +125,7 @@ def _over_a_ball(
     """VNI of the pre-activations of all nodes, of the activations of live ones, and what S3 or S4 says of these."""
     alone, pairs = law_along_depth(network, input_variance)
     exact = network.live_probability is not None
-    known = pairs if exact else None
+    known = pairs if exact else exact_of_first_layer(network)
     every, live = simulate_ball(network, input_variance, n_networks, exact=known, added=added, rng=rng)
     one = 1 / np.array(network.widths[1:])
     laws_of_all, laws_of_live = (share + (1 - share) * pairs for share in (one, alone))

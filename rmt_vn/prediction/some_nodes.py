@@ -23,8 +23,9 @@ _LEAST, _MOST = -700.0, 36.0
 # How the covariances fall behind their leading order with the effective depth t: as (1 + 4t)^−p. Fitted to 20 000 walks
 # of linear networks (width 400), to within 3% for t from 0.05 to 1; beyond, theory is not asked.
 _FALL, _APART_POWER, _NODE_POWER, _DEEPEST = 4.0, 2.1, 5 / 3, 1.0
-# The share of itself by which this may be off; and this many times what S4 is off for the mean.
-_THEORY_ERROR, _TIMES_MEAN_ERROR = 0.08, 3.0
+# The share of itself by which this may be off, for homogeneous φ and for others, in which the signal mode scatters too;
+# and this many times what S4 is off for the mean.
+_THEORY_ERROR, _WITH_MODE, _TIMES_MEAN_ERROR = 0.1, 0.25, 3.0
 # Total effective depth at which leading orders are taken.
 _SMALL_DEPTH = 1e-3
 # Sample and theory that differ by more standard deviations than this are not put together: the sample is believed.
@@ -130,7 +131,7 @@ def _covariance(products: np.ndarray, values: np.ndarray, mean: Estimate) -> Est
     return Estimate(value, _mean_of(products - 2 * mean.value * values).stderr)
 
 
-def universal_scatter(depths: np.ndarray, path: float, mean_error: float) -> Scatter | None:
+def universal_scatter(depths: np.ndarray, path: float, mean_error: float, *, with_mode: bool) -> Scatter | None:
     """`Scatter` in wide networks; None beyond an effective depth of 1.
 
     Given the covariance C that the layers before have made, two nodes of a Gaussian layer have E ρ² = Tr C²/(Tr C)², to
@@ -145,6 +146,8 @@ def universal_scatter(depths: np.ndarray, path: float, mean_error: float) -> Sca
         Var R(t)/(E R(t))² over networks, t the effective depth of a network with the slopes that it has.
     mean_error : float
         The share of itself by which S4 is off for the mean, since networks that are no walks do not scatter as walks.
+    with_mode : bool
+        Whether something feeds the signal mode: not where φ is homogeneous.
     """
     t = float(depths.sum())
     if t > _DEEPEST:
@@ -160,7 +163,7 @@ def universal_scatter(depths: np.ndarray, path: float, mean_error: float) -> Sca
     return Scatter(
         apart=max(traces, 0.0) * times**2 * fall**-_APART_POWER + path,
         node=max(node, 0.0) * times * fall**-_NODE_POWER,
-        error=_THEORY_ERROR + _TIMES_MEAN_ERROR * mean_error,
+        error=(_WITH_MODE if with_mode else _THEORY_ERROR) + _TIMES_MEAN_ERROR * mean_error,
     )
 
 

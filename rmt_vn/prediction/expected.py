@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rmt_vn import laws
+from rmt_vn.activations import ACTIVATIONS
 from rmt_vn.laws.approximate import OutsideDomainWarning, approximate_parts_along_depth
 from rmt_vn.laws.exact import exact_parts_along_depth
 from rmt_vn.mean_field import moments_along
@@ -42,7 +43,7 @@ def law_along_depth(network: Network, input_variance: float) -> tuple[np.ndarray
 
 def exact_of_first_layer(network: Network) -> np.ndarray:
     """E ρ² of two nodes of the first layer, before which there is no φ, and NaN for others; shape (L,)."""
-    linear = replace(network, widths=network.widths[:2], activation="linear", keep=1.0)
+    linear = replace(network, widths=network.widths[:2], activation=ACTIVATIONS["linear"], keep=1.0)
     return np.array([*exact_parts_along_depth(linear)[1], *[np.nan] * (network.depth - 1)])
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from rmt_vn.network import Network
-from rmt_vn.prediction.designing import design
+from rmt_vn.prediction.designing import design_by_law
 from rmt_vn.results import Result
 
 Inputs = Literal["ball", "wide"]
@@ -193,7 +193,7 @@ class Prediction(Result):
     def _advice(self) -> str:
         network = self.network
         parameters = {name: getattr(network, name) for name in ("activation", "sigma_w", "sigma_b", "keep")}
-        designs = design(network.depth, VANISHING, input_variance=self.input_variance, **parameters)
+        designs = design_by_law(network.depth, VANISHING, input_variance=self.input_variance, **parameters)
         widths = " or ".join(f"{each.width} with {each.weights} weights" for each in designs)
         return f"Layers of equal widths keep the VNI below {VANISHING} at this depth from a width of {widths} on."
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from rmt_vn import laws
 from rmt_vn.checks import checked_count
 from rmt_vn.laws.approximate import last_approximate_vni
-from rmt_vn.laws.signal_mode import layer_variances
+from rmt_vn.laws.signal_mode import layer_variances, mode_ratio, signal_mode_vni
 from rmt_vn.network import WEIGHTS, Network, Weights
 from rmt_vn.prediction.expected import caveat
 from rmt_vn.prediction.sampled_width import WIDEST, Widths, sampled_width
@@ -23,6 +22,10 @@ _DEEPEST_DESIGN = 10**5
 # Deeper networks are not sampled.
 _DEEPEST_SAMPLE = 2000
 _TOO_DEEP = f"Networks of more than {_DEEPEST_SAMPLE} layers are not sampled: the width is by S4, an approximation"
+# In the laws of such networks, variances that follow each other and differ by less than this, in ln q, are one.
+_ONE_VARIANCE = 1e-3
+# The VNI that the signal mode may add to theirs.
+_LARGE_MODE = 0.01
 _TOO_LARGE = (
     "Exact samples would take long at this width: it is by the signal chain, whose mean VNI is off by up to 1%, by up "
     "to 2% where the signal mode takes over, and by up to 6% where the variances q scatter by a factor of two"
@@ -134,8 +137,10 @@ def design_by_law(depth: int, vni: float, *, input_variance: float = 1.0, **para
 
 
 def _lawful(depth: int, target: float, input_variance: float, parameters: dict[str, Any]) -> Design:
-    # They do not depend on the width.
+    # The variances do not depend on the width.
     variances = layer_variances(Network.uniform(1, depth, **parameters), input_variance)
+    if depth > _DEEPEST_SAMPLE:
+        variances = _merged(variances)
 
     def at(width: int) -> float:
         network = Network.uniform(width, depth, **parameters)
@@ -154,10 +159,27 @@ def _lawful(depth: int, target: float, input_variance: float, parameters: dict[s
         low, high = (low, middle) if at(middle) <= target else (middle, high)
     found = Network.uniform(high, depth, **parameters)
     t = laws.effective_depth(found, input_variance=input_variance)
-    exact = found.live_probability is not None
-    return Design(
-        found.weights, high, at(high), 0.0, t, "exact law" if exact else "law", caveat(found, input_variance)
-    )
+    if found.live_probability is not None:
+        return Design(found.weights, high, at(high), 0.0, t, "exact law")
+    told = caveat(found, input_variance) if depth <= _DEEPEST_SAMPLE else _caveat_of_deep(found, variances)
+    return Design(found.weights, high, at(high), 0.0, t, "law", told)
+
+
+def _merged(variances: np.ndarray) -> np.ndarray:
+    """Runs of nearly equal variances, each replaced by its mean: every one costs quadratures, of 100 000 layers."""
+    merged = variances.copy()
+    logs = np.log(np.maximum(variances, np.finfo(float).tiny))
+    start = 0
+    for stop in range(1, len(logs) + 1):
+        if stop == len(logs) or abs(logs[stop] - logs[start]) > _ONE_VARIANCE:
+            merged[start:stop] = variances[start:stop].mean()
+            start = stop
+    return merged
+
+
+def _caveat_of_deep(network: Network, variances: np.ndarray) -> str:
+    mode = float(signal_mode_vni(mode_ratio(network, variances)))
+    return _TOO_DEEP if mode < _LARGE_MODE else f"{_TOO_DEEP}. It does not hold here: the signal mode takes over"
 
 
 def _sampled(
@@ -172,7 +194,7 @@ def _sampled(
     if found.method == "exact law":
         return found
     if depth > _DEEPEST_SAMPLE:
-        return replace(found, caveat=". ".join(_present(_TOO_DEEP, found.caveat)))
+        return found
 
     def network_of(width: int) -> Network:
         return Network.uniform(width, depth, weights=found.weights, **parameters)
@@ -189,10 +211,6 @@ def _sampled(
         method="rows" if mean.exact else "signal chain",
         caveat=None if mean.exact else _TOO_LARGE,
     )
-
-
-def _present(*sentences: str | None) -> Iterator[str]:
-    return (each for each in sentences if each is not None)
 
 
 def _none_enough(target: float, depth: int) -> ValueError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -20,6 +21,7 @@ from rmt_vn.network import Network
 from rmt_vn.progress import progress
 from rmt_vn.samplers import sample_vni
 from rmt_vn.samplers.forward import block_sizes
+from rmt_vn.samplers.turned_rows import turned_rows_vni
 
 WIDEST = 10**9
 # The standard error of the width, relative, and how far a mean is carried at most, in ln(width).
@@ -30,9 +32,11 @@ _NARROW = 60
 # Networks of first samples, by rows and by the chain, and of those that tell the chain's power.
 _FIRST_ROWS, _FIRST_CHAINS, _SLOPE_CHAINS = 256, 512, 2048
 # What a sample may take: nodes of all networks by rows, and layers of all chains. Half a minute of one core.
-_ROWS_WORK, _CHAIN_WORK = 4e7, 4e6
+_ROWS_WORK, _CHAIN_WORK = 8e7, 4e6
 # Blocks of networks that are sampled at a time, each with a generator of its own.
 _ROWS_BLOCK, _CHAIN_BLOCK = 32, 1024
+# Rows and walks of wide networks, and from which width on they are worth it.
+_ROWS, _TURNS, _TURNED_FROM = 8, 16, 16
 # Where the VNI is near 1 it hardly falls: limits to its power of the width, and to one step of ln(width).
 _LEAST_SLOPE, _MOST_SLOPE, _LONGEST_STEP = 0.3, 1.5, math.log(8)
 _MOST_STEPS = 40
@@ -56,33 +60,27 @@ class Widths:
     input_variance: float
     rng: np.random.Generator
 
-    def work(self, width: int) -> float:
-        """Nodes of a network."""
-        return float(width * self.network_of(1).depth)
+    @property
+    def depth(self) -> int:
+        """L, the same for all widths."""
+        return self.network_of(1).depth
 
     def sample(self, width: int, n_networks: int, *, exact: bool) -> SampledWidth:
-        """The mean VNI of so many networks; of the chain, of as many as its work allows."""
+        """The mean VNI of so many networks by rows, or of as many by the chain as its work allows."""
         if not exact:
-            allowed = int(_CHAIN_WORK / self.network_of(1).depth)
-            n_networks = max(min(n_networks, allowed), 2)
+            n_networks = max(min(n_networks, int(_CHAIN_WORK / self.depth)), 2)
         network, blocks = self.network_of(width), block_sizes(n_networks, _ROWS_BLOCK if exact else _CHAIN_BLOCK)
-
-        def sampled(size: int, rng: np.random.Generator) -> np.ndarray:
-            method = "chain" if exact else "signal_chain"
-            # Two networks at least make a sample.
-            values = sample_vni(network, max(size, 2), rng=rng, method=method, input_variance=self.input_variance)
-            return values.values[:size]
-
+        kind = "signal_chain" if not exact else "chain" if width <= _TURNED_FROM else "turned"
         # Each block has a generator of its own: the numbers do not depend on the number of threads. BLAS threads would
         # only get in their way.
         calls = (
-            delayed(sampled)(size, child) for size, child in zip(blocks, self.rng.spawn(len(blocks)), strict=True)
+            delayed(_sampled)(network, size, kind, self.input_variance, child)
+            for size, child in zip(blocks, self.rng.spawn(len(blocks)), strict=True)
         )
         with threadpool_limits(1):
             parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
-            done = list(progress(parallel(calls), f"networks of width {width}", len(blocks)))
-        values = np.concatenate(done)
-        return SampledWidth(width, float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))), exact)
+            values = np.concatenate(list(progress(parallel(calls), f"networks of width {width}", len(blocks))))
+        return SampledWidth(width, float(values.mean()), float(values.std(ddof=1) / math.sqrt(n_networks)), exact)
 
     def sample_well(self, width: int, accuracy: float, *, exact: bool) -> SampledWidth:
         """The mean VNI with some relative standard error; of the chain, as far as its work allows."""
@@ -112,11 +110,11 @@ def sampled_width(widths: Widths, target: float, start: int) -> SampledWidth | N
         return None
     slope, slope_error = _slope(widths, near)
     accuracy = _ACCURACY * min(max(slope, 0.5), 1.0)
-    width, exact = near, widths.work(near) * _FIRST_ROWS <= _ROWS_WORK / 4
+    width, exact = near, near * widths.depth * _FIRST_ROWS <= _ROWS_WORK / 4
     if exact:
         first = widths.sample(near, _FIRST_ROWS, exact=True)
         width = _crossing(first, target, slope)
-        exact = widths.work(width) * _networks_for(first, _FIRST_ROWS, accuracy) <= _ROWS_WORK
+        exact = width * widths.depth * _networks_for(first, _FIRST_ROWS, accuracy) <= _ROWS_WORK
     if width <= _NARROW:
         return _width_by_width(lambda width: widths.sample_well(width, accuracy, exact=exact), target, width)
     for _ in range(_MOST_STEPS):
@@ -125,6 +123,20 @@ def sampled_width(widths: Widths, target: float, start: int) -> SampledWidth | N
         if abs(math.log(width / found.width)) <= _FAR:
             break
     return _carried(found, width, slope, slope_error)
+
+
+def _sampled(
+    network: Network,
+    size: int,
+    kind: Literal["turned", "chain", "signal_chain"],
+    input_variance: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The VNI of some networks, or of some chains."""
+    if kind == "turned":
+        return turned_rows_vni(network, size, _ROWS, _TURNS, rng, input_variance)
+    # It samples no fewer than two.
+    return sample_vni(network, max(size, 2), rng=rng, method=kind, input_variance=input_variance).values[:size]
 
 
 def _near_width(widths: Widths, target: float, start: int) -> int | None:

@@ -37,8 +37,8 @@ def sample_rows(
     shapes = list(pairwise(network.widths))
     directions, images, slopes = [], [], []
     for shape in shapes:
-        directions.append(_unit(signal.x))
-        image, slope, signal = alive_layer(network, shape, signal, rng, _through_images)
+        directions.append(unit(signal.x))
+        image, slope, signal = alive_layer(network, shape, signal, rng, through_images)
         images.append(image)
         slopes.append(slope.values)
     dead = live & (slopes[-1] == 0)
@@ -61,7 +61,7 @@ def rows_vni(rows: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     return 1 / live + (1 - 1 / live) * mean_square
 
 
-def _through_images(
+def through_images(
     network: Network, n_out: int, n_in: int, x: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Instead of W, the image W x̂ of the signal's direction alone: all of W that the forward pass sees.
@@ -89,12 +89,12 @@ def _rows_through(
     n = n_in if network.weights == "gaussian" else max(n_in, n_out)
     along = rows @ image[:, :n_out, None]
     if network.weights == "gaussian":
-        gain, root = network.sigma_w / np.sqrt(n_in), _gram_root(rows)
+        gain, root = network.sigma_w / np.sqrt(n_in), gram_root(rows)
     else:
         gain = network.sigma_w * np.sqrt(n / n_in)
-        across = _padded(rows, n) - along / gain**2 * image[:, None, :]
-        root = _gram_root(across)
-    direction = _padded(direction, n)[:, None, :]
+        across = padded(rows, n) - along / gain**2 * image[:, None, :]
+        root = gram_root(across)
+    direction = padded(direction, n)[:, None, :]
     fresh = rng.standard_normal((len(rows), root.shape[-1], n))
     fresh -= (fresh @ np.swapaxes(direction, -2, -1)) * direction
     if network.weights == "orthogonal":
@@ -102,17 +102,17 @@ def _rows_through(
     return (along * direction + gain * root @ fresh)[..., :n_in]
 
 
-def _gram_root(rows: np.ndarray) -> np.ndarray:
+def gram_root(rows: np.ndarray) -> np.ndarray:
     """A root of the Gram matrix of rows, lower triangular, by QR: good also where rows are all but parallel."""
     return np.swapaxes(np.linalg.qr(np.swapaxes(rows, -2, -1), mode="r"), -2, -1)
 
 
-def _padded(vectors: np.ndarray, n: int) -> np.ndarray:
+def padded(vectors: np.ndarray, n: int) -> np.ndarray:
     """Vectors with zeros behind, up to n entries."""
     return np.concatenate([vectors, np.zeros((*vectors.shape[:-1], n - vectors.shape[-1]))], axis=-1)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
     """Directions of vectors (networks, nodes), scaled first so that no square under- or overflows.
 
     A signal that has underflowed to zero has none; any will do, for h = 0 whatever W is.

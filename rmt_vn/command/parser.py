@@ -28,7 +28,7 @@ EXAMPLES = {
         "rmt-vn measure conv.npy --node-axis 1 --plot conv.png",
     ),
     "design": (
-        "rmt-vn design --depth 100 --vni 0.1",
+        "rmt-vn design --depth 20 --vni 0.2",
         "rmt-vn design --depth 100 --vni 0.1 --activation relu --weights orthogonal",
     ),
     "api": ("rmt-vn api",),

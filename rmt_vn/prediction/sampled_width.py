@@ -24,15 +24,17 @@ from rmt_vn.samplers.forward import block_sizes
 from rmt_vn.samplers.turned_rows import turned_rows_vni
 
 WIDEST = 10**9
-# The standard error of the width, relative, and how far a mean is carried at most, in ln(width).
-_ACCURACY = 0.0045
-_FAR = 0.03
+# In ln(width): its standard error, how far a mean is carried at most, and how near the chain comes.
+_ACCURACY, _FAR, _NEAR = 0.0045, 0.03, 0.05
 # Up to this width every width is sampled by itself.
-_NARROW = 60
+_NARROW = 30
 # Networks of first samples, by rows and by the chain, and of those that tell the chain's power.
 _FIRST_ROWS, _FIRST_CHAINS, _SLOPE_CHAINS = 256, 512, 2048
-# What a sample may take: nodes of all networks by rows, and layers of all chains. Half a minute of one core.
-_ROWS_WORK, _CHAIN_WORK = 8e7, 4e6
+# What a sample may take, about half a minute of one core by rows and ten seconds by the chain: nodes of all networks,
+# and layers of all chains, those of a search, and those that are to have some accuracy.
+_ROWS_WORK, _SEARCH_WORK, _CHAIN_WORK = 8e7, 3e5, 2e6
+# A layer of fewer nodes takes as long as one of so many.
+_LEAST_NODES = 150
 # Blocks of networks that are sampled at a time, each with a generator of its own.
 _ROWS_BLOCK, _CHAIN_BLOCK = 32, 1024
 # Rows and walks of wide networks, and from which width on they are worth it.
@@ -65,10 +67,12 @@ class Widths:
         """L, the same for all widths."""
         return self.network_of(1).depth
 
+    def work(self, width: int) -> float:
+        """Nodes of a network, which say how long it takes to sample it by rows."""
+        return float(self.depth * max(width, _LEAST_NODES))
+
     def sample(self, width: int, n_networks: int, *, exact: bool) -> SampledWidth:
-        """The mean VNI of so many networks by rows, or of as many by the chain as its work allows."""
-        if not exact:
-            n_networks = max(min(n_networks, int(_CHAIN_WORK / self.depth)), 2)
+        """The mean VNI of so many networks, by rows or by the chain."""
         network, blocks = self.network_of(width), block_sizes(n_networks, _ROWS_BLOCK if exact else _CHAIN_BLOCK)
         kind = "signal_chain" if not exact else "chain" if width <= _TURNED_FROM else "turned"
         # Each block has a generator of its own: the numbers do not depend on the number of threads. BLAS threads would
@@ -82,11 +86,16 @@ class Widths:
             values = np.concatenate(list(progress(parallel(calls), f"networks of width {width}", len(blocks))))
         return SampledWidth(width, float(values.mean()), float(values.std(ddof=1) / math.sqrt(n_networks)), exact)
 
+    def chains(self, n_networks: int, work: float = _SEARCH_WORK) -> int:
+        """So many chains, or what the work allows; 64 at least."""
+        return max(min(n_networks, int(work / self.depth)), 64)
+
     def sample_well(self, width: int, accuracy: float, *, exact: bool) -> SampledWidth:
         """The mean VNI with some relative standard error; of the chain, as far as its work allows."""
-        n_first = _FIRST_ROWS if exact else _FIRST_CHAINS
+        n_first = _FIRST_ROWS if exact else self.chains(_FIRST_CHAINS)
         first = self.sample(width, n_first, exact=exact)
-        n_more = math.ceil(_networks_for(first, n_first, accuracy)) - n_first
+        needed = math.ceil(_networks_for(first, n_first, accuracy))
+        n_more = (needed if exact else self.chains(needed, _CHAIN_WORK)) - n_first
         if n_more < 2:
             return first
         more = self.sample(width, n_more, exact=exact)
@@ -110,11 +119,11 @@ def sampled_width(widths: Widths, target: float, start: int) -> SampledWidth | N
         return None
     slope, slope_error = _slope(widths, near)
     accuracy = _ACCURACY * min(max(slope, 0.5), 1.0)
-    width, exact = near, near * widths.depth * _FIRST_ROWS <= _ROWS_WORK / 4
+    width, exact = near, widths.work(near) * _FIRST_ROWS <= _ROWS_WORK / 4
     if exact:
         first = widths.sample(near, _FIRST_ROWS, exact=True)
         width = _crossing(first, target, slope)
-        exact = width * widths.depth * _networks_for(first, _FIRST_ROWS, accuracy) <= _ROWS_WORK
+        exact = widths.work(width) * _networks_for(first, _FIRST_ROWS, accuracy) <= _ROWS_WORK
     if width <= _NARROW:
         return _width_by_width(lambda width: widths.sample_well(width, accuracy, exact=exact), target, width)
     for _ in range(_MOST_STEPS):
@@ -143,23 +152,24 @@ def _near_width(widths: Widths, target: float, start: int) -> int | None:
     """A width at which the signal chain is within 5% of the target, if there is one; None if it is beyond 10⁹."""
     width, slope, before = max(start, 2), 1.0, None
     for _ in range(_MOST_STEPS):
-        found = widths.sample(width, _FIRST_CHAINS, exact=False)
+        found = widths.sample(width, widths.chains(_FIRST_CHAINS), exact=False)
         if before is not None:
             slope = _power(before, found)
         step = math.log(found.vni / target) / slope
         if step > 0 and width == WIDEST:
             return None
-        stepped = _clipped(width * math.exp(min(max(step, -_LONGEST_STEP), _LONGEST_STEP)))
-        if abs(step) < 0.05 or stepped == width:
+        stepped = max(_clipped(width * math.exp(min(max(step, -_LONGEST_STEP), _LONGEST_STEP))), 2)
+        if abs(step) < _NEAR or stepped == width:
             break
-        before, width = found, max(stepped, 2)
+        before, width = found, stepped
     return width
 
 
 def _slope(widths: Widths, width: int) -> tuple[float, float]:
     """−d ln VNI/d ln width, and its standard error, by the chain."""
     low, high = (
-        widths.sample(each, _SLOPE_CHAINS, exact=False) for each in (_clipped(width / 1.3), _clipped(width * 1.3 + 1))
+        widths.sample(each, widths.chains(_SLOPE_CHAINS), exact=False)
+        for each in (_clipped(width / 1.3), _clipped(width * 1.3 + 1))
     )
     error = math.hypot(low.stderr / low.vni, high.stderr / high.vni) / math.log(high.width / low.width)
     return _power(low, high), error

@@ -27,8 +27,9 @@ _ONE_VARIANCE = 1e-3
 # The VNI that the signal mode may add to theirs.
 _LARGE_MODE = 0.01
 _TOO_LARGE = (
-    "Exact samples would take long at this width and depth: the width is by the signal chain, whose mean VNI is off by up to 1%, by up "
-    "to 2% where the signal mode takes over, and by up to 6% where the variances q scatter by a factor of two"
+    "Exact samples would take long at this width and depth: the width is by the signal chain, whose mean VNI is off by "
+    "up to 1%, by up to 2% where the signal mode takes over, and by up to 6% where the variances q scatter by a factor "
+    "of two"
 )
 
 Method = Literal["exact law", "rows", "signal chain", "law"]

@@ -223,7 +223,16 @@ def test_design(output):
         (each.weights, each.width) for each in found
     ]
     _, row = output("design", "--depth", 30, "--vni", 0.2, "--activation", "relu", "--weights", "gaussian").splitlines()
-    assert row.split()[:2] == ["gaussian", str(found[0].width)]
+    assert row.split()[:2] == ["gaussian", str(found[0].width)] and "exact law" in row
+
+
+def test_design_samples_where_no_law_is_exact(output):
+    asked = ("design", "--depth", 3, "--vni", 0.4, "--weights", "orthogonal", "--activation", "gelu")
+    (found,) = design(3, 0.4, activation="gelu", weights="orthogonal", rng=5)
+    (record,) = strict_json(output(*asked, "--seed", 5, "--json"))["designs"]
+    assert record == found.to_dict() and record["method"] == "rows" and record["stderr"] > 0
+    row = output(*asked, "--seed", 5).splitlines()[1].split()
+    assert row[:5] == ["orthogonal", str(found.width), f"{found.vni:.4g}", f"{found.stderr:.1g}", "rows"]
 
 
 def test_cite_says_what_the_citation_file_says(output):
@@ -281,6 +290,7 @@ def test_cite_says_what_the_citation_file_says(output):
         ("design --depth 10", "--vni"),
         ("design --depth 0 --vni 0.1", "depth must be an integer from 1 to 100000, got 0"),
         ("design --depth 999999999999999 --vni 0.1", "depth must be an integer from 1 to 100000, got 999999999999999"),
+        ("design --depth 10 --vni 0.1 --seed -1", "--seed must be an integer from 0, got -1"),
         ("design --depth 10 --vni 1", "vni must be a number between 0 and 1"),
         ("design --depth 10 --vni 1e-12", "no width up to"),
     ],

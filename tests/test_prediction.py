@@ -1,4 +1,4 @@
-"""Predictions: laws row by row, intervals that hold the share of networks that they say, verdicts, and designs."""
+"""Predictions: laws row by row, intervals that hold the share of networks that they say, and verdicts."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from statistics_checks import assert_sampled
 
 from rmt_vn import Network, laws, mean_field, samplers
 from rmt_vn.laws.approximate import OutsideDomainWarning
-from rmt_vn.prediction import ball_scatter, design, predict
+from rmt_vn.prediction import ball_scatter, predict
 
 NETWORKS = [
     Network((30, *[20] * 5, 7), activation="tanh", sigma_w=1.3, sigma_b=0.2),
@@ -303,59 +303,3 @@ def test_over_wide_inputs_another_law_stands_beside():
 def test_wrong_arguments(arguments, told):
     with pytest.raises((TypeError, ValueError), match=told):
         predict(Network.uniform(5, 2), **arguments)
-
-
-# --- design -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("depth", "vni", "parameters"),
-    [
-        (50, 0.32, {"activation": "linear"}),
-        (30, 0.2, {"activation": "relu", "sigma_w": 2**0.5}),
-        (100, 0.1, {}),
-        (100, 0.1, {"activation": "hard_tanh", "sigma_w": 1.5, "sigma_b": 0.1, "neither": 0.9}),
-    ],
-)
-def test_designs_are_the_narrowest_that_keep_within_the_target(depth, vni, parameters):
-    designs = design(depth, vni, **parameters)
-    assert [each.weights for each in designs] == ["gaussian", "orthogonal"]
-    for each in designs:
-
-        def law(width, weights=each.weights):
-            network = Network.uniform(width, depth, weights=weights, **parameters)
-            if network.live_probability is not None:
-                return laws.exact_vni(network)
-            return laws.approximate_vni(network, input_variance=1.0)
-
-        assert each.vni == pytest.approx(law(each.width), rel=1e-12) and each.vni <= vni < law(each.width - 1)
-        assert each.effective_depth == pytest.approx(
-            laws.effective_depth(
-                Network.uniform(each.width, depth, weights=each.weights, **parameters), input_variance=1.0
-            )
-        )
-    assert designs[1].width < designs[0].width
-    assert design(depth, vni, weights="orthogonal", **parameters) == designs[1:]
-
-
-def test_designs_keep_their_word():
-    # Sampled where the law is not exact: S4 is off by some 1/N of itself, N = 91.
-    (gaussian,) = design(20, 0.2, weights="gaussian", sigma_w=1.2)
-    network = Network.uniform(gaussian.width, 20, sigma_w=1.2)
-    sampled = samplers.sample_vni(network, 1000, rng=1, input_variance=1.0)
-    assert abs(sampled.value - 0.2) < 4 * sampled.stderr + 0.2 * 2 / gaussian.width
-    wrong = samplers.sample_vni(Network.uniform(gaussian.width // 2, 20, sigma_w=1.2), 1000, rng=1, input_variance=1.0)
-    assert abs(wrong.value - 0.2) > 4 * wrong.stderr + 0.2 * 2 / gaussian.width
-
-
-@pytest.mark.parametrize("vni", [0, 1, -0.1, 1.5, math.nan, "0.1", True])
-def test_targets_are_between_0_and_1(vni):
-    with pytest.raises(ValueError, match=f"vni must be a number between 0 and 1, got {vni!r}"):
-        design(10, vni)
-
-
-def test_what_no_width_can_keep():
-    with pytest.raises(ValueError, match="no width up to 1000000000 keeps the VNI below 1e-09 at depth 10"):
-        design(10, 1e-9, activation="linear")
-    with pytest.raises(ValueError, match="depth must be an integer from 1 to 100000, got 0"):
-        design(0, 0.1)

@@ -28,7 +28,7 @@ EXAMPLES = {
         "rmt-vn measure conv.npy --node-axis 1 --plot conv.png",
     ),
     "design": (
-        "rmt-vn design --depth 100 --vni 0.1",
+        "rmt-vn design --depth 20 --vni 0.2",
         "rmt-vn design --depth 100 --vni 0.1 --activation relu --weights orthogonal",
     ),
     "api": ("rmt-vn api",),
@@ -58,7 +58,9 @@ _COMMANDS = {
         "designing",
         "Find the width that keeps a network's nodes from vanishing.",
         "Find the narrowest network of equal widths whose mean vanishing node indicator (VNI) stays within a target in "
-        "its last layer, for Gaussian and for orthogonal weights. A VNI of 0.1 means 10 effective nodes.",
+        "its last layer, for Gaussian and for orthogonal weights. A VNI of 0.1 means 10 effective nodes. An exact law "
+        "says it for linear and ReLU networks; others are sampled, which takes seconds to a minute, and the table has "
+        "the standard error of their VNI.",
     ),
     "api": (
         "describing",
@@ -173,6 +175,13 @@ def _add_design_options(parser: argparse.ArgumentParser) -> None:
         help="the largest mean VNI that the last layer may have, between 0 and 1",
     )
     _add_network_options(parser, weights=None)
+    parser.add_argument(
+        "--seed",
+        type=whole_number(),
+        default=0,
+        metavar="N",
+        help="seed of the random networks that are sampled, where no law is exact (default: 0)",
+    )
 
 
 def _add_network_options(parser: argparse.ArgumentParser, *, weights: str | None) -> None:

@@ -1,14 +1,16 @@
 """Predictions for one network, layer by layer, in numbers and in words; and the width that a target needs.
 
-==============  =======================================================================================================
-`predicting`    `predict`: simulated networks, and what the laws say beside them
-`verdict`       `Prediction` and `LayerPrediction`: the numbers, and what they mean in sentences
-`expected`      what the laws say along the depth: moments, effective depths, E ρ² of two nodes
-`ball_scatter`  the VNI of single random networks over inputs in a small ball
-`some_nodes`    from some nodes of each network to the VNI of its whole layers
-`wide_scatter`  the VNI of single random networks over wide inputs
-`designing`     `design`: the width that keeps the VNI within a target
-==============
+===============  =======================================================================================================
+`predicting`     `predict`: simulated networks, and what the laws say beside them
+`verdict`        `Prediction` and `LayerPrediction`: the numbers, and what they mean in sentences
+`expected`       what the laws say along the depth: moments, effective depths, E ρ² of two nodes
+`ball_scatter`   the VNI of single random networks over inputs in a small ball
+`some_nodes`     from some nodes of each network to the VNI of its whole layers
+`wide_scatter`   the VNI of single random networks over wide inputs
+`simulated`      what these two hand on
+`designing`      `design`: the width that keeps the VNI within a target
+`sampled_width`  how it is found where no law is exact: by samples
+===============  =======================================================================================================
 """
 
 from rmt_vn.prediction.designing import Design, design

@@ -6,6 +6,7 @@ what                     plain (the oracle)         fast
 VNI of the Jacobian      "jacobian": multiply the   "chain": a few nodes. Linear and ReLU: one number, a random walk on
                          matrices, O(N³) a layer    the hyperbolic plane, O(1) a layer whatever the width. Other
                                                     activations: some rows of J, O(N) a layer
+                                                    (`turned_rows`: several walks through each network)
 activations of inputs    "weights": draw W_l        "gram": given the inputs' Gram matrix, h has n independent columns
                                                     N(0, K); no weight is ever drawn
 singular values and      "matrices": QR, matrix by  "bartlett": draw the triangles of those decompositions themselves:

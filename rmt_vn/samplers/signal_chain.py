@@ -68,7 +68,7 @@ def signal_chain_gram(
         to_mode, noise, to_rest, kept = _layer_step(network, shapes[layer - 1], log_q, variances[layer], moments, rng)
         shaken = _wishart(root, scatter, rng)
         noisy = np.einsum("ijn,jn->in", root, rng.standard_normal(mode.shape))
-        root = _root_of_sum(np.sqrt(kept) * shaken, np.sqrt(to_rest) * mode)
+        root = root_of_sum(np.sqrt(kept) * shaken, np.sqrt(to_rest) * mode)
         mode = np.sqrt(to_mode) * mode + np.sqrt(noise) * noisy
         size = np.sqrt(np.sum(root**2, axis=(0, 1)) + np.sum(mode**2, axis=0))
         root, mode = root / size, mode / size
@@ -241,7 +241,7 @@ def _wishart(root: np.ndarray, scatter: np.ndarray, rng: np.random.Generator) ->
     return product / np.sqrt(degrees)
 
 
-def _root_of_sum(root: np.ndarray, vector: np.ndarray) -> np.ndarray:
+def root_of_sum(root: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """The lower triangular root of root rootᵀ + vector vectorᵀ, by Givens rotations: good also where it is singular."""
     root, vector = root.copy(), vector.copy()
     for j in range(len(root)):

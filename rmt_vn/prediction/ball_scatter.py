@@ -164,15 +164,15 @@ class _Theory:
         Effective depths of the inputs and the hidden layers before; None where S4 has no word, as layers are narrow.
     path : float
         How much R(t) scatters with the slopes, relative to its mean, squared.
-    with_mode : bool
-        Whether something feeds the signal mode.
+    mode : float
+        The mean of 1/n over the layers before where φ feeds the signal mode, else 0.
     """
 
     population: float
     mean: Estimate
     depths: np.ndarray | None
     path: float
-    with_mode: bool
+    mode: float
 
 
 def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGrams], exact: float) -> _Theory:
@@ -182,14 +182,15 @@ def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGra
     wide = min(network.widths[:depth]) > NARROW and before.sum() > 0
     law = Estimate(exact, 0.0) if math.isfinite(exact) else Estimate(mean, 1e-12 if wide else np.inf)
     path = float(by_slopes.std() / mean) ** 2 if mean > 0 else 0.0
-    return _Theory(population, law, before if wide else None, path, not network.activation.is_homogeneous)
+    mode = 0.0 if network.activation.is_homogeneous else float(np.mean(1 / np.array(network.widths[:depth])))
+    return _Theory(population, law, before if wide else None, path, mode)
 
 
 def _scatter(pairs: Pairs, theory: _Theory) -> Scatter | None:
     if theory.depths is None:
         return None
     off = abs(pairs.mean.value / theory.mean.value - 1) - 2 * pairs.mean.stderr / pairs.mean.value
-    return universal_scatter(theory.depths, theory.path, max(off, 0.0), with_mode=theory.with_mode)
+    return universal_scatter(theory.depths, theory.path, max(off, 0.0), mode=theory.mode)
 
 
 def _squares(gram: np.ndarray) -> np.ndarray:

@@ -144,11 +144,11 @@ def test_what_is_not_finite_is_null(output):
 
 def test_wide_inputs(output):
     text = output("predict", "--widths", "50x11", "--inputs", "wide")
-    assert "S3 and S4 do not apply" in text
-    assert {
-        row["interval"]
-        for row in strict_json(output("predict", "--widths", "50x3", "--inputs", "wide", "--json"))["layers"]
-    } == {None}
+    assert "Over inputs N(0, 1 I)" in text and "S7 says" in text
+    wide = ("predict", "--widths", "20x3", "--inputs", "wide", "--activation", "relu", "--sigma-b", "0.1", "--json")
+    record = strict_json(output(*wide))
+    assert record["statement"] is None
+    assert all(row["interval"][0] < row["vni"] < row["interval"][1] for row in record["layers"])
 
 
 def test_measure(layers, output):
@@ -278,7 +278,8 @@ def test_cite_says_what_the_citation_file_says(output):
         ("predict --widths 5,5 --seed -1", "--seed must be an integer from 0, got -1"),
         ("predict --widths 5,5 --seed 1.5", "must be an integer, got '1.5'"),
         ("predict --widths 5,5 --input-variance -1", "input_variance must be a number from 0"),
-        ("predict --widths 5,5 --inputs wide --activation relu", "S7 needs an odd activation"),
+        ("predict --widths 2,1x30,1 --inputs wide --activation relu", "varies over the inputs in all but one of 200"),
+        ("predict --widths 5,5 --output softmax", "output must be one of linear, activation, got 'softmax'"),
         ("predict --widths 9x900 --activation linear --sigma-w 9", "variance"),
         ("measure", "FILE"),
         ("measure none.npy", "none.npy: No such file or directory"),

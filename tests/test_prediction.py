@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from brute_force import ball_vni
-from statistics_checks import assert_sampled
 
-from rmt_vn import Network, laws, mean_field, samplers
+from rmt_vn import Network, laws, mean_field
 from rmt_vn.laws.approximate import OutsideDomainWarning
 from rmt_vn.prediction import ball_scatter, predict
 
@@ -80,18 +79,18 @@ def test_the_last_layer_is_linear_unless_asked():
 # --- intervals --------------------------------------------------------------------------------------------------------
 
 SMALL = [
-    Network.uniform(24, 12, activation="tanh"),
-    Network.uniform(24, 12, activation="hard_tanh", weights="orthogonal", sigma_w=1.5),
+    Network.uniform(16, 8, activation="tanh"),
+    Network.uniform(16, 8, activation="hard_tanh", weights="orthogonal", sigma_w=1.5),
     Network((12, 24, 6, 24, 24), activation="relu", sigma_b=0.3),
     Network((12, 24, 6, 24, 24), activation="gelu", keep=0.8),
 ]
 # What is multiplied out where it is small is followed by some nodes where it is not.
 LARGE = [
-    Network((40, *[48] * 13, 10), activation="tanh", sigma_w=1.3),
-    Network((40, *[48] * 13, 10), activation="softplus", sigma_w=1.35),
-    Network((40, *[48] * 6), activation="relu", sigma_w=2**0.5),
-    Network((40, *[48] * 6), activation="erf", weights="orthogonal", sigma_w=1.3),
-    Network((40, 48, 3, 48, 48), activation="silu", sigma_w=1.4, sigma_b=0.2, keep=0.9),
+    Network((40, *[40] * 7, 10), activation="tanh", sigma_w=1.3),
+    Network((40, *[40] * 7, 10), activation="softplus", sigma_w=1.35),
+    Network((40, *[40] * 5), activation="relu", sigma_w=2**0.5),
+    Network((40, *[40] * 5), activation="erf", weights="orthogonal", sigma_w=1.3),
+    Network((40, 40, 3, 40, 40), activation="silu", sigma_w=1.4, sigma_b=0.2, keep=0.9),
 ]
 
 
@@ -120,34 +119,33 @@ def five_errors(n_networks, n_fresh):
 @pytest.mark.parametrize("network", SMALL, ids=name_of)
 def test_intervals_hold_95_percent_of_networks(network):
     predicted = predict(network, rng=3)
-    found = shares(network, intervals_of(predicted), 600)
-    assert np.abs(found - 0.95).max() < five_errors(1000, 600)
+    found = shares(network, intervals_of(predicted), 400)
+    assert np.abs(found - 0.95).max() < five_errors(1000, 400)
     # The negative control: the intervals of networks of half the depth.
     half = intervals_of(predict(cut(network, network.depth // 2), rng=3))[-1:]
-    assert shares(network, np.repeat(half, network.depth, axis=0), 600)[-1].max() < 0.95 - five_errors(1000, 600)
+    assert shares(network, np.repeat(half, network.depth, axis=0), 400)[-1].max() < 0.95 - five_errors(1000, 400)
 
 
 @pytest.mark.parametrize("network", LARGE, ids=name_of)
 def test_intervals_from_some_nodes_hold_95_percent_of_networks(network, monkeypatch):
     monkeypatch.setattr(ball_scatter, "_WORK", 0)
     predicted = predict(network, rng=3)
-    found = shares(network, intervals_of(predicted), 600)
+    found = shares(network, intervals_of(predicted), 400)
     # The variance of whole layers is found to some 15%, which moves the share by up to two percent.
-    assert np.abs(found - 0.95).max() < five_errors(1000, 600) + 0.02
-    fresh = by_brute_force(network, 600, 5)
+    assert np.abs(found - 0.95).max() < five_errors(1000, 400) + 0.02
+    fresh = by_brute_force(network, 400, 5)
     for kind, means in ((0, "pre_activation_vni"), (1, "vni")):
-        mean, stderr = fresh[:, -1, kind].mean(), fresh[:, -1, kind].std() / math.sqrt(600)
+        mean, stderr = fresh[:, -1, kind].mean(), fresh[:, -1, kind].std() / math.sqrt(400)
         said = getattr(predicted.layers[-1], means)
-        assert_sampled(said, mean, math.hypot(stderr, predicted.layers[-1].stderr), wrong=[0.85 * mean])
-    # The negative control: the scatter of as few nodes as are followed, where layers have more.
-    if network.widths[-1] > 16:
-        width = np.ptp(intervals_of(predicted)[-1], axis=-1)
-        assert np.all(width < 0.9 * np.ptp(_interval_of_some_nodes(network)))
-
-
-def _interval_of_some_nodes(network):
-    sampled = samplers.sample_vni(network, 400, rng=1, input_variance=1.0, method="signal_chain")
-    return np.quantile(sampled.values, (0.025, 0.975))
+        # The mean for Haar weights is 1 to 2% low.
+        low = 0.02 * mean if network.weights == "orthogonal" else 0.0
+        error = math.hypot(stderr, predicted.layers[-1].stderr)
+        assert -4 * error - low < said - mean < 4 * error < 0.1 * mean
+    # The negative control: the same test rejects the intervals that hold 80%.
+    narrow = np.array(
+        [[row.interval(0.8, kind=kind) for kind in ("pre-activations", "activations")] for row in predicted.layers]
+    )
+    assert shares(network, narrow, 400)[-1].max() < 0.95 - five_errors(1000, 400) - 0.02
 
 
 def test_where_all_is_one_or_nothing_the_interval_is_a_point():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rmt_vn import Network, laws
-from rmt_vn.laws.approximate import approximate_vni_along_depth
+from rmt_vn.laws.approximate import last_approximate_vni
+from rmt_vn.laws.signal_mode import layer_variances
 from rmt_vn.prediction import design
 from rmt_vn.prediction.designing import design_by_law
 from rmt_vn.prediction.sampled_width import Widths
@@ -146,7 +147,8 @@ def test_what_is_too_deep_to_be_sampled_is_by_the_law():
     (found,) = design(3000, 0.1, weights="gaussian", rng=0)
     assert found.method == "law" and "more than 2000 layers are not sampled" in found.caveat
     # Variances that are nearly the same are one: to no effect.
-    law = approximate_vni_along_depth(Network.uniform(found.width, 3000), input_variance=1.0)[-1]
+    network = Network.uniform(found.width, 3000)
+    law = last_approximate_vni(network, layer_variances(network, 1.0))
     assert found.vni == pytest.approx(law, rel=1e-4)
     (mode,) = design(3000, 0.1, weights="gaussian", rng=0, **SOFTPLUS)
     assert "the signal mode takes over" in mode.caveat

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -61,7 +62,7 @@ def _text(predicted: Prediction) -> str:
     rows = _some(predicted.layers)
     left_out = len(predicted.layers) - len(rows)
     # Where all nodes are live, what is true of activations is true of pre-activations.
-    both = any(row.simulated_vni != row.simulated_pre_activation_vni for row in predicted.layers)
+    both = any(not math.isclose(row.vni, row.pre_activation_vni, rel_tol=1e-6) for row in predicted.layers)
     head = ("layer", "width", "q", "chi", "depth t", "gradient", "VNI", "95% of networks", "eff. nodes")
     more = ("VNI of h", "95% of networks") if both else ()
     lines = table((*head, *more), [_row(row, both=both) for row in rows])

@@ -69,7 +69,8 @@ def predict(
     Raises
     ------
     ValueError
-        If a parameter is out of range, or a variance leaves the range of the length map.
+        If a parameter is out of range, a variance leaves the range of the length map, or over wide inputs no node of a
+        layer varies in next to all networks.
 
     Examples
     --------
@@ -145,6 +146,12 @@ def _over_wide_inputs(
 ) -> tuple[SimulatedVNI, SimulatedVNI, list[float | None]]:
     """As `_over_a_ball`, over inputs N(0, v I); the law is S7, where it covers the network and the layer has φ."""
     every, live = simulated_wide_vni(network, input_variance, n_networks, linear_output=output == "linear", rng=rng)
+    unknown = np.isnan(live[:, 0] + every[:, 0])
+    if unknown.any():
+        raise ValueError(
+            f"no node of layer {unknown.argmax() + 1} varies over the inputs in all but one of {n_networks} simulated "
+            "networks, and so there is no VNI; widen the layers before it"
+        )
     try:
         law: list[float | None] = laws.wide_input_vni(network, input_variance=input_variance).tolist()
     except ValueError:

@@ -23,8 +23,8 @@ _LEAST, _MOST = -700.0, 36.0
 # How the covariances fall behind their leading order with the effective depth t: as (1 + 4t)^−p. Fitted to 20 000 walks
 # of linear networks (width 400), to within 3% for t from 0.05 to 1; beyond, theory is not asked.
 _FALL, _APART_POWER, _NODE_POWER, _DEEPEST = 4.0, 2.1, 5 / 3, 1.0
-# What the signal mode adds to the covariance, in t/n: found for tanh, sigmoid, GELU, SiLU, hard tanh and Haar erf, 0.6 to
-# 1.3 where the mode is small. Homogeneous φ have none.
+# What the signal mode adds to the covariance, in t/n: found to be 0.6 to 1.3 for tanh, sigmoid, GELU, SiLU, hard tanh
+# and Haar erf, where the mode is small. Homogeneous φ have none.
 _OF_THE_MODE = 1.0
 # The share of itself by which theory may be off, and how many times what S4 is off for the mean beyond that.
 _THEORY_ERROR, _TIMES_MEAN_ERROR = 0.15, 3.0

@@ -165,7 +165,7 @@ class _Theory:
     path : float
         How much R(t) scatters with the slopes, relative to its mean, squared.
     mode : float
-        The mean of 1/n over the layers before where φ feeds the signal mode, else 0.
+        Σ t_l/n_l over the hidden layers before, where φ feeds the signal mode; else 0.
     """
 
     population: float
@@ -182,8 +182,8 @@ def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGra
     wide = min(network.widths[:depth]) > NARROW and before.sum() > 0
     law = Estimate(exact, 0.0) if math.isfinite(exact) else Estimate(mean, 1e-12 if wide else np.inf)
     path = float(by_slopes.std() / mean) ** 2 if mean > 0 else 0.0
-    mode = 0.0 if network.activation.is_homogeneous else float(np.mean(1 / np.array(network.widths[:depth])))
-    return _Theory(population, law, before if wide else None, path, mode)
+    fed = 0.0 if network.activation.is_homogeneous else float(np.sum(before[1:] / np.array(network.widths[1:depth])))
+    return _Theory(population, law, before if wide else None, path, fed)
 
 
 def _scatter(pairs: Pairs, theory: _Theory) -> Scatter | None:

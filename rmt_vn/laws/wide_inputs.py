@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from rmt_vn.gaussian_averages import checked_variance, gaussian_mean, second_moment
@@ -25,6 +23,9 @@ from rmt_vn.laws.universal import universal_vni, universal_vni_complement
 from rmt_vn.mean_field import fixed_point, variances_along_depth
 from rmt_vn.network import Network
 from rmt_vn.results import Result
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 # Of y = artanh ρ: where the drift of one layer is that of parallel inputs.
 _FARTHEST = 40.0
@@ -265,6 +266,9 @@ def _participation_of(normalized: float, flat: float) -> float:
         return 1.0
     if _normalized(normalized, flat) >= normalized:
         return normalized
+    # Imported here, because scipy.optimize is slow to import.
+    from scipy.optimize import brentq
+
     return brentq(lambda p: _normalized(p, flat) - normalized, normalized, 1.0, xtol=1e-13)
 
 
@@ -289,4 +293,7 @@ def _universal_splines() -> tuple[CubicSpline, CubicSpline]:
     log_t = np.linspace(np.log(1e-10), np.log(5e3), 1200)
     t = np.exp(log_t)
     log_odds = np.log(universal_vni(t)) - np.log(universal_vni_complement(t))
+    # Imported here, because scipy.interpolate is slow to import.
+    from scipy.interpolate import CubicSpline
+
     return CubicSpline(log_t, log_odds), CubicSpline(log_odds, log_t)

@@ -37,8 +37,11 @@ from rmt_vn.samplers.gram_chain import NARROW, NodeGrams, walk_grams
 _WORK = 1.2e10
 # Numbers of the matrices that are multiplied at a time: they stay within the cache.
 _BLOCK_FLOATS = 2**17
-# Nodes that are followed, networks at a time, and depths at which they are followed where layers are equally wide.
-_NODES, _BLOCK, _DEPTHS = 20, 250, 10
+# Nodes that are followed (near the inputs, and further on), networks at a time, and depths at which they are followed
+# where layers are equally wide.
+_NODES, _FEWER_NODES, _BLOCK, _DEPTHS = 20, 14, 300, 8
+# Fewer nodes are followed from this effective depth on.
+_NEAR = 0.08
 # Beyond this many changes of the width not every one has a depth of its own.
 _MOST_CHANGES = 24
 # Where all networks have come as close as this to one effective node they stay there.
@@ -71,10 +74,15 @@ def simulate_ball(
     -------
     every, live : SimulatedVNI
     """
-    if n_networks * _work(network.widths) > _WORK:
+    if not is_multiplied_out(network, n_networks):
         return _followed(network, input_variance, n_networks, exact, added, rng)
     every, live = _multiplied_out(network, input_variance, n_networks, rng)
     return summary(every), summary(live)
+
+
+def is_multiplied_out(network: Network, n_networks: int) -> bool:
+    """Whether so many networks can be multiplied out within a second or two."""
+    return n_networks * _work(network.widths) <= _WORK
 
 
 def _work(widths: tuple[int, ...]) -> float:
@@ -115,10 +123,12 @@ def _followed(
     rng: np.random.Generator,
 ) -> tuple[SimulatedVNI, SimulatedVNI]:
     chosen = chosen_depths(network.widths)
+    # The further from the inputs, the more do networks differ, and the fewer nodes tell by how much.
+    nodes = {depth: _NODES if added[:depth].sum() < _NEAR else _FEWER_NODES for depth in chosen}
 
     def sample(size: int, rng: np.random.Generator) -> list[NodeGrams]:
         found = []
-        for grams in walk_grams(network, size, chosen, _NODES, rng=rng, input_variance=input_variance):
+        for grams in walk_grams(network, size, nodes, rng=rng, input_variance=input_variance):
             found.append(grams)
             if np.all(_squares(grams.live)[:, 0, 1:] > 1 - _MERGED):
                 break

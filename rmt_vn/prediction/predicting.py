@@ -10,7 +10,7 @@ from rmt_vn import laws
 from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.mean_field import length_map
 from rmt_vn.network import Network
-from rmt_vn.prediction.ball_scatter import simulate_ball
+from rmt_vn.prediction.ball_scatter import is_multiplied_out, simulate_ball
 from rmt_vn.prediction.expected import (
     caveat,
     effective_depths,
@@ -24,8 +24,8 @@ from rmt_vn.prediction.verdict import INPUTS, OUTPUTS, Inputs, LayerPrediction, 
 from rmt_vn.prediction.wide_scatter import simulated_wide_vni
 from rmt_vn.rng import RNG
 
-# Simulated networks by default: over wide inputs each costs more.
-_NETWORKS = {"ball": 1000, "wide": 200}
+# Simulated networks by default: multiplied out, followed by some nodes, and over wide inputs.
+_SMALL, _LARGE, _WIDE = 1000, 600, 200
 
 
 def predict(
@@ -58,7 +58,8 @@ def predict(
     output : {"linear", "activation"}
         Whether the last layer is linear, as in most networks, or has φ (and dropout) too.
     n_networks : int, optional
-        Simulated networks, at least 40: their quantiles are the interval. By default 1000, and 200 over wide inputs.
+        Simulated networks, at least 40: their quantiles are the interval. By default 1000, 600 of networks that
+        are too large to be multiplied out, and 200 over wide inputs.
     rng : seed or Generator
         Of the simulated networks; give a seed for numbers that stay the same.
 
@@ -82,7 +83,9 @@ def predict(
     checked_choice("inputs", inputs, INPUTS)
     checked_choice("output", output, OUTPUTS)
     # Fewer have no quantiles at 2.5%.
-    n_networks = checked_count("n_networks", _NETWORKS[inputs] if n_networks is None else n_networks, least=40)
+    n_networks = checked_count(
+        "n_networks", _affordable(network, inputs) if n_networks is None else n_networks, least=40
+    )
     rng = np.random.default_rng(rng)
     q = length_map(network, input_variance)
     moments = moments_along_depth(network, q)
@@ -113,6 +116,12 @@ def predict(
     caveats = (caveat(network, input_variance) if inputs == "ball" else None, on_gradients)
     told = ". ".join(each for each in caveats if each is not None) or None
     return Prediction(network, inputs, output, float(input_variance), statement, layers, float(gradient[0]), told)
+
+
+def _affordable(network: Network, inputs: Inputs) -> int:
+    if inputs == "wide":
+        return _WIDE
+    return _SMALL if is_multiplied_out(network, _SMALL) else _LARGE
 
 
 def _over_a_ball(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
-from scipy.optimize import brentq
 
 from rmt_vn.checks import checked_choice
 from rmt_vn.laws.universal import effective_depth, universal_vni
@@ -205,7 +204,8 @@ class Prediction(Result):
 
     def _advice(self) -> str | None:
         """What would keep the nodes, by the effective depth: None where S4 would not have told that they vanish."""
-        allowed = brentq(lambda t: universal_vni(t) - VANISHING, 0.0, 1.0)
+        depths = np.linspace(0.0, 0.2, 201)
+        allowed = np.interp(VANISHING, np.asarray(universal_vni(depths)), depths)
         factor = self.layers[-1].effective_depth / allowed
         if factor <= 1:
             return None

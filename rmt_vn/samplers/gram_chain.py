@@ -14,7 +14,7 @@ nodes).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -62,26 +62,26 @@ class NodeGrams:
 def walk_grams(
     network: Network,
     n_networks: int,
-    depths: Collection[int],
-    nodes: int,
+    nodes: Mapping[int, int],
     *,
     rng: np.random.Generator,
     input_variance: float | None,
 ) -> Iterator[NodeGrams]:
-    """At each of these depths, in increasing order, the Gram matrices of so many nodes, or of all if there are fewer.
+    """At each of some depths, in increasing order, the Gram matrices of some nodes, or of all if there are fewer.
 
-    Different depths share the forward pass of each network, and are independent otherwise.
+    `nodes` says of how many, for each of the depths. Different depths share the forward pass of each network, and are
+    independent otherwise.
     """
     signal = Signal(random_signal(network, n_networks, rng, input_variance), np.zeros(n_networks))
     shapes = list(pairwise(network.widths))
-    last = max(depths)
+    last = max(nodes)
     steps: list[Step] = []
     t = np.full(n_networks, max(input_depth(network) - _frame_depth(network, shapes[0]), 0.0))
     for depth, shape in enumerate(shapes[:last], start=1):
         image, slopes, signal = live_layer(network, shape, signal, rng, through_images)
         image = image / network.sigma_w
-        if depth in depths:
-            yield _grams(network, shape, steps, image[:, : shape[1]], slopes.values != 0, nodes, t, rng)
+        if depth in nodes:
+            yield _grams(network, shape, steps, image[:, : shape[1]], slopes.values != 0, nodes[depth], t, rng)
         if depth < last:
             step, added = _step(network, shape, shapes[depth], image, slopes.values, unit_vectors(signal.x))
             steps.append(step)
@@ -149,8 +149,9 @@ def _step(
     slopes = slopes / np.abs(slopes).max(axis=1, keepdims=True)
     square, driven = slopes**2, slopes * image[:, :n_out]
     frame = _frame_depth(network, next_shape)
-    m, weighted = (np.einsum("ni,ni,ni->n", direction, direction, each) for each in (square, square**2))
-    total, fourth, sixth = (np.sum(square**k, axis=1) for k in (1, 2, 3))
+    signal, double = direction**2, square**2
+    m, weighted = np.einsum("ni,ni->n", signal, square), np.einsum("ni,ni->n", signal, double)
+    total, fourth, sixth = square.sum(axis=1), double.sum(axis=1), np.einsum("ni,ni->n", double, square)
     traces = total - m, fourth - 2 * weighted + m**2, sixth - m**3
     depth = _depth(*traces)
     added = np.maximum(depth - frame, 0.0)

@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from rmt_vn.activations import Activation
 from rmt_vn.gaussian_averages import gaussian_mean, second_moment
@@ -93,6 +92,9 @@ def statistics_along(activation: Activation, variances: np.ndarray) -> list[Laye
     computed = [layer_statistics(activation, float(np.exp(log))) for log in at]
     if len(at) < len(distinct):
         fields = zip(*computed, strict=True)
+        # Imported here, because scipy.interpolate is slow to import.
+        from scipy.interpolate import CubicSpline
+
         splines = [CubicSpline(at, np.array(field))(distinct) for field in fields]
         computed = [LayerStatistics(*rows) for rows in zip(*splines, strict=True)]
     return [computed[index] for index in back]

@@ -135,6 +135,7 @@ def test_killed_at_random_moments_it_goes_on_where_it_stopped(tmp_path, undistur
     assert len(study.began()) <= CHUNKS + 10 * 4
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(tmp_path, undisturbed):
     study = Study(tmp_path)
     process = study.start()

@@ -80,9 +80,8 @@ def read_tables(folder, name):
     return {path.stem.removeprefix(f"{name}_"): read_table(path) for path in paths}
 
 
-@pytest.mark.parametrize(
-    "names", [["vni_depth_width"], pytest.param(TWICE, marks=pytest.mark.slow)], ids=["one", "all"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [["vni_depth_width"], TWICE], ids=["one", "all"])
 def test_same_files_for_any_number_of_processes(folder_of, tmp_path, names):
     out = by_two_processes(tmp_path, names)
     # Manifests tell the time, and the gallery shows those figures that are there.

@@ -372,7 +372,13 @@ def test_the_signal_chain_of_what_is_extreme():
 # --- the eigenvalue that the mode is ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("depth", "weights"), [(10, "gaussian"), (14, "gaussian"), (10, "orthogonal")])
+@pytest.mark.parametrize(
+    ("depth", "weights"),
+    [
+        (10, "gaussian"),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((14, "gaussian"), (10, "orthogonal"))),
+    ],
+)
 def test_one_eigenvalue_lies_beyond_the_edge(depth, weights):
     network = Network.uniform(300, depth, activation="softplus", sigma_w=1.35, weights=weights)
     signal, rng, largest = fixed_point(network).q_star / network.sigma_w**2, np.random.default_rng(8), []

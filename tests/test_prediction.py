@@ -87,9 +87,14 @@ SMALL = [
 # What is multiplied out where it is small is followed by some nodes where it is not.
 LARGE = [
     Network((40, *[40] * 7, 10), activation="tanh", sigma_w=1.3),
-    Network((40, *[40] * 7, 10), activation="softplus", sigma_w=1.35),
-    Network((40, *[40] * 5), activation="relu", sigma_w=2**0.5),
-    Network((40, *[40] * 5), activation="erf", weights="orthogonal", sigma_w=1.3),
+    *(
+        pytest.param(network, marks=pytest.mark.slow)
+        for network in (
+            Network((40, *[40] * 7, 10), activation="softplus", sigma_w=1.35),
+            Network((40, *[40] * 5), activation="relu", sigma_w=2**0.5),
+            Network((40, *[40] * 5), activation="erf", weights="orthogonal", sigma_w=1.3),
+        )
+    ),
     Network((40, 40, 3, 40, 40), activation="silu", sigma_w=1.4, sigma_b=0.2, keep=0.9),
 ]
 
@@ -154,7 +159,11 @@ def test_where_all_is_one_or_nothing_the_interval_is_a_point():
         row.interval() == pytest.approx((0.1, 0.1)) and row.vni == pytest.approx(0.1) for row in orthogonal.layers
     )
     lone = predict(Network((4, 3, 1)), n_networks=40).layers[-1]
-    assert lone.vni == 1 and lone.interval() == pytest.approx((1, 1), abs=1e-12) and max(lone.interval()) <= 1
+    assert (
+        lone.vni == pytest.approx(1, abs=1e-12)
+        and lone.interval() == pytest.approx((1, 1), abs=1e-12)
+        and max(lone.interval()) <= 1
+    )
 
 
 @pytest.mark.parametrize(

@@ -179,9 +179,8 @@ def test_walk_activations_gives_the_same_numbers_layer_by_layer():
     assert np.array_equal(last, samplers.sample_activations(network, FEW, rng=4))
 
 
-@pytest.mark.parametrize(
-    ("activation", "sigma_w"), [pytest.param("linear", 0.1, marks=pytest.mark.slow), ("relu", 30.0)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("activation", "sigma_w"), [("linear", 0.1), ("relu", 30.0)])
 def test_tens_of_thousands_of_layers_of_jacobians(activation, sigma_w):
     # σ_w^20000 is 10^−20000 and 10^29542. ln σ_w enters the log-norm once a layer, and is all that enters.
     def last_log_norm(sigma_w):
@@ -201,7 +200,7 @@ def test_tens_of_thousands_of_layers_of_jacobians(activation, sigma_w):
     [
         pytest.param(50, 100_000, {"activation": "linear"}, marks=pytest.mark.slow),
         pytest.param(50, 40_000, {"activation": "relu", "weights": "orthogonal"}, marks=pytest.mark.slow),
-        (3, 20_000, {"activation": "tanh", "sigma_w": 0.01}),
+        pytest.param(3, 20_000, {"activation": "tanh", "sigma_w": 0.01}, marks=pytest.mark.slow),
         pytest.param(
             3, 10_000, {"activation": "leaky_relu", "sigma_w": 50.0, "weights": "orthogonal"}, marks=pytest.mark.slow
         ),

@@ -151,13 +151,16 @@ def draw(tables: dict) -> Figure:
     for entry in entries[1:]:
         entry.set_marker("")
     figure.legend(handles=entries, loc="outside upper center", ncols=3)
+    # Without biases q* of SiLU is 0 and Λ another: a jump that contours cannot draw.
+    with_bias = plane["sigma_b"] > 0
+    sigma_w, sigma_b = plane["sigma_w"], plane["sigma_b"][with_bias]
     for axes, name in zip(bottom, LABELS, strict=True):
-        values, levels = plane[name].T, [0.4, 0.6, 0.8, 1, 1.1]
+        values, levels = plane[name].T[with_bias], [0.4, 0.6, 0.8, 1, 1.1]
         axes.set_facecolor("0.9")
-        axes.contourf(plane["sigma_w"], plane["sigma_b"], values, levels=levels, cmap="Greys", alpha=0.5, extend="both")
-        lines = axes.contour(plane["sigma_w"], plane["sigma_b"], values, levels=levels, colors="0.3", linewidths=0.5)
+        axes.contourf(sigma_w, sigma_b, values, levels=levels, cmap="Greys", alpha=0.5, extend="both")
+        lines = axes.contour(sigma_w, sigma_b, values, levels=levels, colors="0.3", linewidths=0.5)
         axes.clabel(lines, fontsize=6, fmt="%g")
-        axes.contour(plane["sigma_w"], plane["sigma_b"], values, levels=[1], colors="#D55E00", linewidths=1.6)
+        axes.contour(sigma_w, sigma_b, values, levels=[1], colors="#D55E00", linewidths=1.6)
         axes.set(xlabel="$\\sigma_w$", title="$\\Lambda$")
     bottom[0].set_ylabel("$\\sigma_b$")
     return figure

@@ -106,8 +106,14 @@ def _multiplied_out(
     """VNI of each layer, of the rows of all nodes and of live ones, each of shape (L, n_networks)."""
 
     def sample(size: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-        walk = walk_jacobian(network, size, rng=rng, input_variance=input_variance)
-        return [(jacobian_vni(layer.rows), jacobian_vni(layer.jacobian)) for layer in walk]
+        found = []
+        for layer in walk_jacobian(network, size, rng=rng, input_variance=input_variance):
+            found.append((jacobian_vni(layer.rows), jacobian_vni(layer.jacobian)))
+            if found[-1][0].min() > 1 - _MERGED:
+                # All nodes of each network have become one, and they stay one.
+                found += [(np.ones(size), np.ones(size))] * (network.depth - len(found))
+                break
+        return found
 
     sizes = block_sizes(n_networks, _BLOCK_FLOATS // (max(network.widths[1:]) * max(network.widths)))
     every, live = np.concatenate(_in_blocks(sample, sizes, rng), axis=2).transpose(1, 0, 2)
@@ -130,7 +136,7 @@ def _followed(
         found = []
         for grams in walk_grams(network, size, nodes, rng=rng, input_variance=input_variance):
             found.append(grams)
-            if np.all(_squares(grams.live)[:, 0, 1:] > 1 - _MERGED):
+            if np.all(_squares(grams.every)[:, 0, 1:] > 1 - _MERGED):
                 break
         return found
 

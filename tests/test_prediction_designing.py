@@ -62,10 +62,9 @@ def test_sampled_designs_keep_their_word():
         (20, 0.1, {"weights": "orthogonal", **HARD_TANH}, 2000),
         (10, 0.3, {"weights": "orthogonal"}, 1500),
         (20, 0.2, LEAKY_RELU, 2000),
-        (40, 0.1, {"weights": "gaussian"}, 1000),
         (10, 0.05, {"weights": "gaussian"}, 1000),
+        (10, 0.2, {"weights": "gaussian", **SILU}, 3000),
         (40, 0.1, {"weights": "orthogonal"}, 1000),
-        (20, 0.2, {"weights": "gaussian", **SILU}, 3000),
     ],
 )
 def test_many_sampled_designs_keep_their_word(depth, target, parameters, n_networks):

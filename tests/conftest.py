@@ -4,7 +4,18 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 # The files that take longest, the longest first: begun last, one of them would keep one process busy alone at the end.
-LONGEST = ("figures", "theory_analysis", "laws_against_samples", "samplers", "theory_algebra", "faults", "laws_exact")
+LONGEST = (
+    "figures",
+    "prediction_designing",
+    "prediction_wide",
+    "laws_signal_mode",
+    "theory_analysis",
+    "laws_against_samples",
+    "samplers",
+    "theory_algebra",
+    "faults",
+    "laws_exact",
+)
 
 
 def pytest_configure(config):

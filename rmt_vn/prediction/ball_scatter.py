@@ -40,12 +40,14 @@ _BLOCK_FLOATS = 2**17
 # Nodes that are followed (near the inputs, and further on), networks at a time, and depths at which they are followed
 # where layers are equally wide.
 _NODES, _FEWER_NODES, _BLOCK, _DEPTHS = 20, 14, 300, 8
+# Nodes that are followed behind a narrow layer.
+_BEHIND_NARROW = 48
 # Fewer nodes are followed from this effective depth on.
 _NEAR = 0.08
 # Beyond this many changes of the width not every one has a depth of its own.
 _MOST_CHANGES = 24
 # Where all networks have come as close as this to one effective node they stay there.
-_MERGED = 1e-12
+_MERGED = 1e-9
 
 
 def simulate_ball(
@@ -129,8 +131,7 @@ def _followed(
     rng: np.random.Generator,
 ) -> tuple[SimulatedVNI, SimulatedVNI]:
     chosen = chosen_depths(network.widths)
-    # The further from the inputs, the more do networks differ, and the fewer nodes tell by how much.
-    nodes = {depth: _NODES if added[:depth].sum() < _NEAR else _FEWER_NODES for depth in chosen}
+    nodes = {depth: _nodes_at(network, depth, float(added[:depth].sum())) for depth in chosen}
 
     def sample(size: int, rng: np.random.Generator) -> list[NodeGrams]:
         found = []
@@ -141,16 +142,33 @@ def _followed(
         return found
 
     blocks = _in_blocks(sample, block_sizes(n_networks, _BLOCK), rng)
-    # Where all nodes of a block have become one, they are one from there on.
     known = chosen[: max(len(block) for block in blocks)]
-    layers = [[block[min(index, len(block) - 1)] for block in blocks] for index in range(len(known))]
     every, live = [], []
-    for depth, grams in zip(known, layers, strict=True):
+    for index, depth in enumerate(known):
+        shape = min(nodes[depth], network.widths[depth]), network.widths[depth]
+        grams = [block[index] if index < len(block) else _merged(block[-1], depth, *shape) for block in blocks]
         theory = _theory(network, depth, added, grams, float(exact[depth - 1]))
         n, n_live = np.full(n_networks, float(network.widths[depth])), np.concatenate([each.n_live for each in grams])
         every.append(_whole_layer(np.concatenate([_squares(each.every) for each in grams]), n, theory))
         live.append(_whole_layer(np.concatenate([_squares(each.live) for each in grams]), n_live, theory))
     return _along_depth(network, known, every), _along_depth(network, known, live)
+
+
+def _nodes_at(network: Network, depth: int, t: float) -> int:
+    """The further from the inputs, the more do networks differ, and the fewer nodes tell by how much.
+
+    Behind a narrow layer the values of whole layers are not spread as those of some nodes are: there are more then.
+    """
+    if depth > 1 and min(network.widths[1:depth]) <= NARROW:
+        return _BEHIND_NARROW
+    return _NODES if t < _NEAR else _FEWER_NODES
+
+
+def _merged(before: NodeGrams, depth: int, nodes: int, width: int) -> NodeGrams:
+    """What comes deeper in networks all of whose nodes have become one: they stay one."""
+    size = len(before.n_live)
+    ones = np.ones((size, nodes, nodes))
+    return NodeGrams(depth, ones, ones, np.full(size, float(width)), before.effective_depth)
 
 
 def chosen_depths(widths: tuple[int, ...]) -> list[int]:
@@ -182,6 +200,8 @@ class _Theory:
         How much R(t) scatters with the slopes, relative to its mean, squared.
     mode : float
         Σ t_l/n_l over the hidden layers before, where φ feeds the signal mode; else 0.
+    independent : bool
+        Whether ρ of two pairs of nodes are independent, as in the first layer if its weights are Gaussian.
     """
 
     population: float
@@ -189,6 +209,7 @@ class _Theory:
     depths: np.ndarray | None
     path: float
     mode: float
+    independent: bool
 
 
 def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGrams], exact: float) -> _Theory:
@@ -199,10 +220,12 @@ def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGra
     law = Estimate(exact, 0.0) if math.isfinite(exact) else Estimate(mean, 1e-12 if wide else np.inf)
     path = float(by_slopes.std() / mean) ** 2 if mean > 0 else 0.0
     fed = 0.0 if network.activation.is_homogeneous else float(np.sum(before[1:] / np.array(network.widths[1:depth])))
-    return _Theory(population, law, before if wide else None, path, fed)
+    return _Theory(population, law, before if wide else None, path, fed, depth == 1 and network.weights == "gaussian")
 
 
 def _scatter(pairs: Pairs, theory: _Theory) -> Scatter | None:
+    if theory.independent:
+        return Scatter(apart=0.0, node=0.0, error=0.0)
     if theory.depths is None:
         return None
     off = abs(pairs.mean.value / theory.mean.value - 1) - 2 * pairs.mean.stderr / pairs.mean.value

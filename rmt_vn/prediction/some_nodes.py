@@ -19,7 +19,9 @@ from rmt_vn.laws.trace_moments import trace_moment_along_depth
 # The least share of chance between pairs of nodes that is left where a layer has all nodes of a rotation.
 _LEAST_CHANCE = 0.1
 # Steps in which the mean and the variance are brought this close, relative to themselves.
-_MOST_STEPS, _CLOSE = 300, 1e-7
+_MOST_STEPS, _CLOSE = 100, 1e-7
+# Where they do not come so close: halvings of the interval of the shift and of the scale, and the largest scale.
+_HALVINGS, _LARGEST_SCALE = 50, 4.0
 # Log odds beyond which U is 0 or 1 in double precision.
 _LEAST, _MOST = -700.0, 36.0
 # How the covariances fall behind their leading order with the effective depth t: as (1 + 4t)^−p. Fitted to 20 000 walks
@@ -228,15 +230,32 @@ def _of_few(n: float, population: float, node: float, chance: float) -> float:
 def moved(values: np.ndarray, mean: float, variance: float) -> np.ndarray:
     """Numbers between 0 and 1, shifted and stretched in log odds until they have this mean and variance."""
     odds = np.clip(logit(np.clip(values, 0.0, 1.0)), _LEAST, _MOST)
-    spread, scale = odds - odds.mean(), 1.0
-    shift = float(np.clip(logit(np.clip(mean, 0.0, 1.0)), _LEAST, _MOST))
+    shift, scale = float(odds.mean()), 1.0
+    spread, found = odds - shift, expit(odds)
     for _ in range(_MOST_STEPS):
-        found = expit(shift + scale * spread)
         deviation, slope, off = float(found.std()), float(np.mean(found * (1 - found))), mean - float(found.mean())
         if abs(off) <= _CLOSE * mean and abs(deviation**2 - variance) <= _CLOSE * variance:
-            break
+            return found
         if deviation > 0:
-            scale *= float(np.clip(math.sqrt(variance) / deviation, 0.2, 5.0))
+            scale *= float(np.clip(math.sqrt(variance) / deviation, 0.5, 2.0))
         if slope > 0:
             shift += float(np.clip(off / slope, -1.0, 1.0))
-    return expit(shift + scale * spread)
+        found = expit(shift + scale * spread)
+    return _moved_safely(spread, mean, variance)
+
+
+def _moved_safely(spread: np.ndarray, mean: float, variance: float) -> np.ndarray:
+    """As `moved`, by bisection: where values lie at 0 and 1, steps to first order do not lead there."""
+
+    def with_mean(scale: float) -> np.ndarray:
+        low, high = _LEAST - scale * float(spread.max()), -_LEAST - scale * float(spread.min())
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if expit(middle + scale * spread).mean() < mean else (low, middle)
+        return expit(high + scale * spread)
+
+    small, large = 0.0, _LARGEST_SCALE
+    for _ in range(_HALVINGS):
+        scale = (small + large) / 2
+        small, large = (scale, large) if with_mean(scale).var() < variance else (small, scale)
+    return with_mean(large)

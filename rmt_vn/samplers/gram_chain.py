@@ -165,7 +165,7 @@ def _step(
         # What is drawn by itself adds its own; the rest keeps what there is in all.
         powers = (np.trace(np.linalg.matrix_power(taken, k), axis1=1, axis2=2) for k in (1, 2, 3))
         left = [trace - power for trace, power in zip(traces, powers, strict=True)]
-        feed, rest, depth_left = _root_of_three(kept * products), kept * left[0], _depth(*left)
+        feed, rest, depth_left = _root_of_three(kept * products), kept * np.maximum(left[0], 0.0), _depth(*left)
     else:
         # What is along the signal is missing across it, and of the components of a row of the rotation n_in are kept.
         gain, kept = max(shape) / n_in, (n_in - 1) / (max(shape) - 1)
@@ -181,8 +181,10 @@ def _step(
 
 def _depth(trace: np.ndarray, square: np.ndarray, cube: np.ndarray) -> np.ndarray:
     """The effective depth of Σ_i D_i² z_i z_iᵀ to order 1/n², from Σ D², Σ D⁴ and Σ D⁶."""
-    trace = np.maximum(trace, 1e-100)
-    second, third = np.maximum(square, 0.0) / trace**2, np.maximum(cube, 0.0) / trace**3
+    # What is left of a layer with a single live node is rounding: it counts as one node.
+    alone = trace <= _ROUNDING
+    trace = np.where(alone, 1.0, trace)
+    second, third = (np.where(alone, 1.0, np.maximum(each, 0.0) / trace**k) for each, k in ((square, 2), (cube, 3)))
     return np.maximum(second + 5.5 * second**2 - 4 * third, 0.0)
 
 

@@ -369,6 +369,14 @@ def test_the_signal_chain_of_what_is_extreme():
     assert one.value == 1
 
 
+def test_the_chain_of_means_has_no_more_dimensions_than_inputs():
+    """Three inputs: the Gram matrix of eight nodes has rank three. Within 2% and the errors of both."""
+    network = Network((3, 60, 60), activation="sin", sigma_w=1.5)
+    exact = samplers.sample_vni(network, 600, rng=1, method="jacobian", input_variance=1.0)
+    chain = samplers.sample_vni(network, 4000, rng=2, method="signal_chain", input_variance=1.0)
+    assert abs(chain.value - exact.value) < 4 * np.hypot(exact.stderr, chain.stderr) + 0.02 * exact.value
+
+
 # --- the eigenvalue that the mode is ----------------------------------------------------------------------------------
 
 

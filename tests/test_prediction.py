@@ -187,6 +187,34 @@ def test_edge_cases_of_some_nodes(network, monkeypatch):
         assert one.vni == pytest.approx(other.vni, rel=0.1)
 
 
+def test_blocks_of_networks_that_become_one_at_different_depths(monkeypatch):
+    """Two blocks of 300, the shape of whose layers changes behind the depth at which one of them is done."""
+    monkeypatch.setattr(ball_scatter, "_WORK", 0)
+    for widths in ((6, *[6] * 300, 3), (5, *[5] * 250, 30)):
+        last = predict(Network(widths, "relu", sigma_w=2**0.5), rng=0).layers[-1]
+        assert last.width == widths[-1] and last.interval() == pytest.approx((1, 1), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Network((40, 2, 30, 40), "relu", sigma_w=1.5, sigma_b=0.3),
+        Network((12, 40, 5, 3, 64), "softplus", sigma_w=3.0, sigma_b=0.3),
+    ],
+    ids=name_of,
+)
+def test_wide_layers_behind_narrow_ones(network, monkeypatch):
+    """Many of their values are 1, others as low as the rank allows."""
+    monkeypatch.setattr(ball_scatter, "_WORK", 0)
+    found = shares(network, intervals_of(predict(network, rng=3)), 400)
+    assert np.abs(found - 0.95).max() < five_errors(600, 400) + 0.02
+
+
+def test_gradients_of_layers_of_one_or_two_nodes_are_numbers():
+    network = Network((26, 26, 2, 1, 64), "softplus", sigma_w=1.5, sigma_b=0.3, keep=0.5)
+    assert all(row.gradient > 0 for row in predict(network, input_variance=1e-6, n_networks=40).layers)
+
+
 def test_the_same_question_has_the_same_answer():
     network = Network.uniform(12, 5)
     once, again, other = (predict(network, n_networks=40, **seed) for seed in ({"rng": 0}, {"rng": 0}, {"rng": 1}))
@@ -272,6 +300,7 @@ def test_verdicts_do_not_contradict_themselves(network):
     assert bool(caught) == ("S4 does not hold here" in told)
     if caught:
         assert predicted.layers[-1].vni > 1.1 * law
+        assert "times as wide" not in told  # S4 is no adviser where it does not hold
 
 
 def test_the_advised_width_keeps_the_nodes():

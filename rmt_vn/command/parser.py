@@ -133,13 +133,7 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
         metavar="{linear,activation}",
         help="whether the last layer is linear (default), or has the activation function too",
     )
-    parser.add_argument(
-        "--seed",
-        type=whole_number(),
-        default=0,
-        metavar="N",
-        help="seed of the simulated networks that give the intervals (default: 0)",
-    )
+    _add_seed(parser, "seed of the simulated networks that give the intervals (default: 0)")
 
 
 def _add_measure_options(parser: argparse.ArgumentParser) -> None:
@@ -175,13 +169,11 @@ def _add_design_options(parser: argparse.ArgumentParser) -> None:
         help="the largest mean VNI that the last layer may have, between 0 and 1",
     )
     _add_network_options(parser, weights=None)
-    parser.add_argument(
-        "--seed",
-        type=whole_number(),
-        default=0,
-        metavar="N",
-        help="seed of the random networks that are sampled, where no law is exact (default: 0)",
-    )
+    _add_seed(parser, "seed of the random networks that are sampled, where no law is exact (default: 0)")
+
+
+def _add_seed(parser: argparse.ArgumentParser, told: str) -> None:
+    parser.add_argument("--seed", type=whole_number(), default=0, metavar="N", help=told)
 
 
 def _add_network_options(parser: argparse.ArgumentParser, *, weights: str | None) -> None:

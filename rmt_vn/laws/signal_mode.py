@@ -130,8 +130,8 @@ def layer_step(network: Network, shape: tuple[int, int], variance: float, moment
     others = max(n_out - 1, 1)
     rest_to_mode = weight / keep * n_out / n_in * (length - projection) / others
     slope, signal_slope = moments.mu1 / keep, moments.signal_slope / keep**2
-    # The directions across the signal share what the slopes leave of all n_out of them.
-    rest_slope = (n_out * slope - signal_slope) / others
+    # The directions across the signal share what the slopes leave of all n_out of them; of one or two, perhaps nothing.
+    rest_slope = max(n_out * slope - signal_slope, 0.0) / others
     if network.weights == "gaussian":
         across = weight * (n_in - 1) / n_in
         mode_to_rest, rest_to_rest = across * signal_slope, across * rest_slope

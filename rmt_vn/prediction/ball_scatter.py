@@ -7,18 +7,16 @@ layers follow from these (`some_nodes`), and between the depths the quantiles of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.special import expit, logit
-from threadpoolctl import threadpool_limits
 
 from rmt_vn.laws.universal import universal_vni
 from rmt_vn.measures import jacobian_vni
 from rmt_vn.network import Network
+from rmt_vn.prediction.blocks import in_blocks
 from rmt_vn.prediction.simulated import SimulatedVNI, summary
 from rmt_vn.prediction.some_nodes import (
     Estimate,
@@ -28,7 +26,6 @@ from rmt_vn.prediction.some_nodes import (
     pairs_of,
     universal_scatter,
 )
-from rmt_vn.progress import progress
 from rmt_vn.samplers import walk_jacobian
 from rmt_vn.samplers.forward import block_sizes
 from rmt_vn.samplers.gram_chain import NARROW, NodeGrams, walk_grams
@@ -93,15 +90,6 @@ def _work(widths: tuple[int, ...]) -> float:
     return float(sum(n_out * n_in * n_0 + n_out * n_out * n_0 for n_in, n_out in pairwise(widths)))
 
 
-def _in_blocks(sample: Callable, sizes: list[int], rng: np.random.Generator) -> list:
-    """sample(size, rng) of each block, in threads. Each block has a generator of its own: threads change no number."""
-    calls = (delayed(sample)(size, child) for size, child in zip(sizes, rng.spawn(len(sizes)), strict=True))
-    # BLAS threads would only get in the way of these.
-    with threadpool_limits(1):
-        parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
-        return list(progress(parallel(calls), "simulated networks", len(sizes)))
-
-
 def _multiplied_out(
     network: Network, input_variance: float, n_networks: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +106,7 @@ def _multiplied_out(
         return found
 
     sizes = block_sizes(n_networks, _BLOCK_FLOATS // (max(network.widths[1:]) * max(network.widths)))
-    every, live = np.concatenate(_in_blocks(sample, sizes, rng), axis=2).transpose(1, 0, 2)
+    every, live = np.concatenate(in_blocks(sample, sizes, rng), axis=2).transpose(1, 0, 2)
     return np.minimum(every, 1.0), np.minimum(live, 1.0)  # rounding
 
 
@@ -141,7 +129,7 @@ def _followed(
                 break
         return found
 
-    blocks = _in_blocks(sample, block_sizes(n_networks, _BLOCK), rng)
+    blocks = in_blocks(sample, block_sizes(n_networks, _BLOCK), rng)
     known = chosen[: max(len(block) for block in blocks)]
     every, live = [], []
     for index, depth in enumerate(known):

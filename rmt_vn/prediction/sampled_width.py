@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from rmt_vn.network import Network
-from rmt_vn.progress import progress
+from rmt_vn.prediction.blocks import in_blocks
 from rmt_vn.samplers import sample_vni
 from rmt_vn.samplers.forward import block_sizes
 from rmt_vn.samplers.turned_rows import turned_rows_vni
 
+Kind = Literal["turned", "chain", "signal_chain"]
 WIDEST = 10**9
 # In ln(width): its standard error, how far a mean is carried at most, and how near the chain comes.
 _ACCURACY, _FAR, _NEAR = 0.0045, 0.03, 0.05
@@ -74,16 +73,12 @@ class Widths:
     def sample(self, width: int, n_networks: int, *, exact: bool) -> SampledWidth:
         """The mean VNI of so many networks, by rows or by the chain."""
         network, blocks = self.network_of(width), block_sizes(n_networks, _ROWS_BLOCK if exact else _CHAIN_BLOCK)
-        kind = "signal_chain" if not exact else "chain" if width <= _TURNED_FROM else "turned"
-        # Each block has a generator of its own: the numbers do not depend on the number of threads. BLAS threads would
-        # only get in their way.
-        calls = (
-            delayed(_sampled)(network, size, kind, self.input_variance, child)
-            for size, child in zip(blocks, self.rng.spawn(len(blocks)), strict=True)
-        )
-        with threadpool_limits(1):
-            parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
-            values = np.concatenate(list(progress(parallel(calls), f"networks of width {width}", len(blocks))))
+        kind: Kind = "signal_chain" if not exact else "chain" if width <= _TURNED_FROM else "turned"
+
+        def of_block(size: int, rng: np.random.Generator) -> np.ndarray:
+            return _sampled(network, size, kind, self.input_variance, rng)
+
+        values = np.concatenate(in_blocks(of_block, blocks, self.rng, f"networks of width {width}"))
         return SampledWidth(width, float(values.mean()), float(values.std(ddof=1) / math.sqrt(n_networks)), exact)
 
     def chains(self, n_networks: int, work: float = _SEARCH_WORK) -> int:
@@ -137,7 +132,7 @@ def sampled_width(widths: Widths, target: float, start: int) -> SampledWidth | N
 def _sampled(
     network: Network,
     size: int,
-    kind: Literal["turned", "chain", "signal_chain"],
+    kind: Kind,
     input_variance: float,
     rng: np.random.Generator,
 ) -> np.ndarray:

@@ -126,8 +126,8 @@ class Prediction(Result):
         For l = 1, …, L.
     gradient_growth : float
         E‖∂_0‖²/E‖∂_L‖²: how much a mean squared gradient has grown when it arrives at the inputs (S5).
-    caveat : str or None
-        Why the laws, S4 or S5, do not hold for this network, if they do not.
+    nodes_caveat, gradients_caveat : str or None
+        Why S4, and why S5, does not hold for this network, if it does not.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("gradients", "nodes", "vanishing_from", "half_depth", "two_nodes_depth")
@@ -139,7 +139,8 @@ class Prediction(Result):
     statement: Statement | None
     layers: tuple[LayerPrediction, ...]
     gradient_growth: float
-    caveat: str | None = None
+    nodes_caveat: str | None = None
+    gradients_caveat: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As of every result, with the verdict."""
@@ -181,8 +182,9 @@ class Prediction(Result):
     def verdict(self) -> tuple[str, ...]:
         """What the numbers mean, in sentences."""
         advice = self._advice() if self.nodes == "vanishing" and self.inputs == "ball" else None
-        told = (self._on_gradients(), self._on_nodes(), advice, self._on_validity(), self.caveat and f"{self.caveat}.")
-        return tuple(each for each in told if each)
+        caveats = (f"{each}." for each in (self.nodes_caveat, self.gradients_caveat) if each is not None)
+        told = (self._on_gradients(), self._on_nodes(), advice, self._on_validity(), *caveats)
+        return tuple(each for each in told if each is not None)
 
     def _on_gradients(self) -> str:
         factor = f"{math.sqrt(self.gradient_growth):.2g}"
@@ -203,19 +205,21 @@ class Prediction(Result):
         return told + (f"; fewer than two are left at layer {few}." if few else ".")
 
     def _advice(self) -> str | None:
-        """What would keep the nodes, by the effective depth: None where S4 would not have told that they vanish."""
+        """What would keep the nodes, by S4: None where it does not hold, or would not have told that they vanish."""
+        if self.nodes_caveat is not None:
+            return None
         depths = np.linspace(0.0, 0.2, 201)
         allowed = np.interp(VANISHING, np.asarray(universal_vni(depths)), depths)
         factor = self.layers[-1].effective_depth / allowed
         if factor <= 1:
             return None
-        told = f"By the effective depth, layers and inputs {factor:.2g} times as wide would keep it below {VANISHING}"
+        told = f"By S4, the mean rho^2 of two nodes is {VANISHING} if layers and inputs are {factor:.2g} times as wide"
         if self.network.weights == "orthogonal":
             return f"{told}."
         haar = replace(self.network, weights="orthogonal")
         rest = effective_depth(haar, input_variance=self.input_variance) / allowed
-        instead = "orthogonal weights of the same widths" if rest <= 1 else f"orthogonal weights and {rest:.2g} times"
-        return f"{told}; so would {instead}."
+        widths = "less at the widths as they are" if rest <= 1 else f"the same at {rest:.2g} times the widths"
+        return f"{told}; with orthogonal weights it is {widths}."
 
     def _on_validity(self) -> str:
         if self.inputs == "wide":

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from rmt_vn.network import Network
-from rmt_vn.progress import progress
+from rmt_vn.prediction.blocks import in_blocks
 from rmt_vn.samplers.forward import block_sizes
 from rmt_vn.samplers.input_clouds import walk_clouds
 
@@ -77,12 +75,7 @@ def simulated_wide_vni(
         walk = walk_clouds(network, size, n_inputs, input_variance=input_variance, linear_output=linear_output, rng=rng)
         return np.array([[_estimates(each) for each in layer] for layer in walk])
 
-    # As in `scatter`: a generator for each block, and no threads of BLAS.
-    calls = (delayed(estimated)(size, child) for size, child in zip(sizes, rng.spawn(len(sizes)), strict=True))
-    with threadpool_limits(1):
-        parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
-        done = list(progress(parallel(calls), "simulated networks", len(sizes)))
-    estimates = np.concatenate(done, axis=-1)
+    estimates = np.concatenate(in_blocks(estimated, sizes, rng), axis=-1)
     widths = np.array(network.widths[1:])
     # A square Haar matrix adds nothing to the scatter of the layers before.
     scatters = np.cumsum(4 / widths**2) if network.weights == "gaussian" else 4 / widths**2

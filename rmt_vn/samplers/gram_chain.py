@@ -8,8 +8,8 @@ dimensions, in which rows are drawn. What is left of approximation: on the rest 
 as a Wishart matrix whose degrees of freedom add the same effective depth. Layers of up to 24 nodes are drawn whole.
 
 The mean VNI of layers of 60 to 100 nodes is that of full matrices to the 0.5% that 2000 networks tell (Gaussian
-weights; softplus and SiLU, where the signal mode takes over, too), and 1 to 2% low for Haar weights (erf, 48 to 60
-nodes).
+weights; softplus and SiLU, where the signal mode takes over, too). For Haar weights, where rows in the three dimensions
+would have to be orthonormal and are not drawn, it is 1 to 2% low (erf, 48 to 60 nodes).
 """
 
 from __future__ import annotations

@@ -33,14 +33,8 @@ def sample_rows(
         Up to a common factor. With `live`, those of live nodes come first and the rest are zero; else of any nodes.
     slopes : ndarray, shape (n_networks, n_L)
     """
-    signal = Signal(random_signal(network, n_networks, rng, input_variance), np.zeros(n_networks))
     shapes = list(pairwise(network.widths))
-    directions, images, slopes = [], [], []
-    for shape in shapes:
-        directions.append(unit_vectors(signal.x))
-        image, slope, signal = live_layer(network, shape, signal, rng, through_images)
-        images.append(image)
-        slopes.append(slope.values)
+    directions, images, slopes = forward_pass(network, n_networks, rng, input_variance)
     dead = live & (slopes[-1] == 0)
     nodes = np.argsort(dead, axis=-1, kind="stable")[:, :count, None]
     rows = (np.arange(network.widths[-1]) == nodes) * ~dead[:, None, :]
@@ -50,6 +44,20 @@ def sample_rows(
             rows = rows * slopes[layer - 1][:, None, :]
         rows = rows / np.abs(rows).max(axis=(-2, -1), keepdims=True)
     return rows, slopes[-1]
+
+
+def forward_pass(
+    network: Network, n_networks: int, rng: np.random.Generator, input_variance: float | None
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Of each layer the signal's direction x̂_{l−1}, its image W_l x̂_{l−1} and the diagonal of D_l, networks first."""
+    signal = Signal(random_signal(network, n_networks, rng, input_variance), np.zeros(n_networks))
+    directions, images, slopes = [], [], []
+    for shape in pairwise(network.widths):
+        directions.append(unit_vectors(signal.x))
+        image, slope, signal = live_layer(network, shape, signal, rng, through_images)
+        images.append(image)
+        slopes.append(slope.values)
+    return directions, images, slopes
 
 
 def rows_vni(rows: np.ndarray, slopes: np.ndarray) -> np.ndarray:

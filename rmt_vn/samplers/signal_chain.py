@@ -168,7 +168,7 @@ def _layer_step(
     others = max(n_out - 1, 1)
     noise = np.maximum(weight / keep * n_out / n_in * across, 0.0) / others
     signal_slope = moments.signal_slope / keep**2
-    rest_slope = (n_out * moments.mu1 / keep - signal_slope) / others
+    rest_slope = np.maximum(n_out * moments.mu1 / keep - signal_slope, 0.0) / others
     if network.weights == "gaussian":
         gain = weight * (n_in - 1) / n_in
         return to_mode, noise, gain * signal_slope, gain * rest_slope

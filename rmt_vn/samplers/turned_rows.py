@@ -15,8 +15,7 @@ import numpy as np
 
 from rmt_vn.ensembles import orthonormal_columns
 from rmt_vn.network import Network
-from rmt_vn.samplers.forward import Signal, live_layer, random_signal
-from rmt_vn.samplers.rows import gram_root, padded, through_images, unit_vectors
+from rmt_vn.samplers.rows import forward_pass, gram_root, padded
 from rmt_vn.samplers.signal_chain import root_of_sum
 
 
@@ -27,14 +26,8 @@ def turned_rows_vni(
 
     No layer has fewer than count + 1 nodes.
     """
-    signal = Signal(random_signal(network, n_networks, rng, input_variance), np.zeros(n_networks))
     shapes = list(pairwise(network.widths))
-    directions, images, slopes = [], [], []
-    for shape in shapes:
-        directions.append(unit_vectors(signal.x))
-        image, slopes_of, signal = live_layer(network, shape, signal, rng, through_images)
-        images.append(image)
-        slopes.append(slopes_of.values)
+    directions, images, slopes = forward_pass(network, n_networks, rng, input_variance)
     live = slopes[-1] != 0
     nodes = np.argsort(~live, axis=-1, kind="stable")[:, :count, None]
     basis = (np.arange(network.widths[-1]) == nodes) * live[:, None, :]

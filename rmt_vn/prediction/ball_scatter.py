@@ -179,7 +179,8 @@ class _Theory:
     Attributes
     ----------
     population : float
-        The nodes are so many at random of as many as this: for Haar matrices those of the whole rotation, else inf.
+        The nodes are as good as so many at random of as many as this: of the whole rotation if n_in components of its
+        rows are kept, and of more if fewer are; for Gaussian weights inf.
     mean : Estimate
         E ρ² of two nodes: exactly, or by S4 with the slopes that single networks have.
     depths : ndarray, or None
@@ -201,7 +202,9 @@ class _Theory:
 
 
 def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGrams], exact: float) -> _Theory:
-    population = float("inf") if network.weights == "gaussian" else max(network.widths[depth - 1 : depth + 1])
+    n_in, n_out = network.widths[depth - 1 : depth + 1]
+    # Rows of a rotation are orthonormal; corners of them are, the less so the fewer of their components are kept.
+    population = math.inf if network.weights == "gaussian" else max(n_in, n_out) ** 2 / n_in
     by_slopes = np.asarray(universal_vni(np.concatenate([each.effective_depth for each in grams])))
     mean, before = float(by_slopes.mean()), added[:depth]
     wide = min(network.widths[:depth]) > NARROW and before.sum() > 0

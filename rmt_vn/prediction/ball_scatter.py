@@ -37,6 +37,8 @@ _BLOCK_FLOATS = 2**17
 # Nodes that are followed (near the inputs, and further on), networks at a time, and depths at which they are followed
 # where layers are equally wide.
 _NODES, _FEWER_NODES, _BLOCK, _DEPTHS = 20, 14, 300, 8
+# A layer that adds more than this to the effective depth is as good as narrow.
+_SATURATED = 0.1
 # Nodes that are followed behind a narrow layer.
 _BEHIND_NARROW = 48
 # Fewer nodes are followed from this effective depth on.
@@ -119,7 +121,7 @@ def _followed(
     rng: np.random.Generator,
 ) -> tuple[SimulatedVNI, SimulatedVNI]:
     chosen = chosen_depths(network.widths)
-    nodes = {depth: _nodes_at(network, depth, float(added[:depth].sum())) for depth in chosen}
+    nodes = {depth: _nodes_at(network, depth, added) for depth in chosen}
 
     def sample(size: int, rng: np.random.Generator) -> list[NodeGrams]:
         found = []
@@ -142,14 +144,19 @@ def _followed(
     return _along_depth(network, known, every), _along_depth(network, known, live)
 
 
-def _nodes_at(network: Network, depth: int, t: float) -> int:
+def _nodes_at(network: Network, depth: int, added: np.ndarray) -> int:
     """The further from the inputs, the more do networks differ, and the fewer nodes tell by how much.
 
     Behind a narrow layer the values of whole layers are not spread as those of some nodes are: there are more then.
     """
-    if depth > 1 and min(network.widths[1:depth]) <= NARROW:
+    if depth > 1 and _narrowest(network, added[:depth]) <= NARROW:
         return _BEHIND_NARROW
-    return _NODES if t < _NEAR else _FEWER_NODES
+    return _NODES if added[:depth].sum() < _NEAR else _FEWER_NODES
+
+
+def _narrowest(network: Network, added: np.ndarray) -> float:
+    """The fewest nodes of the hidden layers before; of saturated layers, which add much to t, as many as 2.4/t_l."""
+    return min(*network.widths[1 : len(added)], _SATURATED * NARROW / max(added[1:].max(), 1e-9))
 
 
 def _merged(before: NodeGrams, depth: int, nodes: int, width: int) -> NodeGrams:
@@ -207,7 +214,7 @@ def _theory(network: Network, depth: int, added: np.ndarray, grams: list[NodeGra
     population = math.inf if network.weights == "gaussian" else max(n_in, n_out) ** 2 / n_in
     by_slopes = np.asarray(universal_vni(np.concatenate([each.effective_depth for each in grams])))
     mean, before = float(by_slopes.mean()), added[:depth]
-    wide = min(network.widths[:depth]) > NARROW and before.sum() > 0
+    wide = before.sum() > 0 and network.widths[0] > NARROW and (depth == 1 or _narrowest(network, before) > NARROW)
     law = Estimate(exact, 0.0) if math.isfinite(exact) else Estimate(mean, 1e-12 if wide else np.inf)
     path = float(by_slopes.std() / mean) ** 2 if mean > 0 else 0.0
     fed = 0.0 if network.activation.is_homogeneous else float(np.sum(before[1:] / np.array(network.widths[1:depth])))

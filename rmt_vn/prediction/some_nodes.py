@@ -25,12 +25,12 @@ _HALVINGS, _LARGEST_SCALE = 50, 4.0
 # Log odds beyond which U is 0 or 1 in double precision.
 _LEAST, _MOST = -700.0, 36.0
 # How the covariances fall behind their leading order with the effective depth t: as (1 + 4t)^−p. Fitted to 20 000 walks
-# of linear networks (width 400, t from 0.02 to 1): found are 1.01 to 1.05 of it for pairs with a node in common, and 0.79
-# to 1.10 for others, with standard errors of 1 to 3% and of 2 to 15% (from t = 0.05 on). Beyond, theory is not asked.
+# of linear networks (width 400, t from 0.02 to 1): found are 1.01 to 1.05 of it for pairs with a node in common, and
+# 0.79 to 1.10 for others, with standard errors of 1 to 3% and of 2 to 15% (from t = 0.05 on). Beyond, theory is not asked.
 _FALL, _APART_POWER, _NODE_POWER, _DEEPEST = 4.0, 2.1, 5 / 3, 1.0
-# What the signal mode adds to the covariance, in units of Σ t_l/n_l over the hidden layers. Fitted, too: found is 0.3 to
-# 1.8 ± 0.3 for tanh, sigmoid, GELU, SiLU, hard tanh and Haar erf at 60 and 100 nodes, where the mode is small, and 0 to
-# 0.45 ± 0.3 for linear and ReLU, which have none.
+# What the signal mode adds to the covariance, in units of Σ t_l/n_l over the hidden layers. Fitted, too: found is 0.3
+# to 1.8 ± 0.3 for tanh, sigmoid, GELU, SiLU, hard tanh and Haar erf at 60 and 100 nodes, where the mode is small, and 0
+# to 0.45 ± 0.3 for linear and ReLU, which have none.
 _OF_THE_MODE = 1.2
 # The share of itself by which theory may be off, and how many times what S4 is off for the mean beyond that.
 _THEORY_ERROR, _TIMES_MEAN_ERROR = 0.15, 3.0
@@ -202,7 +202,8 @@ def mean_squares_of_layers(
     variance = _variance(pairs, n, population)
     if scatter is not None:
         variance = variance.with_prior(_variance_by_theory(pairs, n, population, scatter))
-    spread = math.sqrt(max(variance.value, 0.0))
+    # What pairs leave to chance is there in any case, also where errors make covariances negative.
+    spread = math.sqrt(max(variance.value, _of_few(n, population, 0.0, pairs.same)))
     if mean.stderr > 0:
         # A law is taken to hold to a fifth of the spread, where the sample does not contradict it.
         mean = pairs.mean.with_prior(Estimate(mean.value, max(mean.stderr, 0.2 * spread)))

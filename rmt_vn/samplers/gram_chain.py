@@ -29,6 +29,8 @@ from rmt_vn.samplers.signal_chain import input_depth, root_across, wishart_scatt
 
 # Layers of no more nodes than this are drawn whole: a Wishart matrix does not stand for them.
 NARROW = 24
+# So are layers whose slopes count, as Σ D⁴ over (Σ D²)² tells, as fewer nodes than this in half of the networks.
+_FEW = 12
 # What is added to the diagonal of a Gram matrix, relative to it, to have a root where rows are all but parallel.
 _ROUNDING = 1e-13
 
@@ -155,7 +157,8 @@ def _step(
     traces = total - m, fourth - 2 * weighted + m**2, sixth - m**3
     depth = _depth(*traces)
     added = np.maximum(depth - frame, 0.0)
-    if n_out <= NARROW:
+    # A saturated layer is narrow too, if few of its slopes make up next to all of Σ D².
+    if n_out <= NARROW or np.median(traces[0] ** 2 / np.maximum(traces[1], np.finfo(float).tiny)) < _FEW:
         layer = network, shape, next_shape
         return partial(_narrow_step, *layer, image=image, slopes=slopes, direction=direction), added
     if network.weights == "gaussian":

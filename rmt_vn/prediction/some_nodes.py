@@ -26,7 +26,7 @@ _HALVINGS, _LARGEST_SCALE = 50, 4.0
 _LEAST, _MOST = -700.0, 36.0
 # How the covariances fall behind their leading order with the effective depth t: as (1 + 4t)^−p. Fitted to 20 000 walks
 # of linear networks (width 400, t from 0.02 to 1): found are 1.01 to 1.05 of it for pairs with a node in common, and
-# 0.79 to 1.10 for others, with standard errors of 1 to 3% and of 2 to 15% (from t = 0.05 on). Beyond, theory is not asked.
+# 0.79 to 1.10 for others, with standard errors of 1 to 3% and of 2 to 15% (from t = 0.05 on). It is not asked beyond.
 _FALL, _APART_POWER, _NODE_POWER, _DEEPEST = 4.0, 2.1, 5 / 3, 1.0
 # What the signal mode adds to the covariance, in units of Σ t_l/n_l over the hidden layers. Fitted, too: found is 0.3
 # to 1.8 ± 0.3 for tanh, sigmoid, GELU, SiLU, hard tanh and Haar erf at 60 and 100 nodes, where the mode is small, and 0

@@ -125,9 +125,16 @@ def _followed(
         mode, root = step(mode, root, rng)
         size = np.sqrt(np.sum(root**2, axis=(1, 2)) + np.sum(mode**2, axis=1))
         mode, root = mode / size[:, None], root / size[:, None, None]
-    inputs = wishart_scatter(network, (network.widths[0], network.widths[1]), np.full(len(mode), input_depth(network)))
-    root = root @ _wishart_root(mode.shape[1], inputs, rng)
-    return root @ np.swapaxes(root, 1, 2) + mode[:, :, None] * mode[:, None, :]
+    shape = network.widths[0], network.widths[1]
+    if network.weights == "orthogonal" and shape[0] <= NARROW:
+        # In any direction of the inputs the signal may lie.
+        rows = _rows_across(network, shape, root, np.eye(1, shape[0]).repeat(len(mode), axis=0), rng)
+        gram = rows @ np.swapaxes(rows, 1, 2)
+    else:
+        inputs = wishart_scatter(network, shape, np.full(len(mode), input_depth(network)))
+        root = root @ _wishart_root(mode.shape[1], inputs, rng)
+        gram = root @ np.swapaxes(root, 1, 2)
+    return gram + mode[:, :, None] * mode[:, None, :]
 
 
 def _step(
@@ -258,7 +265,9 @@ def _wishart_root(nodes: int, scatter: np.ndarray, rng: np.random.Generator) -> 
     root = np.zeros((len(degrees), nodes, nodes))
     left = np.maximum(degrees[:, None] - np.arange(nodes), 0.0)
     root[:, range(nodes), range(nodes)] = np.sqrt(2 * rng.standard_gamma(left / 2))
-    root[:, below[0], below[1]] = rng.standard_normal((len(degrees), len(below[0]))) * (left[:, below[1]] > 0)
+    # Of a last degree of freedom that is not a whole one, a part of the column keeps the mean.
+    part = np.sqrt(np.minimum(left, 1.0))
+    root[:, below[0], below[1]] = rng.standard_normal((len(degrees), len(below[0]))) * part[:, below[1]]
     return root / np.sqrt(degrees)[:, None, None]
 
 

@@ -234,7 +234,9 @@ def _wishart(root: np.ndarray, scatter: np.ndarray, rng: np.random.Generator) ->
     triangle[range(nodes), range(nodes)] = np.sqrt(diagonal)
     below = np.tril_indices(nodes, -1)
     # Of fewer degrees of freedom than nodes, the matrix is singular.
-    triangle[below] = rng.standard_normal((len(below[0]), root.shape[-1])) * (below[1][:, None] < degrees)
+    # So it is of a last degree that is not a whole one, a part of whose column keeps the mean.
+    part = np.sqrt(np.clip(degrees - np.arange(nodes)[:, None], 0.0, 1.0))
+    triangle[below] = rng.standard_normal((len(below[0]), root.shape[-1])) * part[below[1]]
     product = np.zeros(root.shape)
     for middle in range(nodes):
         product[middle:, : middle + 1] += root[middle:, middle, None] * triangle[middle, None, : middle + 1]

@@ -126,3 +126,30 @@ def test_the_chain_of_gram_matrices_has_the_mean_of_full_matrices(network):
     error = math.hypot(exact.stderr, value.std() / 4000**0.5)
     # The negative control: five percent more, and the chain of means where the mode takes over.
     assert_sampled(value.mean(), exact.value, error, wrong=[1.05 * exact.value])
+
+
+@pytest.mark.parametrize(
+    ("network", "input_variance", "wrong"),
+    [
+        # All but constant slopes: what the signal takes from orthonormal rows they have to give back.
+        (Network.uniform(40, 2, activation="softplus", weights="orthogonal", sigma_w=2.0, sigma_b=0.1), 1e-6, [0.0258]),
+        (Network.uniform(60, 3, activation="erf", weights="orthogonal", sigma_w=1.5), 1.0, []),
+        (Network((2, 40, 12), activation="sin", weights="orthogonal"), 1e-6, [0.387]),
+    ],
+    ids=repr,
+)
+def test_haar_matrices_keep_rows_orthonormal(network, input_variance, wrong):
+    """Wrong: the VNI where the two or three special dimensions, or the inputs, are drawn as for Gaussian weights.
+
+    The chain is not exact: 0.1% is allowed beside four standard errors.
+    """
+    rng, n = np.random.default_rng(7), network.widths[-1]
+    (grams,) = walk_grams(network, 3000, {network.depth: 12}, rng=rng, input_variance=input_variance)
+    pairs = pairs_of(squared_correlations(grams.every), np.full(3000, 12))
+    of_network = {name: getattr(network, name) for name in ("weights", "sigma_w", "sigma_b")}
+    name = network.activation.name
+    every = [ball_vni(rng, network.widths, activation=name, v=input_variance, **of_network)[-1][0] for _ in range(600)]
+    value, error = 1 / n + (1 - 1 / n) * pairs.mean.value, (1 - 1 / n) * pairs.mean.stderr
+    allowed = 4 * math.hypot(error, np.std(every) / 600**0.5) + 0.001 * value
+    assert abs(value - np.mean(every)) < allowed
+    assert all(abs(other - np.mean(every)) > allowed for other in [*wrong, 1.05 * value])

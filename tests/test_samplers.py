@@ -1,6 +1,7 @@
 """The samplers: fast ones against plain ones, exact properties, long products, seeds, and bad input."""
 
 import collections
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from scipy.stats import ks_2samp
 from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import Network, laws, samplers
-from rmt_vn.measures import plug_in_vni
+from rmt_vn.measures import jacobian_vni, plug_in_vni
+from rmt_vn.samplers import walk_jacobian
+from rmt_vn.samplers.columns import walk_columns
 
 # Agreement: p > 1e-3 (one seed in a thousand fails, and the seeds are fixed). Disagreement: p < 1e-4.
 AGREE, DISAGREE = 1e-3, 1e-4
@@ -69,6 +72,28 @@ def test_the_same_comparison_tells_networks_apart(network, other):
     # Control: with as many samples, plain of one against chain of the other.
     plain, chain = correlations(network, 20_000, "jacobian", 7), correlations(other, 20_000, "chain", 7)
     assert same_law(plain, chain) < DISAGREE
+
+
+def vni_of_walk(walk, network, seed):
+    *_, last = walk(network, 4000, rng=seed)
+    return jacobian_vni(last.jacobian), last.log_norm
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if "dropout" not in name or "haar" in name])
+def test_columns_have_the_law_of_the_full_product(name):
+    """The VNI of whole layers, and their size."""
+    network = KINDS[name]
+    (vni, size), (columns_vni, columns_size) = (vni_of_walk(walk, network, 8) for walk in (walk_jacobian, walk_columns))
+    assert same_law(vni, columns_vni) > AGREE
+    assert same_law(size, columns_size) > AGREE
+
+
+def test_columns_of_other_networks_are_told_apart():
+    network = Network((3, 8, 8, 8), activation="tanh", sigma_w=2.0)
+    vni, size = vni_of_walk(walk_jacobian, network, 8)
+    haar_vni, _ = vni_of_walk(walk_columns, replace(network, weights="orthogonal"), 8)
+    _, larger = vni_of_walk(walk_columns, replace(network, sigma_w=2.4), 8)
+    assert same_law(vni, haar_vni) < DISAGREE and same_law(size, larger) < DISAGREE
 
 
 @pytest.mark.parametrize("name", ["linear dropout", "relu haar bias dropout", "gelu dropout", "hard_tanh haar"])

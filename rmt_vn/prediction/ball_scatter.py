@@ -1,7 +1,8 @@
 """The VNI of single random networks over inputs in a small ball: the network itself, simulated at its own widths.
 
-Small networks are multiplied out. Of larger ones some nodes are followed at some depths (`samplers.gram_chain`), whole
-layers follow from these (`some_nodes`), and between the depths the quantiles of the log odds are interpolated.
+Small networks are multiplied out, and so are those of few inputs. Of larger ones some nodes are followed at some depths
+(`samplers.gram_chain`), whole layers follow from these (`some_nodes`), and between the depths the quantiles of the log
+odds are interpolated.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rmt_vn.prediction.some_nodes import (
     universal_scatter,
 )
 from rmt_vn.samplers import walk_jacobian
+from rmt_vn.samplers.columns import walk_columns
 from rmt_vn.samplers.forward import block_sizes
 from rmt_vn.samplers.gram_chain import NARROW, NodeGrams, walk_grams
 
@@ -89,17 +91,29 @@ def is_multiplied_out(network: Network, n_networks: int) -> bool:
 def _work(widths: tuple[int, ...]) -> float:
     """Multiplications in a walk: each layer's product with the Jacobian so far, and the Gram matrix of its rows."""
     n_0 = widths[0]
+    if _few_inputs(widths):
+        # What takes as long as the random numbers and the rest that each node needs is counted, too.
+        return float(sum(n_out * (n_0**2 + 1500) for n_out in widths[1:]))
     return float(sum(n_out * n_in * n_0 + n_out * n_out * n_0 for n_in, n_out in pairwise(widths)))
+
+
+def _few_inputs(widths: tuple[int, ...]) -> bool:
+    """Whether it is quicker to draw what weights make of n_0 + 1 vectors than to draw the weights."""
+    return 3 * widths[0] <= max(widths)
 
 
 def _multiplied_out(
     network: Network, input_variance: float, n_networks: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """VNI of each layer, of the rows of all nodes and of live ones, each of shape (L, n_networks)."""
+    if _few_inputs(network.widths):
+        walk, vectors = walk_columns, network.widths[0] + 1
+    else:
+        walk, vectors = walk_jacobian, max(network.widths)
 
     def sample(size: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
         found = []
-        for layer in walk_jacobian(network, size, rng=rng, input_variance=input_variance):
+        for layer in walk(network, size, rng=rng, input_variance=input_variance):
             found.append((jacobian_vni(layer.rows), jacobian_vni(layer.jacobian)))
             if found[-1][0].min() > 1 - _MERGED:
                 # All nodes of each network have become one, and they stay one.
@@ -107,7 +121,7 @@ def _multiplied_out(
                 break
         return found
 
-    sizes = block_sizes(n_networks, _BLOCK_FLOATS // (max(network.widths[1:]) * max(network.widths)))
+    sizes = block_sizes(n_networks, _BLOCK_FLOATS // (max(network.widths[1:]) * vectors))
     every, live = np.concatenate(in_blocks(sample, sizes, rng), axis=2).transpose(1, 0, 2)
     return np.minimum(every, 1.0), np.minimum(live, 1.0)  # rounding
 

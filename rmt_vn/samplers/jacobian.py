@@ -13,7 +13,7 @@ from rmt_vn.network import Network
 from rmt_vn.progress import progress
 from rmt_vn.results import Result
 from rmt_vn.rng import RNG
-from rmt_vn.samplers.forward import Signal, live_layer, random_signal
+from rmt_vn.samplers.forward import Propagate, Signal, live_layer, random_signal
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,13 +64,26 @@ def walk_jacobian(
         For l = 1, …, L.
     """
     rng = np.random.default_rng(rng)
+    yield from walk_layers(network, n_networks, rng, input_variance, through_matrices, _multiplied)
+
+
+def walk_layers(
+    network: Network,
+    n_networks: int,
+    rng: np.random.Generator,
+    input_variance: float | None,
+    propagate: Propagate,
+    product: Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+) -> Iterator[JacobianLayer]:
+    """As `walk_jacobian`, with W J from n_out, what `propagate` draws of W, the signal before it and J."""
     n_0 = network.widths[0]
     signal = Signal(random_signal(network, n_networks, rng, input_variance), np.zeros(n_networks))
     jacobian = np.broadcast_to(np.eye(n_0) / np.sqrt(n_0), (n_networks, n_0, n_0))
     log_norm = np.full(n_networks, np.log(n_0) / 2)
     for shape in pairwise(network.widths):
-        w, slopes, signal = live_layer(network, shape, signal, rng, through_matrices)
-        layer = JacobianLayer(w @ jacobian, slopes.values, log_norm + slopes.log_scale)
+        x = signal.x
+        drawn, slopes, signal = live_layer(network, shape, signal, rng, propagate)
+        layer = JacobianLayer(product(shape[1], drawn, x, jacobian), slopes.values, log_norm + slopes.log_scale)
         yield layer
         jacobian = layer.jacobian
         # A power of two is taken out first, so that no square under- or overflows.
@@ -107,3 +120,7 @@ def through_matrices(
 ) -> tuple[np.ndarray, np.ndarray]:
     w = weight_matrices(n_out, n_in, network.weights, sigma_w=network.sigma_w, batch=x.shape[:1], rng=rng)
     return w, (w @ x[..., None])[..., 0]
+
+
+def _multiplied(n_out: int, w: np.ndarray, x: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
+    return w @ jacobian

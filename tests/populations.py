@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rmt_vn.measures import NodeVNI
+from rmt_vn.measures.indicator.error import half_width
 
 TAILS = ("gaussian", "t5", "elliptical")
 
@@ -71,7 +72,7 @@ class Study:
         rng = np.random.default_rng(seed)
         self.truth, self.repeats = true_vni(a), repeats
         self.measured = [measure(sample(a, n_samples, tails, rng)) for _ in range(repeats)]
-        self.values = np.array([each.value for each in self.measured])
+        self.values = np.array([each.unlimited for each in self.measured])
         self.spread = self.values.std(ddof=1)
         self.bias = self.values.mean() - self.truth
         self.plug_in_bias = np.mean([each.plug_in for each in self.measured]) - self.truth
@@ -85,7 +86,8 @@ class Study:
         """Share of intervals, their reciprocals stretched about the estimate, that hold the truth."""
         held = 0
         for each in self.measured:
-            low, high = (1 / end for end in each.confidence_interval()[::-1])
-            middle = 1 / max(each.value, 0.5 / each.n_nodes)
-            held += middle + stretch * (low - middle) <= 1 / self.truth <= middle + stretch * (high - middle)
+            middle = 1 / max(each.unlimited, 0.5 / (each.n_nodes - each.constant_nodes))
+            half = half_width(each.variances, 0.95) * middle**2
+            few = max(middle - half, 1)
+            held += middle + stretch * (few - middle) <= 1 / self.truth <= middle + stretch * half
         return held / self.repeats

@@ -178,11 +178,16 @@ def test_dead_nodes_are_an_error_for_who_says_so():
         measure(x[:, :2], constant="raise")
 
 
-def test_a_live_node_of_tiny_variation_is_alive():
+def test_what_rounding_explains_is_no_life():
     x = gaussian((9, 3))
     x[:, 1] = 1.0
     x[4, 1] = np.nextafter(1.0, 2.0)  # one unit in the last place
+    assert vni(x).constant_nodes == 1
+    x[4, 1] += 1e-13
     assert vni(x).constant_nodes == 0
+    assert vni(x, precision="float32").constant_nodes == 1
+    with pytest.raises(ValueError, match="1 of 3 nodes are constant over the samples but for rounding, the first at"):
+        vni(x, constant="raise", precision="float32")
 
 
 @pytest.mark.parametrize("measure", [vni, correlation, participation_ratio])

@@ -157,7 +157,7 @@ def test_the_plug_in_would_fail_where_it_is_known_to():
 def test_independent_nodes_of_any_distribution_have_no_bias():
     """By permutation of the samples of one node, E r² = 1/(P − 1): for exponential nodes as for Gaussian ones."""
     rng = np.random.default_rng(1)
-    values = np.array([vni(rng.exponential(size=(9, 6)) ** 2).value for _ in range(1500)])
+    values = np.array([vni(rng.exponential(size=(9, 6)) ** 2).unlimited for _ in range(1500)])
     value, stderr = mean_and_error(values)
     # Negative control: with the degree of freedom of the mean forgotten, E r² would be 1/P.
     assert_sampled(value, 1 / 6, stderr, wrong=[1 / 6 + 5 / 6 * (1 / 8 - 1 / 9)])
@@ -167,7 +167,7 @@ def test_nodes_that_are_not_centred():
     """Against zero: means are part of ρ then, and independent nodes of mean zero have E r² = 1/P."""
     a = mixing("three factors", 12)
     rng = np.random.default_rng(2)
-    values = np.array([vni(sample(a, 12, "gaussian", rng), centre=False).value for _ in range(300)])
+    values = np.array([vni(sample(a, 12, "gaussian", rng), centre=False).unlimited for _ in range(300)])
     spread = values.std(ddof=1)
     assert abs(values.mean() - true_vni(a)) < 0.2 * spread + 4 * spread / 300**0.5
     ones = np.ones((50, 4)) + 1e-9 * rng.standard_normal((50, 4))
@@ -214,10 +214,11 @@ def test_nodes_that_live_by_one_sample_alone():
 def test_effective_nodes_and_interval_go_with_the_value():
     rng = np.random.default_rng(5)
     results = [vni(rng.standard_normal((30, 10))) for _ in range(50)]
-    assert min(each.value for each in results) < 1 / 10 < max(each.value for each in results)
+    assert min(each.unlimited for each in results) < 1 / 10 < max(each.unlimited for each in results)
     for each in results:
-        assert each.confidence_interval()[0] < each.value < each.confidence_interval()[1] <= 1
-        assert each.effective_nodes == pytest.approx(min(1 / each.value, 10))
+        low, high = each.confidence_interval()
+        assert 1 / 10 <= low <= each.value <= high <= 1 and each.value == max(each.unlimited, 1 / 10)
+        assert each.effective_nodes == pytest.approx(1 / each.value)
 
 
 @pytest.mark.parametrize(("n_samples", "nodes"), [(2000, 300), (500, 3000)])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from rmt_vn.checks import checked_choice
 from rmt_vn.measures.arrays import not_finite
 from rmt_vn.measures.paging import PIECE, blocks, length_of
+from rmt_vn.measures.rounding import range_by_rounding, rounding_caveat, unit_roundoff
 
 CONSTANT = ("omit", "raise")
 # Products beyond which float32 data are multiplied in float32.
@@ -34,6 +36,8 @@ class Nodes:
     dtype : type
         The dtype of pieces: float64, or float32 if the data have no more digits and there are many of them.
     centred : bool
+    caveats : tuple of str
+        What is to be known of the nodes before anything is concluded from them.
     """
 
     array: np.ndarray
@@ -43,6 +47,7 @@ class Nodes:
     factor: float
     dtype: type
     centred: bool
+    caveats: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -69,8 +74,10 @@ class Nodes:
         return x
 
 
-def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "omit") -> Nodes:
+def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "omit", precision: Any = None) -> Nodes:
     """The nodes of activations (samples, nodes) that are measured; the values are checked.
+
+    A node whose values differ by no more than rounding in this precision explains (`unit_roundoff`) does not vary.
 
     Raises
     ------
@@ -86,16 +93,24 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
     few_digits = array.dtype.itemsize <= 4 and array.dtype.kind == "f"
     dtype = np.float32 if few_digits and n_samples * n_nodes * min(array.shape) > _MANY_PRODUCTS else np.float64
     low, high = _extremes(array)
+    by_rounding = np.zeros(n_nodes)
+    if centre:
+        # Differences of numbers near the largest double overflow, and so would differences of unsigned ones.
+        spread, largest = high / 2 - low / 2, np.maximum(np.abs(high / 2), np.abs(low / 2))
+        by_rounding = range_by_rounding(largest.astype(np.float64), unit_roundoff(precision, array.dtype))
     # Deviations from the mean would not do: the rounded mean of equal numbers may be another number.
-    varying = np.flatnonzero((low < high) if centre else (low != 0) | (high != 0))
+    varying = np.flatnonzero((low < high) & (spread > by_rounding) if centre else (low != 0) | (high != 0))
     n_constant = n_nodes - len(varying)
     if n_constant == n_nodes or (n_constant and constant == "raise"):
         kind = "constant" if centre else "zero"
-        first = int(np.setdiff1d(np.arange(n_nodes), varying)[0])
+        left_out = np.setdiff1d(np.arange(n_nodes), varying)
+        first = int(left_out[0])
+        rounded = " but for rounding" if centre and np.any(low[left_out] < high[left_out]) else ""
         raise ValueError(
-            f"{n_constant} of {n_nodes} nodes are {kind} over the samples, the first at column {first}; "
+            f"{n_constant} of {n_nodes} nodes are {kind} over the samples{rounded}, the first at column {first}; "
             "a correlation needs nodes that vary"
         )
+    caveat = rounding_caveat(spread[varying], by_rounding[varying]) if centre else ""
     factor = 0.5 if np.finfo(dtype).max / 4 < max(high.max(), -float(low.min())) else 1.0
     low, high = (np.multiply(bound[varying], factor, dtype=dtype) for bound in (low, high))
     if not centre:
@@ -105,7 +120,8 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
     for (_, node), values in blocks(array, some, varying if n_constant else slice(None)):
         mean[node] += np.multiply(values, factor / len(some), dtype=np.float64, order="C").sum(axis=0)
     origin = np.clip(mean.astype(dtype), low, high)
-    return Nodes(array, varying, origin, np.maximum(high - origin, origin - low), factor, dtype, centred=True)
+    scale = np.maximum(high - origin, origin - low)
+    return Nodes(array, varying, origin, scale, factor, dtype, True, (caveat,) if caveat else ())
 
 
 def some_nodes(n_varying: int) -> np.ndarray:

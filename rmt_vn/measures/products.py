@@ -36,3 +36,19 @@ def correlated(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rho /= size
     rho /= size[:, None]
     return rho, mean, size
+
+
+def mean_square_correlation(nodes: Nodes) -> float:
+    """(1/N²) Σ_ij r_ij², from correlations or from overlaps of samples, whichever are fewer."""
+    n_samples, n_varying = nodes.shape
+    if n_samples > n_varying:
+        held = correlated(nodes)[0]
+    else:
+        held = np.zeros((n_samples, n_samples))
+        for columns in pieces(0, n_varying, n_samples):
+            x = nodes.piece(columns=columns)
+            x -= x.mean(axis=0, dtype=np.float64).astype(x.dtype)
+            x /= np.sqrt(np.sum(x * x, axis=0, dtype=np.float64)).astype(x.dtype)
+            add_gram(held, x)
+        mirror(held)
+    return float(np.vdot(held, held)) / n_varying**2

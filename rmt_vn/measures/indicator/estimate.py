@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rmt_vn.measures.arrays import as_samples, finite_array
+from rmt_vn.measures.grouping import group_numbers
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, vni_of_few_samples
+from rmt_vn.measures.indicator.leaving_out import GroupSums, telling_nodes, whole_groups
 from rmt_vn.measures.indicator.many_samples import from_correlation, from_overlaps, vni_of_many_samples
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.jacobian import mean_square_overlap, unit_rows
-from rmt_vn.measures.nodes import varying_nodes
+from rmt_vn.measures.nodes import Nodes, varying_nodes
+from rmt_vn.measures.paging import PIECE
+from rmt_vn.measures.products import mean_square_correlation
 
 
-def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, constant: str = "omit") -> NodeVNI:
+def vni(
+    activations: ArrayLike,
+    *,
+    node_axis: int = -1,
+    groups: ArrayLike | None = None,
+    centre: bool = True,
+    constant: str = "omit",
+    precision: Any = None,
+) -> NodeVNI:
     """Vanishing node indicator of activations (Chang & Lin 2019), its bias removed, with a confidence interval.
 
     Parameters
@@ -23,11 +37,19 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, con
         which some 100 MB are in memory at a time; but it is copied where `node_axis` moves one axis of three or more.
     node_axis : int
         The axis of the nodes; all others are samples. The default is the last.
+    groups : int or array_like, optional
+        Samples that belong together, as the positions of one image: the axis along which groups lie, or a label for
+        each sample. Groups are taken to be independent of each other, samples of one group need not be. By default the
+        first axis of three or more (`n_groups` of the result); of two axes each sample is taken to be independent.
     centre : bool
         Whether ρ_ij is computed from deviations from the means over the samples (the default), or from the activations
         themselves.
     constant : {"omit", "raise"}
         Whether nodes that do not vary over the samples (or are zero, without centring) are left out, or an error.
+    precision : str or dtype, optional
+        In which the activations were computed, if it is less than that of the array: "float32", "bfloat16", … Nodes
+        whose values differ by no more than rounding in it do not vary; where it explains much of what others vary by,
+        the result says so in `caveats`.
 
     Raises
     ------
@@ -76,9 +98,11 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, con
     leaves `plug_in` as it is and changes the estimate, by less than a third of its standard error as a rule, and by as
     much as two of them where single samples are very large.
 
-    Samples are taken to be independent. Neighbouring positions of an image or times of a sequence are not: with many
-    images the VNI is still right, but its error is that of fewer samples, and the interval is too short. Take one or a
-    few positions of each image then, or look at the intervals of several subsets.
+    Positions of one image or times of one sequence are not independent. With `groups` the plug-in estimate has its bias
+    removed and its error found by leaving out groups in turn, in 17 to 32 parts (or as many as there are groups, at
+    least four), whatever they are inside. From 129 nodes on, 128 of them tell by how much it changes. By simulation (20
+    and 300 nodes; three factors; 4 to 128 groups of 32 samples with correlations of 0.95 from each to the next, or of
+    one half throughout) 93 to 99% of intervals contain the truth; without groups it is 27 to 88%.
 
     It is computed from correlations, nodes × nodes, or, if there are at most 256 samples or more than three times as
     many nodes as samples, from overlaps, samples × samples. This takes about min((P + 2500) N², 3 P² N) products (21 P²
@@ -93,15 +117,32 @@ def vni(activations: ArrayLike, *, node_axis: int = -1, centre: bool = True, con
     >>> round(measured.effective_nodes, 1), low < 1 / 4 < high
     (4.0, True)
     """
-    nodes = varying_nodes(as_samples(activations, node_axis=node_axis), centre=centre, constant=constant)
+    array = as_samples(activations, node_axis=node_axis)
+    numbers = group_numbers(np.shape(activations), node_axis, groups)
+    nodes = varying_nodes(array, centre=centre, constant=constant, precision=precision)
     n_samples, n_varying = nodes.shape
     counts = {"n_nodes": nodes.array.shape[1], "n_samples": n_samples, "constant_nodes": nodes.constant}
+    if numbers is not None:
+        if not centre:
+            raise ValueError("groups of samples are measured with centre=True alone, got centre=False")
+        return _of_groups(nodes, numbers, counts)
     if n_varying == 1:
-        return of_one_node(counts)
+        return of_one_node(counts, nodes.caveats)
     if n_samples <= FEW_SAMPLES:
         return vni_of_few_samples(nodes, counts)
     measured = (from_overlaps if 3 * n_samples < n_varying else from_correlation)(nodes)
-    return vni_of_many_samples(**measured, counts=counts, centred=centre)
+    return vni_of_many_samples(**measured, counts=counts, centred=centre, caveats=nodes.caveats)
+
+
+def _of_groups(nodes: Nodes, numbers: np.ndarray, counts: dict[str, int]) -> NodeVNI:
+    varying = np.zeros(counts["n_nodes"], dtype=bool)
+    varying[nodes.varying] = True
+    chosen = telling_nodes(varying)
+    columns = np.searchsorted(nodes.varying, chosen[varying[chosen]])
+    sums = GroupSums(chosen[varying[chosen]])
+    for rows, of_rows in whole_groups(numbers, PIECE // max(len(columns), 1)):
+        sums.update(nodes.piece(rows, columns).astype(np.float64), of_rows)
+    return sums.vni(mean_square_correlation(nodes), counts, nodes.caveats)
 
 
 def plug_in_vni(activations: ArrayLike, *, node_axis: int = -1, constant: str = "omit") -> float:

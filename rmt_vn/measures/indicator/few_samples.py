@@ -36,17 +36,22 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     off = 1 - 1 / n_varying
     plug_in = float(1 / n_varying + off * square[0])
     if n_samples < LEAST_SAMPLES:
-        return of_too_few_samples(plug_in, counts)
+        return of_too_few_samples(plug_in, counts, nodes.caveats)
     linear, excess = debiasing(square, joint, np.array([len(rows) for rows in kept]), centred=nodes.centred)
-    whole, *without = linear - uncorrelated_part(linear[0], excess[0]) * excess
+    whole, *rest = linear - uncorrelated_part(linear[0], excess[0]) * excess
+    # Where few samples are not zero, some nodes vary through those of one group alone, and others not at all: how many
+    # there are is estimated by leaving out, too.
+    counted = np.array([each.count for each in sums[1:]], dtype=float)
+    whole, without = 1 / n_varying + off * whole, 1 / counted + (1 - 1 / counted) * np.array(rest)
     # The jackknife for groups that need not be of one size: Busing, Meijer & van der Leeden (1999).
     repeats = n_samples / sizes
-    overlap = len(sizes) * whole - np.sum((1 - 1 / repeats) * without)
-    deviations = (repeats * whole - (repeats - 1) * np.array(without) - overlap) / np.sqrt(repeats - 1)
+    value = len(sizes) * whole - np.sum((1 - 1 / repeats) * without)
+    deviations = (repeats * whole - (repeats - 1) * without - value) / np.sqrt(repeats - 1)
+    overlap = (value - 1 / n_varying) / off
     pairs = pair_variance(sums[0].overlaps * (n_samples / n_varying), n_samples, n_varying, overlap, nodes.centred)
-    stderr, freedom = standard_error(off * deviations, pairs)
+    stderr, freedom = standard_error(deviations, pairs)
     variances = variance_parts(stderr, freedom, pairs)
-    return summarized(1 / n_varying + off * overlap, variances, plug_in=plug_in, **counts)
+    return summarized(value, variances, plug_in=plug_in, caveats=nodes.caveats, **counts)
 
 
 class _Overlaps:

@@ -42,6 +42,7 @@ def vni_of_many_samples(
     *,
     share: np.ndarray | None = None,
     centred: bool = True,
+    caveats: tuple[str, ...] = (),
 ) -> NodeVNI:
     """The VNI with the correction computed that the jackknife would make.
 
@@ -69,7 +70,7 @@ def vni_of_many_samples(
         unknown = off * (excess_of_each - excess_of_each.mean()) * np.sqrt(1 / len(excess_of_each) - 1 / p)
         more, freedom = standard_error(unknown, 0.0)
         variances += ((more**2, freedom),)
-    return summarized(1 / n + off * overlap, variances, plug_in=float(1 / n + off * square), **counts)
+    return summarized(1 / n + off * overlap, variances, plug_in=float(1 / n + off * square), caveats=caveats, **counts)
 
 
 def influence_of_leaving_out(z: np.ndarray, r: np.ndarray, uncorrelated: float, k: float, freedom: int) -> np.ndarray:

@@ -17,8 +17,8 @@ class NodeVNI(Result):
     Attributes
     ----------
     value : float
-        VNI = (1/N²) Σ_ij ρ_ij² over the N varying nodes, its finite-sample bias removed. As any unbiased estimate it
-        may come out a little below the least possible value, 1/N. NaN for fewer than five samples.
+        VNI = (1/N²) Σ_ij ρ_ij² over the N varying nodes, its finite-sample bias removed, and no less than the least
+        possible value, 1/N. NaN for fewer than five samples, or four groups of them.
     stderr : float
         Standard error of `value` over samples of that size.
     effective_nodes : float
@@ -29,9 +29,15 @@ class NodeVNI(Result):
         Nodes in the array, constant ones included.
     n_samples : int
     constant_nodes : int
-        Nodes that do not vary over the samples; they have no correlations and are left out of N.
+        Nodes that do not vary over the samples, but for rounding; they have no correlations and are left out of N.
+    n_groups : int
+        Groups of samples that were taken to be independent of each other; all samples if each is its own.
+    unlimited : float
+        The estimate before it is limited to between 1/N and 1: unbiased, to be averaged over several samples.
     variances : tuple of pairs of float
         Independent parts of stderr², each with its degrees of freedom; infinite where the part is known.
+    caveats : tuple of str
+        What keeps the value or the interval from being taken at its word, in sentences; empty if nothing does.
     """
 
     value: float
@@ -41,7 +47,10 @@ class NodeVNI(Result):
     n_nodes: int
     n_samples: int
     constant_nodes: int
+    n_groups: int
+    unlimited: float
     variances: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    caveats: tuple[str, ...] = ()
 
     def confidence_interval(self, level: float = 0.95) -> ConfidenceInterval:
         """A confidence interval of the VNI, symmetric in 1/VNI, where the estimate is the least skewed.
@@ -54,7 +63,7 @@ class NodeVNI(Result):
         Returns
         -------
         ConfidenceInterval
-            (low, high), of which the low end is not cut off at 1/N. NaN for fewer than five samples.
+            (low, high), between 1/N and 1. NaN for fewer than five samples, or four groups of them.
 
         Raises
         ------
@@ -64,26 +73,45 @@ class NodeVNI(Result):
         half = half_width(self.variances, level)
         if math.isnan(self.value):
             return ConfidenceInterval(nan, nan)
+        least = 1 / (self.n_nodes - self.constant_nodes)
         # An estimate may by chance be so low that its reciprocal means nothing.
-        centre = 1 / max(self.value, 0.5 / (self.n_nodes - self.constant_nodes))
+        centre = 1 / max(self.unlimited, 0.5 * least)
         half *= centre**2
-        return ConfidenceInterval(1 / (centre + half), 1 / (centre - half) if centre - half > 1 else 1.0)
+        low, high = 1 / (centre + half), 1 / (centre - half) if centre - half > 1 else 1.0
+        return ConfidenceInterval(max(low, least), max(high, least))
 
 
-def summarized(value: float, variances: tuple[tuple[float, float], ...], *, plug_in: float, **counts: int) -> NodeVNI:
+def summarized(
+    value: float,
+    variances: tuple[tuple[float, float], ...],
+    *,
+    plug_in: float,
+    caveats: tuple[str, ...] = (),
+    **counts: int,
+) -> NodeVNI:
     """The result, from an estimate that may be out of bounds, and the parts of its variance."""
-    value = min(float(value), 1.0)
-    n_varying = counts["n_nodes"] - counts["constant_nodes"]
-    effective = 1 / min(max(value, 1 / n_varying), 1.0)
+    counts.setdefault("n_groups", counts["n_samples"])
+    least = 1 / (counts["n_nodes"] - counts["constant_nodes"])
+    limited = min(max(float(value), least), 1.0)
     stderr = math.sqrt(sum(variance for variance, _ in variances))
-    return NodeVNI(value, stderr, effective, plug_in, variances=variances, **counts)
+    return NodeVNI(
+        limited,
+        stderr,
+        1 / limited,
+        plug_in,
+        unlimited=min(float(value), 1.0),
+        variances=variances,
+        caveats=caveats,
+        **counts,
+    )
 
 
-def of_one_node(counts: dict[str, int]) -> NodeVNI:
+def of_one_node(counts: dict[str, int], caveats: tuple[str, ...] = ()) -> NodeVNI:
     """The result for a layer with one varying node, which is one effective node whatever the samples."""
-    return summarized(1.0, (), plug_in=1.0, **counts)
+    return summarized(1.0, (), plug_in=1.0, caveats=caveats, **counts)
 
 
-def of_too_few_samples(plug_in: float, counts: dict[str, int]) -> NodeVNI:
+def of_too_few_samples(plug_in: float, counts: dict[str, int], caveats: tuple[str, ...] = ()) -> NodeVNI:
     """The result for fewer than five samples: the plug-in estimate, and nothing else."""
-    return replace(summarized(1.0, (), plug_in=plug_in, **counts), value=nan, stderr=nan, effective_nodes=nan)
+    result = summarized(1.0, (), plug_in=plug_in, caveats=caveats, **counts)
+    return replace(result, value=nan, stderr=nan, effective_nodes=nan, unlimited=nan)

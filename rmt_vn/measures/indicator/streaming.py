@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dsfrk, dtfttr
@@ -9,19 +11,22 @@ from scipy.linalg.lapack import dsfrk, dtfttr
 from rmt_vn.measures.arrays import as_samples, not_finite
 from rmt_vn.measures.duplicates import checked_threshold, linked_groups
 from rmt_vn.measures.effective_dimension import rank_of, stable_rank_of
+from rmt_vn.measures.grouping import group_numbers
 from rmt_vn.measures.indicator.estimate import vni
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
+from rmt_vn.measures.indicator.leaving_out import GroupSums, telling_nodes, whole_groups
 from rmt_vn.measures.indicator.many_samples import vni_of_many_samples
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.paging import BLOCK, doubles, pieces
+from rmt_vn.measures.rounding import range_by_rounding, rounding_caveat, unit_roundoff
 
 
 class VNIAccumulator:
     """Means and covariance of nodes from batches of samples, and the measures of `rmt_vn.measures` at any time.
 
-    It holds nodes × (nodes + 1)/2 numbers in float64, which are half of a symmetric matrix, 256 samples, and 2 nodes +
-    256 numbers more, however many samples come. From 518 nodes on this is less than nodes²; for fewer it is at most
-    34,000 numbers more. An update needs some MB more for a moment, however large the batch, which may be a mapped file;
+    It holds nodes × (nodes + 1)/2 numbers in float64, which are half of a symmetric matrix, 256 samples, and 4 nodes +
+    256 numbers more, however many samples come. From 522 nodes on this is less than nodes²; for fewer it is at most
+    34,400 numbers more. An update needs some MB more for a moment, however large the batch, which may be a mapped file;
     a measure needs memory for a few times nodes² numbers.
 
     Each mean is kept as two doubles, so that means a million times larger than the spread cost no digits. But for
@@ -33,7 +38,13 @@ class VNIAccumulator:
     they came, since the jackknife groups neighbours. Of more samples 256 are kept, chosen by a hash of their values,
     and k and b of the notes of `vni` are computed from these, which adds to the error: k of all samples needs means and
     scales that are known only at the end, so that one would have to hold E x_i² x_j², E x_i² x_j and E x_i x_j, 2
-    nodes² numbers.
+    nodes² numbers. Of samples in groups the accumulator keeps none; it holds sums over 17 to 32 parts of them, of up to
+    128 nodes, which take up to 4 MB.
+
+    Parameters
+    ----------
+    precision : str or dtype, optional
+        In which activations were computed, as for `vni`; that of the batches by default.
 
     Examples
     --------
@@ -45,8 +56,11 @@ class VNIAccumulator:
     (1000, 4.0)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, precision: Any = None) -> None:
         self.n_samples = 0
+        self._precision, self._unit = precision, 0.0
+        self._least = self._largest = np.zeros(0)
+        self._groups: GroupSums | None = None
         self._high = self._low = np.zeros(0)
         self._scatter = np.zeros(0)  # LAPACK's rectangular full packed format
         self._marks, self._kept = np.zeros(0, np.uint64), np.zeros((0, 0))
@@ -56,8 +70,16 @@ class VNIAccumulator:
         """The number of nodes; 0 before the first batch."""
         return len(self._high)
 
-    def update(self, batch: ArrayLike, *, node_axis: int = -1) -> None:
+    def update(self, batch: ArrayLike, *, node_axis: int = -1, groups: ArrayLike | None = None) -> None:
         """Add a batch of samples, shape (samples, nodes) or more axes.
+
+        Parameters
+        ----------
+        batch, node_axis
+            As for `rmt_vn.measures.vni`.
+        groups : int or array_like, optional
+            Samples of this batch that belong together, as for `vni`; a group must not go on in the next batch. Either
+            all batches have groups or none has; where they have, each sample of a batch of two axes is a group.
 
         Raises
         ------
@@ -65,13 +87,19 @@ class VNIAccumulator:
             If the values are not real numbers.
         ValueError
             If values are NaN or infinite, or have squares that are, or the number of nodes is not that of the batches
-            before. The accumulator then stays as it was.
+            before, or the batches before had no groups. The accumulator then stays as it was.
         """
         array = as_samples(batch, node_axis=node_axis)
         if not len(array):
             return
         n_nodes = array.shape[1]
         self._check_nodes(n_nodes)
+        unit = unit_roundoff(self._precision, array.dtype)
+        numbers = group_numbers(np.shape(batch), node_axis, groups)
+        if numbers is None and self._groups is not None:
+            numbers = np.arange(len(array))
+        if numbers is not None and self._groups is None and self.n_samples:
+            raise ValueError("samples of the batches before have no groups, those of this batch do; give them to all")
         rows = list(pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)))
         with np.errstate(over="ignore", invalid="ignore"):
             # A sample is subtracted before the mean: what all samples share then costs no digits, a constant gives 0.
@@ -79,10 +107,19 @@ class VNIAccumulator:
             self._check_squares(array, rows, *start)
         if not self.n_samples:
             self._high, self._low = start
+            self._least = self._largest = start[0]
             self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
+        self._unit = max(self._unit, unit)
+        if numbers is not None:
+            self._add_groups(array, numbers)
         for each in rows:
             x = doubles(array, each)
-            self._keep(_marks(x), x)
+            self._least, self._largest = (
+                np.minimum(self._least, x.min(axis=0)),
+                np.maximum(self._largest, x.max(axis=0)),
+            )
+            if numbers is None:
+                self._keep(_marks(x), x)
             x -= self._high
             x -= self._low
             step = x.mean(axis=0)
@@ -95,6 +132,14 @@ class VNIAccumulator:
         if not other.n_samples:
             return
         self._check_nodes(other.n_nodes)
+        if self.n_samples and (self._groups is None) != (other._groups is None):
+            raise ValueError("samples of one of the two have groups, those of the other have none")
+        if other._groups is not None:
+            self._groups = self._groups or GroupSums(other._groups.nodes)
+            self._groups.merge(other._groups)
+        self._unit = max(self._unit, other._unit)
+        bounds = (other._least, other._largest) if not self.n_samples else (self._least, self._largest)
+        self._least, self._largest = np.minimum(bounds[0], other._least), np.maximum(bounds[1], other._largest)
         if not self.n_samples:
             self.n_samples, self._high, self._low = other.n_samples, other._high, other._low
             self._scatter = other._scatter.copy()
@@ -125,16 +170,22 @@ class VNIAccumulator:
     def vni(self) -> NodeVNI:
         """VNI, its bias removed, with a confidence interval. Errors as `rmt_vn.measures.vni`."""
         varying, scatter = self._varying()
-        if self.n_samples <= FEW_SAMPLES:
-            return vni(self._kept)
         p, n = self.n_samples, len(varying)
         counts = {"n_nodes": self.n_nodes, "n_samples": p, "constant_nodes": self.n_nodes - n}
+        caveat = rounding_caveat(*(each[varying] for each in self._spread()))
+        caveats = (caveat,) if caveat else ()
+        if self._groups is not None:
+            r = self.correlation()
+            return self._groups.vni(float(np.vdot(r, r)) / n**2, counts, caveats)
+        if p <= FEW_SAMPLES:
+            return vni(self._kept, precision=self._precision)
         if n == 1:
-            return of_one_node(counts)
+            return of_one_node(counts, caveats)
         z = ((self._kept - self._high) - self._low)[:, varying] / np.sqrt(scatter.diagonal() / p)
         r = self.correlation()
         np.fill_diagonal(r, 0)
-        return vni_of_many_samples(np.vdot(r, r) / (n * (n - 1)), None, z, r, z @ z.T / n, counts)
+        square = np.vdot(r, r) / (n * (n - 1))
+        return vni_of_many_samples(square, None, z, r, z @ z.T / n, counts, caveats=caveats)
 
     def participation_ratio(self) -> float:
         """(Tr C)²/Tr C² of the sample, as `rmt_vn.measures.participation_ratio`."""
@@ -161,6 +212,18 @@ class VNIAccumulator:
         columns = np.arange(n - half) * (n + 1 - n % 2)
         first = (columns + half + 1 + np.arange(n - half))[:half]
         return self._scatter[np.concatenate([first, columns + half + np.arange(n - half)])]
+
+    def _add_groups(self, array: np.ndarray, numbers: np.ndarray) -> None:
+        if self._groups is None:
+            self._groups = GroupSums(telling_nodes(np.ptp(array, axis=0) > 0))
+        nodes = self._groups.nodes
+        for rows, of_rows in whole_groups(numbers, max(1, BLOCK // len(nodes))):
+            self._groups.update(array[np.ix_(rows, nodes)].astype(np.float64), of_rows)
+
+    def _spread(self) -> tuple[np.ndarray, np.ndarray]:
+        """Half the range of the values of each node, and that over which rounding may spread them."""
+        largest = np.maximum(np.abs(self._largest / 2), np.abs(self._least / 2))
+        return self._largest / 2 - self._least / 2, range_by_rounding(largest, self._unit)
 
     def _add_squares(self, x: np.ndarray) -> None:
         """Add xᵀ x to the scatter, in place."""
@@ -211,7 +274,8 @@ class VNIAccumulator:
 
     def _varying(self) -> tuple[np.ndarray, np.ndarray]:
         self._check_samples(2)
-        varying = np.flatnonzero(self._power() > 0)
+        spread, by_rounding = self._spread()
+        varying = np.flatnonzero((self._power() > 0) & (spread > by_rounding))
         if not len(varying):
             raise ValueError(f"all {self.n_nodes} nodes are constant over the samples; at least one must vary")
         scatter = _unpacked(self._scatter, self.n_nodes)

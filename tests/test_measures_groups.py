@@ -1,0 +1,164 @@
+"""Samples in groups: the VNI and its error by leaving out groups; which samples a group has; streaming and arrays."""
+
+import numpy as np
+import pytest
+from populations import mixing, true_vni
+from statistics_checks import standard_errors_between
+
+from rmt_vn.measures import VNIAccumulator, plug_in_vni, vni
+
+GROUPS, TIMES, NODES = 24, 16, 12
+
+
+def sequences(rng, n_groups=GROUPS, nodes=NODES, memory=0.95):
+    """Shape (groups, times, nodes): three factors and a source for each node, all of which change slowly."""
+    a = mixing("three factors", nodes)
+    s = rng.standard_normal((n_groups, TIMES, a.shape[1]))
+    for time in range(1, TIMES):
+        s[:, time] = memory * s[:, time - 1] + (1 - memory**2) ** 0.5 * s[:, time]
+    return s @ a.T
+
+
+TRUTH = true_vni(mixing("three factors", NODES))
+
+
+def by_deletion(x):
+    """The jackknife over the first axis, written out: value and standard error, by way of the plug-in estimate."""
+    n = len(x)
+    whole, without = plug_in_vni(x), np.array([plug_in_vni(np.delete(x, group, axis=0)) for group in range(n)])
+    return n * whole - (n - 1) * without.mean(), ((n - 1) / n * np.sum((without - without.mean()) ** 2)) ** 0.5
+
+
+def test_the_jackknife_by_deletion():
+    x = sequences(np.random.default_rng(1))
+    result = vni(x)
+    value, stderr = by_deletion(x)
+    assert result.value == pytest.approx(value, rel=1e-10)
+    assert result.stderr == pytest.approx(stderr, rel=1e-6)
+    assert (result.n_groups, result.n_samples, result.plug_in) == (GROUPS, GROUPS * TIMES, plug_in_vni(x))
+
+
+def test_more_than_32_groups_are_put_together():
+    x = sequences(np.random.default_rng(2), n_groups=70)
+    # Three parts of four cannot be: 70 groups make 18 parts of four, of which the last has two.
+    result, parts = vni(x), np.split(x, np.arange(4, 70, 4))
+    whole, sizes = plug_in_vni(x), np.array([len(part) for part in parts])
+    without = np.array([plug_in_vni(np.concatenate(parts[:at] + parts[at + 1 :])) for at in range(len(parts))])
+    repeats = 70 / sizes
+    assert result.value == pytest.approx(whole + np.sum((1 - 1 / repeats) * (whole - without)), rel=1e-10)
+    assert result.n_groups == 70
+
+
+@pytest.mark.parametrize("n_groups", [6, 40])
+def test_intervals_hold_the_truth_and_those_of_independent_samples_do_not(n_groups):
+    """92% at least are asked for, k = 4 standard errors; as if all samples were independent, fewer than 75% hold it."""
+    rng, repeats = np.random.default_rng(3), 200
+    held = np.zeros(2)
+    values = []
+    for _ in range(repeats):
+        x = sequences(rng, n_groups=n_groups)
+        results = vni(x), vni(x.reshape(-1, NODES))
+        values.append(results[0].unlimited)
+        held += [low <= TRUTH <= high for low, high in (each.confidence_interval() for each in results)]
+    least = 0.92 - 4 * (0.92 * 0.08 / repeats) ** 0.5
+    assert held[0] / repeats > least and held[1] / repeats < 0.75
+    allowed = 0.2 * np.std(values) + 4 * np.std(values) / repeats**0.5
+    assert abs(np.mean(values) - TRUTH) < allowed
+
+
+def test_some_nodes_tell_of_all():
+    """Of 200 nodes 128 tell of the error; by all of them, through deletion, it is the same to a fifth."""
+    x = sequences(np.random.default_rng(4), nodes=200)
+    result, (value, stderr) = vni(x), by_deletion(x)
+    assert result.plug_in == pytest.approx(plug_in_vni(x), rel=1e-12)
+    assert abs(result.unlimited - value) < 0.2 * stderr and result.stderr == pytest.approx(stderr, rel=0.2)
+
+
+def test_which_samples_are_a_group():
+    x = sequences(np.random.default_rng(5))
+    expected = vni(x)
+    flat, labels = x.reshape(-1, NODES), np.repeat(np.arange(GROUPS), TIMES)
+    assert vni(flat, groups=labels) == expected == vni(x, groups=0) == vni(x, groups=np.arange(GROUPS))
+    assert vni(np.moveaxis(x, 0, 1), groups=1).value == pytest.approx(expected.value, rel=1e-12)
+    assert vni(np.moveaxis(x, -1, 0), node_axis=0).value == pytest.approx(expected.value, rel=1e-12)
+    words = np.array(["b", "a", *map(str, range(GROUPS - 2))])
+    assert vni(flat, groups=words[labels]) == expected
+    mixed = np.random.default_rng(6).permutation(len(flat))
+    # The order in which groups come decides which are put together; here there are fewer than 32.
+    assert vni(flat[mixed], groups=labels[mixed]).stderr == pytest.approx(expected.stderr, rel=1e-9)
+    assert vni(flat).n_groups == len(flat) and vni(flat, groups=np.arange(len(flat))).n_groups == len(flat)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (2, r"one of the axes \[0, 1\]"),
+        (5, r"one of the axes \[0, 1\]"),
+        (0.5, r"one of the axes"),
+        (np.zeros(7), r"labels of shape \(24, 16\) or \(24,\), got shape \(7,\)"),
+    ],
+)
+def test_what_are_no_groups(groups, message):
+    with pytest.raises(ValueError, match=message):
+        vni(np.ones((GROUPS, TIMES, NODES)), groups=groups)
+
+
+def test_groups_are_centred():
+    with pytest.raises(ValueError, match="centre=True alone"):
+        vni(np.random.default_rng(0).standard_normal((6, 5, 4)), centre=False)
+
+
+@pytest.mark.parametrize("n_groups", [1, 2, 3])
+def test_few_groups_tell_nothing_of_the_error(n_groups):
+    result = vni(sequences(np.random.default_rng(7), n_groups=n_groups))
+    assert np.isnan([result.value, result.stderr, *result.confidence_interval()]).all()
+    assert np.isfinite(result.plug_in) and f"{n_groups} groups of samples tell nothing" in result.caveats[0]
+
+
+@pytest.mark.parametrize("n_groups", [10, 70, 300])
+def test_batches_are_the_whole(n_groups):
+    x = 1e5 + sequences(np.random.default_rng(8), n_groups=n_groups)
+    expected = vni(x)
+    for cuts in ([], [1], [3, 4, 9], range(0, n_groups, 7)):
+        layer = VNIAccumulator()
+        for batch in np.split(x, cuts):
+            layer.update(batch)
+        result = layer.vni()
+        for name in ("value", "stderr", "plug_in"):
+            assert getattr(result, name) == pytest.approx(getattr(expected, name), rel=1e-7)
+        assert (result.n_groups, result.n_samples) == (n_groups, n_groups * TIMES)
+
+
+def test_merged_groups_have_the_same_error_but_for_which_are_put_together():
+    x = sequences(np.random.default_rng(9), n_groups=30)
+    one, other, empty = VNIAccumulator(), VNIAccumulator(), VNIAccumulator()
+    one.update(x[:11])
+    other.update(x[11:] + 0.0)
+    empty.merge(one)
+    empty.merge(other)
+    assert empty.vni().value == pytest.approx(vni(x).value, rel=1e-10)
+    assert empty.vni().stderr == pytest.approx(vni(x).stderr, rel=1e-10)
+    assert one.vni().n_groups == 11
+
+
+def test_groups_from_the_first_batch_on():
+    x = sequences(np.random.default_rng(10))
+    layer, other = VNIAccumulator(), VNIAccumulator()
+    layer.update(x[0])
+    before = layer.vni()
+    with pytest.raises(ValueError, match="samples of the batches before have no groups"):
+        layer.update(x[1:])
+    assert layer.vni() == before
+    other.update(x[1:])
+    with pytest.raises(ValueError, match="samples of one of the two have groups"):
+        layer.merge(other)
+    # Samples of two axes are groups of their own beside groups.
+    other.update(x[0])
+    assert other.vni().n_groups == GROUPS - 1 + TIMES
+
+
+def test_more_groups_of_the_same_kind_make_the_error_smaller():
+    rng = np.random.default_rng(11)
+    few, many = (np.mean([vni(sequences(rng, n_groups=n)).stderr for _ in range(20)]) for n in (36, 324))
+    # One over the root of nine, to the tenth that 20 of each tell: four standard errors of a scatter of a fifth.
+    assert standard_errors_between(few / many, 3, 3 * 0.06) < 4

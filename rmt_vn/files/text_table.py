@@ -44,9 +44,9 @@ def read_text_table(
             if headed
             else _ASK_HEADER
         )
-        raise ValueError(f"line {rows[0][0]}, {_shown(array[0])}, may be the names of the nodes or a sample: {ask}")
+        raise ValueError(f"line {rows[0][0]} ({_shown(array[0])}) may be the names of the nodes or a sample: {ask}")
     if index is None and not indexed and array.shape[1] > 1 and _may_be_names(array[:, 0], array[:, 1:]):
-        raise ValueError(f"column 1, {_shown(array[:, 0])}, may be an index of the samples or a node: {_ASK_INDEX}")
+        raise ValueError(f"column 1 ({_shown(array[:, 0])}) may be an index of the samples or a node: {_ASK_INDEX}")
     notes = ((headed, f"line {lines[0][0]} taken as a header"), (indexed, "column 1 taken as an index"))
     return array, tuple(note for taken, note in notes if taken)
 
@@ -113,13 +113,13 @@ def _is_header(lines: _Lines, index: bool | None, *, unnamed: bool) -> bool:
         return False
     else:
         if not _counts(np.array(names, float)):
-            raise ValueError(f"line {number}, column 1: {first[0]!r} is not a number; if it is no gap, {_ASK_HEADER}")
-        if not _labels([record[0] for record in _records(below)]):
+            raise ValueError(_doubt(number, 0, first[0], header=True, index=index is None))
+        if not index and not _labels([record[0] for record in _records(below)]):
             raise ValueError(f"line {number} may be the names of the nodes, or a sample with a gap: {_ASK_HEADER}")
         return True
     if any(doubtful):
         column = start + doubtful.index(True)
-        raise ValueError(f"line {number}, column {column + 1}: {_cut(first[column])} is not a number; {_ASK_HEADER}")
+        raise ValueError(_doubt(number, column, first[column], header=True, index=index is None))
     return True
 
 
@@ -172,13 +172,22 @@ def _first_fault(rows: _Lines, length: int, columns: range, *, hinted: bool) -> 
             return f"line {number} has {len(fields)} values, the first line has {length}"
         for column in columns:
             if not _is_number(fields[column]):
-                hint = "; if the column is an index, say --index yes" if hinted and column == 0 < length - 1 else ""
-                return f"line {number}, column {column + 1}: {_cut(fields[column])} is not a number{hint}"
+                return _doubt(number, column, fields[column], header=False, index=hinted and length > 1)
     return "not a table of numbers"
 
 
-def _cut(field: str) -> str:
-    return repr(field if len(field) <= 20 else field[:20] + "…")
+def _doubt(line: int, column: int, field: str, *, header: bool, index: bool) -> str:
+    """That a field is no number, and what to say if its line may be a header, or if its column may be an index."""
+    shown = repr(field if len(field) <= 20 else field[:20] + "…")
+    hints = [
+        f"; if the {place} is {name}, say --{option} yes (in Python {option}=True)"
+        for place, name, option, may_be in (
+            ("line", "a header", "header", header),
+            ("column", "an index", "index", index and column == 0),
+        )
+        if may_be
+    ]
+    return f"line {line}, column {column + 1}: {shown} is not a number{''.join(hints)}"
 
 
 def _shown(values: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,8 @@ def real_array(name: str, values: Any) -> np.ndarray:
             "make it one by numpy.asarray(..., dtype=float)"
         )
     if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{name} must be an array of real numbers, got dtype {array.dtype}; convert it to float32 or float64"
-        )
+        hint = "; make it float32 where it is made" if array.dtype.kind == "V" and array.dtype.names is None else ""
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}{hint}")
     return array
 
 
@@ -97,9 +97,10 @@ def _of_frame(name: str, frame: Any, array: np.ndarray) -> np.ndarray:
         try:
             numbers = values.astype(np.float64)
         except (TypeError, ValueError):
-            raise TypeError(f"{name} must be an array of real numbers, column {column!r} has other values") from None
+            fault = f"column {column!r} has values that are no numbers, or missing"
+            raise TypeError(f"{name} must be an array of real numbers, {fault}") from None
         # A column of floats beside it has rounded the integers already.
-        if getattr(dtype, "kind", "f") in "iu" and np.any(np.abs(numbers) > _LAST_INTEGER - 1):
+        if re.match("u?int64", str(dtype).lower()) and np.any(np.abs(numbers) >= _LAST_INTEGER):
             raise ValueError(
                 f"{name} must be numbers that float64 holds exactly, column {column!r} has integers from 2**53 on"
             )

@@ -163,7 +163,7 @@ def test_measure(layers, output):
     assert output("measure", "activations.npz", "--layers", "second").splitlines()[1] == rows[1]
     (images,) = strict_json(output("measure", "conv.npy", "--node-axis", "1", "--json"))["layers"]
     assert (images["n_nodes"], images["n_samples"]) == (6, 5 * 4 * 4)
-    (columns,) = strict_json(output("measure", "conv.npy", "--json"))["layers"]
+    (columns,) = strict_json(output("measure", "conv.npy", "--node-axis", "-1", "--json"))["layers"]
     assert (columns["n_nodes"], columns["n_samples"]) == (4, 5 * 6 * 4)
 
 
@@ -322,9 +322,11 @@ X = np.random.default_rng(0).standard_normal((6, 4))
 def test_hostile_numbers_are_one_line_that_names_the_layer(run, tmp_path, name, array, told):
     np.save(tmp_path / "h.npy", array)
     np.savez(tmp_path / "h.npz", good=X, h=array)
-    for file in ("h.npy", "h.npz"):
-        code, lines = run("measure", str(tmp_path / file))
+    for arguments in (("h.npy",), ("h.npz", "--layers", "h")):
+        code, lines = run("measure", str(tmp_path / arguments[0]), *arguments[1:])
         assert code == 2 and len(lines) == 1 and re.search(told, lines[0]), lines
+    # Beside a layer that can be measured it is a row.
+    assert run("measure", str(tmp_path / "h.npz")) == (0, [])
 
 
 @pytest.mark.parametrize(

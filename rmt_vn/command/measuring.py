@@ -4,58 +4,97 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from rmt_vn import measures
 from rmt_vn.command.tables import table, to_json
-from rmt_vn.files import read_activations
+from rmt_vn.files import FileContents, read_activations
 from rmt_vn.measures import NodeVNI
 from rmt_vn.program import printable
 
 __all__ = ["run"]
 
+_ANSWERS = {None: None, "yes": True, "no": False}
+
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """A table, or JSON; then the picture is drawn, if one is asked for."""
-    arrays = read_activations(options.file)
-    if options.layers is not None:
-        wanted = options.layers.split(",")
-        if strangers := [name for name in wanted if name not in arrays]:
-            raise ValueError(f"{options.file}: no layer {strangers[0]!r}; it has {', '.join(arrays)}")
-        arrays = {name: arrays[name] for name in wanted}
-    measured = {name: _measured(name, array, options.node_axis) for name, array in arrays.items()}
+    contents = read_activations(
+        options.file,
+        layers=None if options.layers is None else options.layers.split(","),
+        header=_ANSWERS[options.header],
+        index=_ANSWERS[options.index],
+    )
+    measured, faults = _measure_all(contents, options.node_axis)
+    notes = [*contents.notes, *_assumed(contents, measured, options.node_axis)]
     if options.json:
-        layers = [
-            {"layer": name} | each.to_dict() | {"interval": each.confidence_interval()}
-            for name, each in measured.items()
-        ]
-        yield to_json({"file": str(options.file), "layers": layers})
+        layers = [_record(name, measured.get(name), faults.get(name)) for name in contents.names]
+        yield to_json({"file": str(options.file), "layers": layers, "notes": notes})
     else:
         head = ("layer", "nodes", "constant", "samples", "eff. nodes", "VNI", "95% interval", "plug-in")
-        yield "\n".join(table(head, [_row(name, each) for name, each in measured.items()]))
+        rows = [_row(name, measured.get(name), faults.get(name)) for name in contents.names]
+        yield "\n".join([*table(head, rows), *([""] if notes else []), *map(printable, notes)])
+    if not measured:
+        name, fault = next(iter(faults.items()))
+        raise ValueError(f"{options.file}: nothing could be measured; layer {name!r}: {fault}")
     if options.plot is not None:
         from rmt_vn.figures.measured_layers import draw_layers
 
         draw_layers(measured, options.plot)
 
 
-def _measured(name: str, array: np.ndarray, node_axis: int) -> NodeVNI:
-    try:
-        if not -array.ndim <= node_axis < array.ndim:
-            raise ValueError(f"there is no axis {node_axis} for nodes in shape {array.shape}")
-        if array.ndim >= 2 and array.shape[node_axis] == 1:
-            raise ValueError("it has one node, which has no other to correlate with")
-        measured = measures.vni(array, node_axis=node_axis)
-        if math.isnan(measured.value):
-            raise ValueError(f"it has {measured.n_samples} samples; an estimate with an error takes 5")
-        return measured
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"layer {name!r}: {error}") from None
+def _measure_all(contents: FileContents, node_axis: int | None) -> tuple[dict[str, NodeVNI], dict[str, str]]:
+    """The layers that can be measured, and why each of the others cannot be, in the order of the file."""
+    measured, faults = {}, {}
+    for name in contents.names:
+        if name in contents.faults:
+            faults[name] = contents.faults[name]
+            continue
+        try:
+            measured[name] = _measured(contents.arrays[name], node_axis)
+        except (ValueError, TypeError) as error:
+            faults[name] = str(error)
+    return measured, faults
 
 
-def _row(name: str, each: NodeVNI) -> tuple[str, ...]:
+def _measured(array: np.ndarray, node_axis: int | None) -> NodeVNI:
+    if node_axis is None and array.ndim > 3:
+        raise ValueError(
+            f"it has {array.ndim} axes, shape {array.shape}: --node-axis must say which one numbers the nodes, for "
+            "example 1 for channels in PyTorch's order, -1 for channels last"
+        )
+    axis = -1 if node_axis is None else node_axis
+    if not -array.ndim <= axis < array.ndim:
+        raise ValueError(f"there is no axis {axis} for nodes in shape {array.shape}")
+    if array.ndim >= 2 and array.shape[axis] == 1:
+        raise ValueError("it has one node, which has no other to correlate with")
+    measured = measures.vni(array, node_axis=axis)
+    if math.isnan(measured.value):
+        raise ValueError(f"it has {measured.n_samples} samples; an estimate with an error takes 5")
+    return measured
+
+
+def _assumed(contents: FileContents, measured: Mapping[str, NodeVNI], node_axis: int | None) -> Iterator[str]:
+    """Which axis was taken for that of the nodes where it might be another one."""
+    names = [name for name in measured if contents.arrays[name].ndim == 3]
+    if names and node_axis is None:
+        yield (
+            f"of three axes the last one taken as the nodes, the others as samples (--node-axis names another one): "
+            f"{', '.join(names)}"
+        )
+
+
+def _record(name: str, each: NodeVNI | None, fault: str | None) -> dict[str, object]:
+    if each is None:
+        return {"layer": name, "fault": fault}
+    return {"layer": name, "fault": None} | each.to_dict() | {"interval": each.confidence_interval()}
+
+
+def _row(name: str, each: NodeVNI | None, fault: str | None) -> tuple[str, ...]:
+    if each is None:
+        return printable(name), f"not measured: {printable(str(fault))}"
     low, high = each.confidence_interval()
     interval = f"{low:.4f} to {high:.4f}"
     counts = (str(each.n_nodes), str(each.constant_nodes), str(each.n_samples))

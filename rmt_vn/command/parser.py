@@ -52,7 +52,8 @@ _COMMANDS = {
         "Measure how many of a layer's nodes are effective. A file holds the activations of one layer, or of several "
         "(.npz), over some samples. For each layer, the table has its number of nodes, those that do not vary over the "
         "samples, the number of samples, the effective nodes 1/VNI, the vanishing node indicator (VNI) with its bias "
-        "removed and a 95% confidence interval, and the plain estimate, which is too high for few samples.",
+        "removed and a 95% confidence interval, and the plain estimate, which is too high for few samples. A layer "
+        "that cannot be measured has a row that says why.",
     ),
     "design": (
         "designing",
@@ -146,11 +147,18 @@ def _add_measure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node-axis",
         type=whole_number(),
-        default=-1,
         metavar="AXIS",
-        help="the axis of the array that numbers the nodes; all others number samples (default: -1, the last one; "
-        "images whose channels come second take 1)",
+        help="the axis of the array that numbers the nodes; all others number samples (default: -1, the last one, of "
+        "arrays of two or three axes; of more it must be given: 1 for images whose channels come second, as in "
+        "PyTorch, -1 if they come last)",
     )
+    for name, told in (
+        ("header", "whether the first line of a .csv file has the names of the nodes"),
+        ("index", "whether the first column of a .csv file numbers or names the samples, and is no node"),
+    ):
+        parser.add_argument(
+            f"--{name}", choices=("yes", "no"), help=f"{told} (default: told by the file, or you are asked)"
+        )
     parser.add_argument(
         "--plot",
         type=Path,

@@ -11,12 +11,14 @@ __all__ = ["table", "to_json"]
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns that line up, the first to the left."""
-    sizes = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    """Columns that line up, the first to the left; a row of two cells is a name and a remark, as long as it is."""
+    full = [row for row in (head, *rows) if len(row) == len(head)]
+    sizes = [max(map(len, column)) for column in zip(*full, strict=True)]
+    sizes[0] = max(len(row[0]) for row in (head, *rows))
     return [
         "  ".join(
             cell.rjust(size) if column else cell.ljust(size)
-            for column, (cell, size) in enumerate(zip(row, sizes, strict=True))
+            for column, (cell, size) in enumerate(zip(row, sizes, strict=len(row) > 2))
         ).rstrip()
         for row in (head, *rows)
     ]

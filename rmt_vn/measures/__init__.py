@@ -12,8 +12,11 @@
 `jacobian_vni` and its relatives    the same for Jacobians (…, nodes, inputs): C = J Jᵀ, isotropic inputs
 ==================================  =======================================================================
 
-Activations are arrays (samples, nodes); of more axes the last one is nodes unless `node_axis` says otherwise, and all
-others are samples. Nodes are centred over the samples unless `centre` says otherwise. A node that does not vary over
+Activations are arrays (samples, nodes); of three axes the last one is nodes unless `node_axis` says otherwise, of more
+`node_axis` must say which one (`vni`, `plug_in_vni`, `sketch_vni` and `VNIAccumulator.update` still take the last), and
+all others are samples. Masked values, and numbers that float64 does not hold, are errors.
+
+Nodes are centred over the samples unless `centre` says otherwise. A node that does not vary over
 the samples is *constant*: it has no correlations. Constant nodes are counted and left out, or with `constant="raise"`
 are an error.
 """

@@ -15,7 +15,7 @@ from rmt_vn.measures.paging import pieces
 from rmt_vn.measures.products import correlated
 
 
-def correlation(activations: ArrayLike, *, node_axis: int = -1, constant: str = "omit") -> np.ndarray:
+def correlation(activations: ArrayLike, *, node_axis: int | None = None, constant: str = "omit") -> np.ndarray:
     """Correlation coefficients ρ_ij of the varying nodes over the samples.
 
     Parameters and errors as `vni`.
@@ -32,7 +32,7 @@ def correlation(activations: ArrayLike, *, node_axis: int = -1, constant: str = 
 
 
 def near_duplicates(
-    activations: ArrayLike, *, threshold: float = 0.99, node_axis: int = -1, constant: str = "omit"
+    activations: ArrayLike, *, threshold: float = 0.99, node_axis: int | None = None, constant: str = "omit"
 ) -> list[np.ndarray]:
     """Groups of nodes that are nearly copies of each other, up to sign and scale, the largest first.
 

@@ -10,7 +10,7 @@ from rmt_vn.measures.nodes import Nodes, varying_nodes
 from rmt_vn.measures.paging import pieces
 
 
-def participation_ratio(activations: ArrayLike, *, node_axis: int = -1, unbiased: bool = False) -> float:
+def participation_ratio(activations: ArrayLike, *, node_axis: int | None = None, unbiased: bool = False) -> float:
     """(Tr C)²/Tr C² of the node covariance C, between 1 and the number of nodes.
 
     This is the effective dimension of the covariance matrix; 1/VNI is that of the correlation matrix.
@@ -41,7 +41,7 @@ def participation_ratio(activations: ArrayLike, *, node_axis: int = -1, unbiased
     return unbiased_ratio(trace, square, _fourth(nodes, scale), p, nodes.array.shape[1])
 
 
-def effective_rank(activations: ArrayLike, *, node_axis: int = -1) -> float:
+def effective_rank(activations: ArrayLike, *, node_axis: int | None = None) -> float:
     """exp(−Σ_k p_k ln p_k), p_k = λ_k/Tr C the spectrum of the node covariance C: between 1 and the number of nodes.
 
     The effective rank of Roy & Vetterli (2007), of the sample's C: with few samples it is too low, and below their
@@ -50,7 +50,7 @@ def effective_rank(activations: ArrayLike, *, node_axis: int = -1) -> float:
     return rank_of(_gram(*_covered(activations, node_axis)))
 
 
-def stable_rank(activations: ArrayLike, *, node_axis: int = -1) -> float:
+def stable_rank(activations: ArrayLike, *, node_axis: int | None = None) -> float:
     """Tr C/λ_max of the node covariance C, ‖X‖_F²/‖X‖² of the deviations X: between 1 and the number of nodes.
 
     The stable rank of Rudelson & Vershynin (2007), of X; too low for few samples. Parameters and errors as `vni`.
@@ -80,7 +80,7 @@ def stable_rank_of(gram: np.ndarray) -> float:
     return float(np.trace(gram) / np.linalg.eigvalsh(gram)[-1])
 
 
-def _covered(activations: ArrayLike, node_axis: int) -> tuple[Nodes, np.ndarray]:
+def _covered(activations: ArrayLike, node_axis: int | None) -> tuple[Nodes, np.ndarray]:
     """The varying nodes, and factors of at most 1 that undo their scaling, up to one that all share."""
     nodes = varying_nodes(as_samples(activations, node_axis=node_axis))
     scale = nodes.scale.astype(np.float64)

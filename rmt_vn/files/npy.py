@@ -1,0 +1,66 @@
+"""NPY files: one array each, mapped; and their headers, which members of NPZ files have too."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+_LONGEST_HEADER = 2**14
+# Messages of libraries may be long, and hold what the file holds.
+_LONGEST_MESSAGE = 300
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array, mapped and not read."""
+    with path.open("rb") as file:
+        shape, fortran, dtype = npy_header(file)
+        offset, size = file.tell(), os.fstat(file.fileno()).st_size
+    check_size(shape, dtype, size - offset)
+    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+
+
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran order, and type; the file then stands at the first number."""
+    head = io.BytesIO(file.read(_LONGEST_HEADER))  # so that no header fills the memory, whatever length it declares
+    if not head.getvalue().startswith(np.lib.format.MAGIC_PREFIX):
+        raise ValueError(f"not an NPY file: it begins with {head.read(6)!r}")
+    try:
+        version = np.lib.format.read_magic(head)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"version {version} is not known")
+        shape, fortran, dtype = readers[version](head)
+    except Exception as error:  # numpy also tries headers of Python 2, and may fail with undocumented errors
+        raise ValueError(f"the NPY header is damaged: {one_line(error)}") from None
+    file.seek(head.tell())
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never loaded; save an array of numbers")
+    if dtype.kind == "V" and dtype.names is None:
+        # numpy writes the short floating-point types that it does not have, such as bfloat16, as bytes without a type.
+        raise ValueError(f"it must hold real numbers, got bytes without a type ({dtype.str}); save it as float32")
+    if dtype.kind not in "fiub":
+        raise ValueError(f"it must hold real numbers, got dtype {dtype}")
+    if min(shape, default=1) < 0:
+        raise ValueError(f"the NPY header is damaged: shape {shape}")
+    return shape, fortran, dtype
+
+
+def check_size(shape: tuple[int, ...], dtype: np.dtype, present: int) -> None:
+    """An error if the numbers that a header declares are none, or do not take the bytes that there are."""
+    declared = math.prod(shape) * dtype.itemsize  # of Python's integers, which do not overflow
+    if declared == 0:
+        raise ValueError(f"the array is empty, shape {shape}")
+    if declared != present:
+        fault = "truncated" if present < declared else "damaged"
+        raise ValueError(f"{fault}: shape {shape} of {dtype} takes {declared} bytes, there are {present}")
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line that is not too long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"

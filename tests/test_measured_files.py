@@ -224,8 +224,9 @@ def test_faults_are_rows_of_the_table(many, measure):
         name = row.split()[0]
         told = rf"{name} +not measured: .*{WHY[name]}" if name in WHY else rf"{name} +8 +0 +40 "
         assert re.match(told, row), row
+    groups = "samples at one place of the first axis taken as a group, groups as independent: steps"
     note = "of three axes the last one taken as the nodes, the others as samples (--node-axis names another one): steps"
-    assert rows[8:] == ["", note]
+    assert rows[8:] == ["", groups, note]
 
 
 def test_faults_are_rows_of_the_json(many, measure):
@@ -263,7 +264,8 @@ def test_the_axis_of_the_nodes_on_the_command_line(many, measure):
         record = json.loads(measure(file, "--layers", "image,steps", "--node-axis", axis, "--json")[1])
         for row, name in zip(record["layers"], ("image", "steps"), strict=True):
             assert row["value"] == measures.vni(layers[name], node_axis=axis).value
-        assert record["notes"] == []
+        groups = "samples at one place of the first axis taken as a group, groups as independent: image, steps"
+        assert record["notes"] == [groups]
 
 
 def test_rows_of_two_cells():

@@ -205,8 +205,19 @@ def test_booleans_are_numbers():
 
 # --- which axis the nodes are -----------------------------------------------------------------------------------------
 
+
+def streamed(batch, **options):
+    layer = measures.VNIAccumulator()
+    layer.update(batch, **options)
+    return layer.vni().plug_in
+
+
 BY_AXIS = [
     measures.as_samples,
+    measures.plug_in_vni,
+    lambda x, **options: measures.vni(x, **options).plug_in,
+    lambda x, **options: measures.sketch_vni(x, rng=1, **options).value,
+    streamed,
     measures.correlation,
     measures.near_duplicates,
     measures.participation_ratio,
@@ -223,6 +234,6 @@ def test_of_four_axes_the_nodes_must_be_named(measure):
     refused(images[None], r"5 axes, shape \(1, 6, 3, 5, 4\)", ValueError, by=measure)
     for axis in (1, -1):
         flat = np.moveaxis(images, axis, -1).reshape(-1, images.shape[axis])
-        np.testing.assert_array_equal(measure(images, node_axis=axis), measure(flat))
+        np.testing.assert_allclose(measure(images, node_axis=axis), measure(flat), rtol=1e-12)
     steps = images[0]  # (batch, time, nodes)
-    np.testing.assert_array_equal(measure(steps), measure(steps.reshape(-1, 4)))
+    np.testing.assert_allclose(measure(steps), measure(steps.reshape(-1, 4)), rtol=1e-12)

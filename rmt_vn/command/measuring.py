@@ -72,12 +72,19 @@ def _measured(array: np.ndarray, node_axis: int | None) -> NodeVNI:
         raise ValueError("it has one node, which has no other to correlate with")
     measured = measures.vni(array, node_axis=axis)
     if math.isnan(measured.value):
-        raise ValueError(f"it has {measured.n_samples} samples; an estimate with an error takes 5")
+        raise ValueError(
+            "; ".join(measured.caveats) or f"it has {measured.n_samples} samples; an estimate with an error takes 5"
+        )
     return measured
 
 
 def _assumed(contents: FileContents, measured: Mapping[str, NodeVNI], node_axis: int | None) -> Iterator[str]:
-    """Which axis was taken for that of the nodes where it might be another one."""
+    """Which axis was taken for that of the nodes where it might be another one, and what else is to be known."""
+    for name, each in measured.items():
+        yield from (f"{name}: {caveat}" for caveat in each.caveats)
+    groups = [name for name, each in measured.items() if each.n_groups < each.n_samples]
+    if groups:
+        yield f"samples at one place of the first axis taken as a group, groups as independent: {', '.join(groups)}"
     names = [name for name in measured if contents.arrays[name].ndim == 3]
     if names and node_axis is None:
         yield (

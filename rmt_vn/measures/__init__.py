@@ -13,8 +13,8 @@
 ==================================  =======================================================================
 
 Activations are arrays (samples, nodes); of three axes the last one is nodes unless `node_axis` says otherwise, of more
-`node_axis` must say which one (`vni`, `plug_in_vni`, `sketch_vni` and `VNIAccumulator.update` still take the last), and
-all others are samples. Masked values, and numbers that float64 does not hold, are errors.
+`node_axis` must say which one, and all others are samples. Masked values, and numbers that float64 does not hold, are
+errors.
 
 Nodes are centred over the samples unless `centre` says otherwise. A node that does not vary over
 the samples is *constant*: it has no correlations. Constant nodes are counted and left out, or with `constant="raise"`

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def group_numbers(shape: tuple[int, ...], node_axis: int, groups: ArrayLike | None) -> np.ndarray | None:
+def group_numbers(shape: tuple[int, ...], node_axis: int | None, groups: ArrayLike | None) -> np.ndarray | None:
     """The number of each sample's group, 0, 1, … in the order in which groups first come; None if each is its own.
 
     Parameters
     ----------
     shape : tuple of int
         Of the activations, two axes or more.
-    node_axis : int
-        The axis of the nodes.
+    node_axis : int, optional
+        The axis of the nodes; the last by default.
     groups : int, array_like, or None
         An axis of the activations: what lies at one place of it is a group. Or a label for each place of the other
         axes, or of the first of them. By default the first axis that is not the nodes', if there are two such axes or
@@ -32,7 +32,7 @@ def group_numbers(shape: tuple[int, ...], node_axis: int, groups: ArrayLike | No
     ValueError
         If it is no axis of samples, or the labels do not fit.
     """
-    nodes = node_axis % len(shape)
+    nodes = (-1 if node_axis is None else node_axis) % len(shape)
     others = [axis for axis in range(len(shape)) if axis != nodes]
     of_samples = tuple(shape[axis] for axis in others)
     if groups is None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rmt_vn.measures.arrays import as_samples, finite_array
+from rmt_vn.measures.conversion import real_array
 from rmt_vn.measures.grouping import group_numbers
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, vni_of_few_samples
 from rmt_vn.measures.indicator.leaving_out import GroupSums, telling_nodes, whole_groups
@@ -22,7 +23,7 @@ from rmt_vn.measures.products import mean_square_correlation
 def vni(
     activations: ArrayLike,
     *,
-    node_axis: int = -1,
+    node_axis: int | None = None,
     groups: ArrayLike | None = None,
     centre: bool = True,
     constant: str = "omit",
@@ -35,8 +36,10 @@ def vni(
     activations : array_like, shape (samples, nodes) or more axes
         At least two samples, and five for more than the plug-in estimate. A memory-mapped array is read in pieces, of
         which some 100 MB are in memory at a time; but it is copied where `node_axis` moves one axis of three or more.
-    node_axis : int
-        The axis of the nodes; all others are samples. The default is the last.
+    node_axis : int, optional
+        The axis of the nodes; all others are samples. Of two or three axes it is the last by default, so that three are
+        taken as (batch, time, nodes). Of four or more it must be given: the channels of a convolution are axis 1 in
+        PyTorch's order, and -1 where channels come last.
     groups : int or array_like, optional
         Samples that belong together, as the positions of one image: the axis along which groups lie, or a label for
         each sample. Groups are taken to be independent of each other, samples of one group need not be. By default the
@@ -117,8 +120,9 @@ def vni(
     >>> round(measured.effective_nodes, 1), low < 1 / 4 < high
     (4.0, True)
     """
-    array = as_samples(activations, node_axis=node_axis)
-    numbers = group_numbers(np.shape(activations), node_axis, groups)
+    given = real_array("activations", activations)
+    array = as_samples(given, node_axis=node_axis)
+    numbers = group_numbers(given.shape, node_axis, groups)
     nodes = varying_nodes(array, centre=centre, constant=constant, precision=precision)
     n_samples, n_varying = nodes.shape
     counts = {"n_nodes": nodes.array.shape[1], "n_samples": n_samples, "constant_nodes": nodes.constant}
@@ -145,7 +149,7 @@ def _of_groups(nodes: Nodes, numbers: np.ndarray, counts: dict[str, int]) -> Nod
     return sums.vni(mean_square_correlation(nodes), counts, nodes.caveats)
 
 
-def plug_in_vni(activations: ArrayLike, *, node_axis: int = -1, constant: str = "omit") -> float:
+def plug_in_vni(activations: ArrayLike, *, node_axis: int | None = None, constant: str = "omit") -> float:
     """The VNI of the sample, (1/N²) Σ_ij r_ij²: the thesis's estimate, which `vni` calls `plug_in`. Errors as `vni`.
 
     The quick way for arrays that fit into memory, where bias does not matter or is removed by other means.

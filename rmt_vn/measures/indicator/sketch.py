@@ -19,7 +19,7 @@ def sketch_vni(
     activations: ArrayLike,
     *,
     probes: int = 64,
-    node_axis: int = -1,
+    node_axis: int | None = None,
     constant: str = "omit",
     rng: RNG = None,
 ) -> NodeVNI:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dsfrk, dtfttr
 
 from rmt_vn.measures.arrays import as_samples, not_finite
+from rmt_vn.measures.conversion import real_array
 from rmt_vn.measures.duplicates import checked_threshold, linked_groups
 from rmt_vn.measures.effective_dimension import rank_of, stable_rank_of
 from rmt_vn.measures.grouping import group_numbers
@@ -70,7 +71,7 @@ class VNIAccumulator:
         """The number of nodes; 0 before the first batch."""
         return len(self._high)
 
-    def update(self, batch: ArrayLike, *, node_axis: int = -1, groups: ArrayLike | None = None) -> None:
+    def update(self, batch: ArrayLike, *, node_axis: int | None = None, groups: ArrayLike | None = None) -> None:
         """Add a batch of samples, shape (samples, nodes) or more axes.
 
         Parameters
@@ -89,13 +90,14 @@ class VNIAccumulator:
             If values are NaN or infinite, or have squares that are, or the number of nodes is not that of the batches
             before, or the batches before had no groups. The accumulator then stays as it was.
         """
-        array = as_samples(batch, node_axis=node_axis)
+        given = real_array("activations", batch)
+        array = as_samples(given, node_axis=node_axis)
         if not len(array):
             return
         n_nodes = array.shape[1]
         self._check_nodes(n_nodes)
         unit = unit_roundoff(self._precision, array.dtype)
-        numbers = group_numbers(np.shape(batch), node_axis, groups)
+        numbers = group_numbers(given.shape, node_axis, groups)
         if numbers is None and self._groups is not None:
             numbers = np.arange(len(array))
         if numbers is not None and self._groups is None and self.n_samples:

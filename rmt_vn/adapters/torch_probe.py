@@ -1,0 +1,204 @@
+"""PyTorch: what each linear module of a model gets, computes, and hands on, seen on a copy that is cut at each of them.
+
+The copy runs on a probe, and the output of every linear module is replaced by numbers of its own, N(0, 4) cut to
+[−4, 4]. What reaches the next module is then known to be φ of these numbers or not, at every depth alike: signals
+neither shrink until every φ looks linear, nor grow, and whatever comes by another way shows.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rmt_vn.adapters.torch_tensors import imported_torch
+
+# Samples of the probe, and how large the numbers are that replace an output.
+_SAMPLES, _SPREAD, _BOUND = 32, 2.0, 4.0
+# What is found equal is equal to this part of the largest number, by the precision in which the copy could run.
+TOLERANCE = {"float64": 1e-7, "float32": 1e-4}
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A module without weights on the way, and what left it."""
+
+    name: str
+    module: Any
+    left: np.ndarray | None
+
+
+@dataclass
+class Call:
+    """One call of a linear module: what entered, what the module computed, and the numbers that replaced it."""
+
+    name: str
+    weight: np.ndarray
+    bias: np.ndarray
+    entered: np.ndarray
+    left: np.ndarray
+    replaced: np.ndarray
+    # The modules without weights between this call and the next.
+    passed: list[Passed] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run of the copy on one probe."""
+
+    probe: np.ndarray
+    before: list[Passed]
+    calls: list[Call]
+    output: list[np.ndarray]
+    tolerance: float
+
+
+def traces(model: Any) -> tuple[Trace, Trace, Trace]:
+    """Three runs of a copy of the model: on a probe, on the same again, and on another probe.
+
+    Nothing of the model changes: not its weights, buffers, modes and hooks, nor PyTorch's random state. Dropout modules
+    are off in the copy. The copy is one of float64, or of float32 if the model does not run in float64.
+
+    Raises
+    ------
+    ValueError
+        If the model cannot be copied, or does not run on a probe of shape (samples, inputs).
+    """
+    torch = imported_torch()
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    said = ""
+    for dtype in (torch.float64, torch.float32):
+        for n_inputs in dict.fromkeys(module.in_features for module in linear):
+            with _undisturbed(model), torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what the model warns of is not about this probe
+                try:
+                    copied = _copied(model, dtype)
+                except Exception as error:
+                    said = said or f"it cannot be copied: {first_line(error)}"
+                    break
+                try:
+                    return (
+                        _traced(copied, n_inputs, 0, dtype),
+                        _traced(copied, n_inputs, 0, dtype),
+                        _traced(copied, n_inputs, 1, dtype),
+                    )
+                except Exception as error:
+                    said = said or f"it does not run on a probe of shape ({_SAMPLES}, {n_inputs}): {first_line(error)}"
+    raise ValueError(said)
+
+
+def first_line(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {text[:160]}"
+
+
+@contextmanager
+def _undisturbed(model: Any) -> Iterator[None]:
+    """PyTorch's random state, of the processor and of the devices of the model, is afterwards what it was."""
+    torch = imported_torch()
+    devices = {parameter.device for parameter in model.parameters()} - {torch.device("cpu")}
+    kinds = {device.type for device in devices} or {"cuda"}
+    indices = [device.index for device in devices if device.index is not None]
+    with torch.random.fork_rng(indices, device_type=kinds.pop()):
+        yield
+
+
+def _copied(model: Any, dtype: Any) -> Any:
+    """A copy of that precision without hooks, its dropout off; all else is in the mode in which the model is."""
+    torch = imported_torch()
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for value in vars(module).values():
+            # Computed tensors, as of torch.nn.utils.weight_norm, are not copied otherwise.
+            if isinstance(value, torch.Tensor):
+                kind = dtype if value.is_floating_point() else value.dtype
+                memo[id(value)] = value.detach().clone().to(kind)
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            kept = {key: copy.deepcopy(hook, memo) for key, hook in hooks.items() if is_of_weights(hook)}
+            memo[id(hooks)] = OrderedDict(kept)
+        for hooks in (module._backward_hooks, module._backward_pre_hooks):
+            memo[id(hooks)] = OrderedDict()
+    copied = copy.deepcopy(model, memo).to(dtype)
+    for module in copied.modules():
+        # The weights of a parametrized module stay what they are too: no step of a power iteration.
+        if isinstance(module, torch.nn.Linear) or is_dropout(module):
+            module.eval()
+    return copied
+
+
+def is_of_weights(hook: Any) -> bool:
+    """Whether a hook is how PyTorch computes weights: weight and spectral norm, pruning."""
+    return type(hook).__module__.startswith("torch.nn.utils.")
+
+
+def is_dropout(module: Any) -> bool:
+    """Whether it is a module of dropout, of any kind."""
+    return any(kind.__module__ == "torch.nn.modules.dropout" for kind in type(module).__mro__)
+
+
+def _traced(copied: Any, n_inputs: int, seed: int, dtype: Any) -> Trace:
+    torch = imported_torch()
+    calls: list[Call] = []
+    before: list[Passed] = []
+    cuts = np.random.default_rng(2)
+    replacing: dict[str, np.ndarray] = {}
+
+    def numbers_for(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if name not in replacing or replacing[name].shape != shape:
+            replacing[name] = np.clip(_SPREAD * cuts.standard_normal(shape), -_BOUND, _BOUND)
+        return replacing[name]
+
+    def linear_hook(name: str) -> Any:
+        def cut(module: Any, inputs: Any, output: Any) -> Any:
+            replaced = numbers_for(name, tuple(output.shape))
+            bias = np.zeros(module.out_features) if module.bias is None else _array(module.bias)
+            calls.append(Call(name, _array(module.weight), bias, _array(inputs[0]), _array(output), replaced))
+            return torch.as_tensor(replaced, dtype=output.dtype, device=output.device)
+
+        return cut
+
+    def leaf_hook(name: str) -> Any:
+        def note(module: Any, inputs: Any, output: Any) -> None:
+            left = _array(output) if is_dropout(module) else None
+            (calls[-1].passed if calls else before).append(Passed(name, module, left))
+
+        return note
+
+    handles = []
+    for name, module in copied.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            handles.append(module.register_forward_hook(linear_hook(name)))
+        elif not list(module.children()) and "parametrizations" not in name.split("."):
+            handles.append(module.register_forward_hook(leaf_hook(name)))
+    probe = np.random.default_rng(seed).standard_normal((_SAMPLES, n_inputs))
+    device = next(copied.parameters()).device
+    try:
+        output = copied(torch.as_tensor(probe, dtype=dtype, device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    tolerance = TOLERANCE[str(dtype).removeprefix("torch.")]
+    return Trace(probe, before, calls, [_array(each) for each in _tensors(output)], tolerance)
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return np.asarray(tensor.detach().cpu().double().numpy())
+
+
+def _tensors(output: Any) -> Iterator[Any]:
+    """The tensors of what a model returns."""
+    if isinstance(output, imported_torch().Tensor):
+        yield output
+    elif isinstance(output, dict):
+        for each in output.values():
+            yield from _tensors(each)
+    elif isinstance(output, (tuple, list)):
+        for each in output:
+            yield from _tensors(each)

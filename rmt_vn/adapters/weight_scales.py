@@ -1,0 +1,143 @@
+"""σ_w and σ_b of layers of weights: one number for all of them, where theory allows it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import chdtr, chdtrc
+
+from rmt_vn.activations import Activation
+from rmt_vn.gaussian_averages import second_moment, slope_moment
+from rmt_vn.network import Weights
+
+# With this probability a mean square is as far off by chance: as five standard errors of a normal number.
+_CHANCE = 1e-6
+# One number is taken for all layers where it misstates the root mean square of gradients by no more than this factor,
+# and effective depths by no more than this part of them, or of the 0.1 from which nodes are said to vanish.
+GRADIENTS, DEPTHS, _LEAST_DEPTH = 1.25, 0.1, 0.1
+# By whose rule σ_w² depends on the widths, in which way.
+_RULES = {
+    "Xavier's initialization gives": lambda n_out, n_in: 2 * n_in / (n_in + n_out),
+    "initialization by the fan-out gives": lambda n_out, n_in: n_in / n_out,
+    "orthogonal initialization gives": lambda n_out, n_in: n_in / max(n_in, n_out),
+}
+
+
+class Scales(NamedTuple):
+    """σ_w² and σ_b² of each layer, shape (L,), and of all layers together."""
+
+    w: np.ndarray
+    b: np.ndarray
+    all_w: float
+    all_b: float
+
+
+def scales_of(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> Scales:
+    """σ_w² is the mean square of weights times their fan-in, and σ_b² that of biases."""
+    squares = [float(np.mean(w**2)) * w.shape[1] for w in weights]
+    bias_squares = [float(np.mean(b**2)) for b in biases]
+    return Scales(
+        np.array(squares),
+        np.array(bias_squares),
+        float(np.average(squares, weights=[w.size for w in weights])),
+        float(np.average(bias_squares, weights=[b.size for b in biases])),
+    )
+
+
+def why_not_one_scale(
+    names: Sequence[str], shapes: Sequence[tuple[int, int]], scales: Scales, activation: Activation, family: Weights
+) -> str | None:
+    """Why layers cannot be described by one σ_w and one σ_b; None if they can.
+
+    A mean square of n Gaussian numbers is χ² with n degrees of freedom, of relative standard error √(2/n). Layers
+    within what that explains (to one in 10⁶, about five standard errors) have the common scale. If some are outside, as
+    first layers are by PyTorch's default biases of 1/√(3 fan-in), the mean field of the layers with scales of their own
+    is held against that with common ones, for inputs of mean square 1: gradients, and effective depths.
+
+    Parameters
+    ----------
+    names : sequence of str
+    shapes : sequence of (n_out, n_in)
+    scales : Scales
+    activation : Activation
+    family : {"gaussian", "orthogonal"}
+    """
+    own_w = _beyond_chance(scales.w, scales.all_w, [n_out * n_in for n_out, n_in in shapes])
+    own_b = _beyond_chance(scales.b, scales.all_b, [n_out for n_out, _ in shapes])
+    if not (own_w.any() or own_b.any()):
+        return None
+    apart = _mean_field(
+        np.where(own_w, scales.w, scales.all_w), np.where(own_b, scales.b, scales.all_b), shapes, activation, family
+    )
+    together = _mean_field(
+        np.full(len(shapes), scales.all_w), np.full(len(shapes), scales.all_b), shapes, activation, family
+    )
+    wrong = _misstated(apart, together)
+    if wrong is None:
+        return None
+    told = [
+        f"{name} is {_extremes(names, np.sqrt(squares))}"
+        for name, own, squares in (("sigma_w", own_w, scales.w), ("sigma_b", own_b, scales.b))
+        if own.any()
+    ]
+    return f"{' and '.join(told)}{_rule(shapes, scales.w) if own_w.any() else ''}, and Network has one for all; {wrong}"
+
+
+def _beyond_chance(squares: np.ndarray, together: float, counts: Sequence[int]) -> np.ndarray:
+    """Which mean squares of so many numbers differ from the common one by more than chance explains."""
+    if together == 0:
+        return np.zeros(len(squares), dtype=bool)
+    freedom = np.asarray(counts, dtype=float)
+    chi_square = freedom * squares / together
+    return np.minimum(chdtr(freedom, chi_square), chdtrc(freedom, chi_square)) < _CHANCE / len(squares)
+
+
+def _mean_field(
+    w: np.ndarray, b: np.ndarray, shapes: Sequence[tuple[int, int]], activation: Activation, family: Weights
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """ln E‖∂_l‖²/E‖∂_L‖² up to what the widths do, and t, for l = 0 … L and 1 … L; None beyond its range."""
+    logs, depths, signal, slope, ratio = [], [], 1.0, 1.0, 1.0
+    try:
+        for square, bias, (n_out, n_in) in zip(w.tolist(), b.tolist(), shapes, strict=True):
+            logs.append(math.log(square * slope))
+            depths.append(ratio / n_in - (1 / max(n_in, n_out) if family == "orthogonal" else 0.0))
+            q = square * signal + bias
+            signal, slope = second_moment(activation, q), slope_moment(activation, q, 1)
+            ratio = slope_moment(activation, q, 2) / slope**2
+    except (ArithmeticError, ValueError):
+        return None
+    return np.cumsum(logs[::-1]), np.cumsum(depths)
+
+
+def _misstated(
+    apart: tuple[np.ndarray, np.ndarray] | None, together: tuple[np.ndarray, np.ndarray] | None
+) -> str | None:
+    """What would be wrong with one number for all layers, and by how much."""
+    if apart is None or together is None:
+        return "the variances of its pre-activations leave the range of the mean field"
+    factor = math.exp(np.abs(apart[0] - together[0]).max() / 2)
+    if factor > GRADIENTS:
+        return f"root mean squares of gradients would be wrong by a factor of {factor:.3g}, of at most {GRADIENTS}"
+    worst = np.argmax(np.abs(apart[1] - together[1]) / np.maximum(apart[1], _LEAST_DEPTH))
+    right, wrong = apart[1][worst], together[1][worst]
+    if abs(wrong - right) > DEPTHS * max(right, _LEAST_DEPTH):
+        return f"the effective depth would be {wrong:.3g} for {right:.3g}, where {DEPTHS:.0%} off is the most"
+    return None
+
+
+def _extremes(names: Sequence[str], values: np.ndarray) -> str:
+    low, high = int(values.argmin()), int(values.argmax())
+    return f"{values[low]:.3g} in layer {names[low]!r} and {values[high]:.3g} in {names[high]!r}"
+
+
+def _rule(shapes: Sequence[tuple[int, int]], squares: np.ndarray) -> str:
+    """By which rule of initialization all σ_w² differ as they do, if by one of these."""
+    for rule, of_shape in _RULES.items():
+        by_rule = squares / np.array([of_shape(*shape) for shape in shapes])
+        counts = [n_out * n_in for n_out, n_in in shapes]
+        if not _beyond_chance(by_rule, float(np.average(by_rule, weights=counts)), counts).any():
+            return f" (as {rule} layers of different shapes)"
+    return ""

@@ -8,7 +8,9 @@ output follows from the numbers of the last one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 
@@ -16,30 +18,33 @@ import numpy as np
 
 from rmt_vn import activations
 from rmt_vn.activations import Activation
-from rmt_vn.adapters.torch_probe import Call, Passed, Trace, is_dropout
+from rmt_vn.adapters.torch_probe import Call, Passed, Run, Trace, is_dropout
 
 
-def why_no_chain(linear: list[str], first: Trace, again: Trace, other: Trace) -> str | None:
-    """What makes a model no chain of its linear modules, φ aside; None if they are one.
+def why_no_chain(linear: list[str], run: Run, given: Activation | None) -> str | None:
+    """What makes a model no chain of its linear modules, with some φ between any two; None if they are one.
 
     Parameters
     ----------
     linear : list of str
         The names of all linear modules of the model.
-    first, again, other : Trace
-        Of the same probe twice, and of another.
+    run : callable
+        As `torch_probe.probed` returns it.
+    given : Activation or None
+        A φ that theory knows beside those of `rmt_vn.activations`.
     """
-    reasons = (
-        _calls(linear, first.calls),
-        _unusable(first.calls),
-        _computed(first),
-        _random(first, again),
-        _input(first),
-        _tied(first.calls),
-        *(_connection(first, k) for k in range(1, len(first.calls))),
-        _output(first, other),
+    first = run(0)
+    checks: tuple[Callable[[], str | None], ...] = (
+        lambda: _calls(linear, first.calls),
+        lambda: _unusable(first.calls),
+        lambda: _computed(first),
+        lambda: _random(first, run(0)),
+        lambda: _input(first),
+        lambda: _tied(first.calls),
+        *(partial(_connection, first, run, k, given) for k in range(1, len(first.calls))),
+        lambda: _output(first, run),
     )
-    return next((reason for reason in reasons if reason is not None), None)
+    return next((reason for check in checks if (reason := check()) is not None), None)
 
 
 def activation_between(trace: Trace, given: Activation | None) -> Activation:
@@ -50,16 +55,17 @@ def activation_between(trace: Trace, given: Activation | None) -> Activation:
     ValueError
         If it is not the same everywhere, not the given one, or none that theory here knows.
     """
-    found = [
-        (f"between {call.name!r} and {after.name!r}", _phi(call, after, trace.tolerance, given))
-        for call, after in pairwise(trace.calls)
-    ]
+    kinds: dict[Activation, str] = {}
+    for call, after in pairwise(trace.calls):
+        where = f"between {call.name!r} and {after.name!r}"
+        phi = _known_phi(call.replaced, after.entered, trace.tolerance, given)
+        if phi is None:
+            raise ValueError(f"what it computes {where} is no activation that theory here knows")
+        if given is not None and phi != given:
+            raise ValueError(f"{where} it computes {phi.name}, not {given.name} as `activation` says")
+        kinds.setdefault(phi, where)
     if given is not None:
-        for where, phi in found:
-            if phi != given:
-                raise ValueError(f"{where} it computes {phi.name}, not {given.name} as `activation` says")
         return given
-    kinds = dict(reversed([(phi, where) for where, phi in found]))
     if len(kinds) > 1:
         told = ", ".join(f"{phi.name} {where}" for phi, where in sorted(kinds.items(), key=lambda each: each[0].name))
         raise ValueError(f"its layers have different activations: {told}")
@@ -127,9 +133,9 @@ def _computed(trace: Trace) -> str | None:
 def _random(first: Trace, again: Trace) -> str | None:
     for call, repeated in zip(first.calls, again.calls, strict=False):
         if not _same(call.entered, repeated.entered, 0):
-            return f"what enters {call.name!r} is random, as behind dropout that is a function in `forward`"
+            return f"what enters {call.name!r} is random; dropout can be read if it is a module"
     if _differ(first.output, again.output):
-        return "its output is random, as behind dropout that is a function in `forward`"
+        return "its output is random; dropout can be read if it is a module"
     return None
 
 
@@ -144,7 +150,7 @@ def _tied(calls: list[Call]) -> str | None:
     """Equal weights, also transposed ones: of one parameter in two modules, or of layers that were copied."""
     seen: dict[bytes, str] = {}
     for call in calls:
-        keys = {np.ascontiguousarray(w).tobytes() for w in (call.weight, call.weight.T)}
+        keys = {blake2b(np.ascontiguousarray(w)).digest() for w in (call.weight, call.weight.T)}
         for key in keys if call.weight.size > 1 else ():
             if key in seen:
                 return f"{seen[key]!r} and {call.name!r} have the same weights, and layers of a Network are independent"
@@ -152,55 +158,56 @@ def _tied(calls: list[Call]) -> str | None:
     return None
 
 
-def _connection(trace: Trace, k: int) -> str | None:
-    """Why what enters layer k is not some function of what left the one before, number by number."""
+def _connection(trace: Trace, run: Run, k: int, given: Activation | None) -> str | None:
+    """Why what enters layer k is not φ of what left the one before, for any φ that theory here knows."""
     before, call = trace.calls[k - 1 : k + 1]
-    for j, earlier in enumerate(trace.calls[:k]):
+    if _known_phi(before.replaced, call.entered, trace.tolerance, given) is not None:
+        return None
+    for earlier in trace.calls[:k]:
         if _same(call.entered, earlier.entered, trace.tolerance):
             return f"{call.name!r} gets what {earlier.name!r} gets: its layers are branches, not a chain"
-        if j < k - 1 and _is_known(call.entered, earlier.replaced, trace.tolerance):
+        if _known_phi(earlier.replaced, call.entered, trace.tolerance, given) is not None:
             return f"{call.name!r} gets its input from {earlier.name!r}, not from {before.name!r}"
     for rest in _rests(call.entered, before.replaced):
         for earlier in trace.calls[:k]:
-            if _same(rest, earlier.entered, trace.tolerance) and not _same(rest, np.zeros(1), trace.tolerance):
+            if _same(rest, earlier.entered, trace.tolerance):
                 return f"a skip connection adds what enters {earlier.name!r} to what enters {call.name!r}"
+    # All else anew, but for the numbers of the layer before.
+    others = run(1, before.name).calls
+    if len(others) <= k or not _same(call.entered, others[k].entered, trace.tolerance):
+        return f"what enters {call.name!r} does not follow from {before.name!r} alone: a skip connection or a branch"
     if call.entered.size != before.replaced.size:
         sizes = f"{before.replaced.shape[-1]} numbers leave {before.name!r}, and {call.entered.shape[-1]}"
         return f"{sizes} enter {call.name!r}{_named(before.passed)}"
-    return None
-
-
-def _output(first: Trace, other: Trace) -> str | None:
-    if _differ(first.output, other.output):
-        return f"its output does not follow from its last layer {first.calls[-1].name!r} alone: a skip or a branch"
-    return None
-
-
-def _phi(call: Call, after: Call, tolerance: float, given: Activation | None) -> Activation:
-    x, y = call.replaced, after.entered.reshape(call.replaced.shape)
-    for phi in (*([given] if given is not None else []), *_known(x, y)):
-        if _same(phi.phi(x), y, tolerance):
-            return phi
-    where = f"between {call.name!r} and {after.name!r}"
+    where = f"between {before.name!r} and {call.name!r}{_named(before.passed)}"
     if given is not None:
-        raise ValueError(f"{where} it computes something else than {given.name}{_named(call.passed)}")
-    raise ValueError(
-        f"what it computes {where} is no activation that theory here knows{_named(call.passed)}; if it is a function "
-        "of each node alone, name φ by `activation`"
+        return f"what it computes {where} is not {given.name}, as `activation` says"
+    return (
+        f"what it computes {where} is no activation that theory here knows; if it is a function of each node alone, "
+        "name φ by `activation`"
     )
 
 
-def _known(x: np.ndarray, y: np.ndarray) -> Iterator[Activation]:
-    yield from activations.ACTIVATIONS.values()
-    slopes = (y / np.where(x == 0, 1.0, x))[x < 0]
+def _output(first: Trace, run: Run) -> str | None:
+    last = first.calls[-1].name
+    if _differ(first.output, run(1, last).output):
+        return f"its output does not follow from its last layer {last!r} alone: a skip connection or a branch"
+    return None
+
+
+def _known_phi(x: np.ndarray, entered: np.ndarray, tolerance: float, given: Activation | None) -> Activation | None:
+    """The φ that made numbers that enter a layer of those that left another: the given one, or one of ours."""
+    if entered.size != x.size:
+        return None
+    known = (*([given] if given is not None else []), *activations.ACTIVATIONS.values(), *_leaky(x, entered))
+    return next((phi for phi in known if _same(phi.phi(x), entered, tolerance)), None)
+
+
+def _leaky(x: np.ndarray, entered: np.ndarray) -> Iterator[Activation]:
+    """The leaky ReLU with the slope that these numbers would have."""
+    slopes = entered.ravel()[x.ravel() < 0] / x[x < 0]
     if slopes.size and np.isfinite(slopes).all():
         yield activations.leaky_relu(float(f"{np.median(slopes):.6g}"))
-
-
-def _is_known(entered: np.ndarray, x: np.ndarray, tolerance: float) -> bool:
-    return entered.size == x.size and any(
-        _same(phi.phi(x), entered, tolerance) for phi in _known(x, entered.reshape(x.shape))
-    )
 
 
 def _rests(entered: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:
@@ -212,8 +219,14 @@ def _rests(entered: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:
 
 def _named(passed: list[Passed]) -> str:
     """The modules on the way, with what they are."""
-    names = list(dict.fromkeys(str(each.module).splitlines()[0] for each in passed if not is_dropout(each.module)))
-    return f" (there: {', '.join(names[:4])})" if names else ""
+    kinds = dict.fromkeys(_described(each.module) for each in passed if not is_dropout(each.module))
+    return f" ({', '.join(list(kinds)[:4])})" if kinds else ""
+
+
+def _described(module: Any) -> str:
+    """As it prints itself, or, where that is long, its type."""
+    text = str(module)
+    return text if len(text) <= 40 and "\n" not in text else type(module).__name__
 
 
 def _differ(these: list[np.ndarray], those: list[np.ndarray]) -> bool:
@@ -222,7 +235,7 @@ def _differ(these: list[np.ndarray], those: list[np.ndarray]) -> bool:
 
 def _same(a: Any, b: Any, tolerance: float) -> bool:
     """Whether two arrays have the same numbers, to a part of the largest; shapes matter only for how many they are."""
-    if a.size != b.size and b.size != 1:
+    if a.size != b.size:
         return False
     a, b = a.ravel(), b.ravel()
     with np.errstate(invalid="ignore"):

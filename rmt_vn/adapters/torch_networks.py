@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rmt_vn import activations
 from rmt_vn.activations import Activation
 from rmt_vn.adapters.torch_chain import activation_between, kept, why_no_chain
-from rmt_vn.adapters.torch_probe import Call, is_of_weights, traces
+from rmt_vn.adapters.torch_probe import is_of_weights, probed
 from rmt_vn.adapters.torch_tensors import imported_torch
 from rmt_vn.adapters.weight_scales import scales_of, why_not_one_scale
-from rmt_vn.adapters.weight_spectra import is_orthogonal, why_not_random
+from rmt_vn.adapters.weight_spectra import Spectrum, spectrum_of
 from rmt_vn.network import Network, Weights
 
 if TYPE_CHECKING:
@@ -84,15 +84,17 @@ def network_of(model: torch.nn.Module, *, activation: Activation | str | None = 
 
 def _read(model: torch.nn.Module, given: Activation | None) -> Network:
     torch = imported_torch()
-    first, again, other = traces(model)
+    run = probed(model)
     linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    if (reason := why_no_chain(linear, first, again, other)) is not None:
+    if (reason := why_no_chain(linear, run, given)) is not None:
         raise ValueError(reason)
+    first = run(0)
     phi = activation_between(first, given)
     keep = kept(first, {name: module.training for name, module in model.named_modules()}, phi)
     weights, biases = [call.weight for call in first.calls], [call.bias for call in first.calls]
-    family = _family(first.calls)
-    _warn_of_trained(first.calls)
+    spectra = {call.name: spectrum_of(call.weight) for call in first.calls}
+    family = _family(spectra)
+    _warn_of_trained(spectra)
     scales = scales_of(weights, biases)
     names = [call.name for call in first.calls]
     if (reason := why_not_one_scale(names, [w.shape for w in weights], scales, phi, family)) is not None:
@@ -140,17 +142,15 @@ def _is_ours(hook: Any) -> bool:
     return str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith("rmt_vn.")
 
 
-def _family(calls: list[Call]) -> Weights:
-    found = {call.name: is_orthogonal(call.weight) for call in calls}
-    yes, no = ([name for name, orthogonal in found.items() if orthogonal is wanted] for wanted in (True, False))
+def _family(spectra: dict[str, Spectrum]) -> Weights:
+    yes, no = ([name for name, each in spectra.items() if each.orthogonal is wanted] for wanted in (True, False))
     if yes and no:
         raise ValueError(f"the weights of its layer {yes[0]!r} are orthogonal, and those of {no[0]!r} are not")
     return "orthogonal" if yes else "gaussian"
 
 
-def _warn_of_trained(calls: list[Call]) -> None:
-    found = {call.name: why_not_random(call.weight) for call in calls}
-    trained = {name: told for name, told in found.items() if told is not None}
+def _warn_of_trained(spectra: dict[str, Spectrum]) -> None:
+    trained = {name: each.departure for name, each in spectra.items() if each.departure is not None}
     if trained:
         worst = max(trained, key=lambda name: trained[name][0])
         others = f" (nor those of {len(trained) - 1} other layers)" if len(trained) > 1 else ""

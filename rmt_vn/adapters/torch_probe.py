@@ -8,11 +8,13 @@ neither shrink until every φ looks linear, nor grow, and whatever comes by anot
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,8 +61,11 @@ class Trace:
     tolerance: float
 
 
-def traces(model: Any) -> tuple[Trace, Trace, Trace]:
-    """Three runs of a copy of the model: on a probe, on the same again, and on another probe.
+Run = Callable[..., Trace]
+
+
+def probed(model: Any) -> Run:
+    """What runs a copy of the model: a function of a seed, and of a module's name if its numbers are to be of seed 0.
 
     Nothing of the model changes: not its weights, buffers, modes and hooks, nor PyTorch's random state. Dropout modules
     are off in the copy. The copy is one of float64, or of float32 if the model does not run in float64.
@@ -74,26 +79,23 @@ def traces(model: Any) -> tuple[Trace, Trace, Trace]:
     linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     said = ""
     for dtype in (torch.float64, torch.float32):
+        try:
+            copied = _copied(model, dtype)
+        except Exception as error:
+            said = said or f"it cannot be copied: {_first_line(error)}"
+            continue
         for n_inputs in dict.fromkeys(module.in_features for module in linear):
-            with _undisturbed(model), torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what the model warns of is not about this probe
-                try:
-                    copied = _copied(model, dtype)
-                except Exception as error:
-                    said = said or f"it cannot be copied: {first_line(error)}"
-                    break
-                try:
-                    return (
-                        _traced(copied, n_inputs, 0, dtype),
-                        _traced(copied, n_inputs, 0, dtype),
-                        _traced(copied, n_inputs, 1, dtype),
-                    )
-                except Exception as error:
-                    said = said or f"it does not run on a probe of shape ({_SAMPLES}, {n_inputs}): {first_line(error)}"
+            run = partial(_traced, copied, n_inputs, dtype, itertools.count())
+            try:
+                run(0)
+            except Exception as error:
+                said = said or f"it does not run on a probe of shape ({_SAMPLES}, {n_inputs}): {_first_line(error)}"
+            else:
+                return run
     raise ValueError(said)
 
 
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """The kind of an error and the first line of what it says."""
     text = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {text[:160]}"
@@ -103,10 +105,8 @@ def first_line(error: Exception) -> str:
 def _undisturbed(model: Any) -> Iterator[None]:
     """PyTorch's random state, of the processor and of the devices of the model, is afterwards what it was."""
     torch = imported_torch()
-    devices = {parameter.device for parameter in model.parameters()} - {torch.device("cpu")}
-    kinds = {device.type for device in devices} or {"cuda"}
-    indices = [device.index for device in devices if device.index is not None]
-    with torch.random.fork_rng(indices, device_type=kinds.pop()):
+    devices = {parameter.device for parameter in model.parameters()}
+    with torch.random.fork_rng([device for device in devices if device.type == "cuda"]):
         yield
 
 
@@ -126,6 +126,8 @@ def _copied(model: Any, dtype: Any) -> Any:
         for hooks in (module._backward_hooks, module._backward_pre_hooks):
             memo[id(hooks)] = OrderedDict()
     copied = copy.deepcopy(model, memo).to(dtype)
+    if any(parameter.device.type not in ("cpu", "cuda") for parameter in copied.parameters()):
+        copied = copied.cpu()  # other devices have random states of their own kind
     for module in copied.modules():
         # The weights of a parametrized module stay what they are too: no step of a power iteration.
         if isinstance(module, torch.nn.Linear) or is_dropout(module):
@@ -143,21 +145,18 @@ def is_dropout(module: Any) -> bool:
     return any(kind.__module__ == "torch.nn.modules.dropout" for kind in type(module).__mro__)
 
 
-def _traced(copied: Any, n_inputs: int, seed: int, dtype: Any) -> Trace:
+def _traced(
+    copied: Any, n_inputs: int, dtype: Any, earlier: Iterator[int], seed: int, fixed: str | None = None
+) -> Trace:
     torch = imported_torch()
     calls: list[Call] = []
     before: list[Passed] = []
-    cuts = np.random.default_rng(2)
-    replacing: dict[str, np.ndarray] = {}
-
-    def numbers_for(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        if name not in replacing or replacing[name].shape != shape:
-            replacing[name] = np.clip(_SPREAD * cuts.standard_normal(shape), -_BOUND, _BOUND)
-        return replacing[name]
+    names = [name for name, _ in copied.named_modules()]
 
     def linear_hook(name: str) -> Any:
         def cut(module: Any, inputs: Any, output: Any) -> Any:
-            replaced = numbers_for(name, tuple(output.shape))
+            rng = np.random.default_rng([0 if name == fixed else seed, names.index(name)])
+            replaced = np.clip(_SPREAD * rng.standard_normal(tuple(output.shape)), -_BOUND, _BOUND)
             bias = np.zeros(module.out_features) if module.bias is None else _array(module.bias)
             calls.append(Call(name, _array(module.weight), bias, _array(inputs[0]), _array(output), replaced))
             return torch.as_tensor(replaced, dtype=output.dtype, device=output.device)
@@ -177,13 +176,16 @@ def _traced(copied: Any, n_inputs: int, seed: int, dtype: Any) -> Trace:
             handles.append(module.register_forward_hook(linear_hook(name)))
         elif not list(module.children()) and "parametrizations" not in name.split("."):
             handles.append(module.register_forward_hook(leaf_hook(name)))
-    probe = np.random.default_rng(seed).standard_normal((_SAMPLES, n_inputs))
+    probe = np.random.default_rng([seed, len(names)]).standard_normal((_SAMPLES, n_inputs))
     device = next(copied.parameters()).device
-    try:
-        output = copied(torch.as_tensor(probe, dtype=dtype, device=device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with _undisturbed(copied), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the model warns of is not about this probe
+        torch.rand(1 + next(earlier), device=device)  # so that what is random differs from run to run
+        try:
+            output = copied(torch.as_tensor(probe, dtype=dtype, device=device))
+        finally:
+            for handle in handles:
+                handle.remove()
     tolerance = TOLERANCE[str(dtype).removeprefix("torch.")]
     return Trace(probe, before, calls, [_array(each) for each in _tensors(output)], tolerance)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse.linalg import eigsh
@@ -10,22 +11,32 @@ from scipy.special import betainc, chdtrc
 
 # Gram matrices of orthogonal weights in single precision are this close to multiples of the identity.
 _ORTHOGONAL = 1e-3
+# Of random matrices no more than this may be taken for orthogonal ones.
+_BY_CHANCE = 1e-5
 # P(TW_1 > 8) is 1e-8, and that is what the other tests allow of random matrices too.
 _TRACY_WIDOM, _CHANCE, _BELOW = 8.0, 1e-8, 12.0
 # Above this size the largest eigenvalue alone is computed, by iteration.
 _LARGE = 200
 
 
-def is_orthogonal(w: np.ndarray) -> bool | None:
-    """Whether a matrix is a multiple of a (semi-)orthogonal one, to a thousandth; None of a single row or column."""
-    if min(w.shape) < 2:
-        return None
-    gram = _gram(w)
-    return bool(np.abs(gram / np.mean(np.diag(gram)) - np.eye(len(gram))).max() < _ORTHOGONAL)
+class Spectrum(NamedTuple):
+    """What the spectrum of a matrix tells.
+
+    Attributes
+    ----------
+    orthogonal : bool, or None
+        Whether it is a multiple of a (semi-)orthogonal matrix, to a thousandth; None if so few rows or columns would be
+        so by chance.
+    departure : (float, str), or None
+        How it differs from a random matrix of its size: a ratio, and in words.
+    """
+
+    orthogonal: bool | None
+    departure: tuple[float, str] | None
 
 
-def why_not_random(w: np.ndarray) -> tuple[float, str] | None:
-    """How a matrix differs from a random one of its size, as a ratio and in words; None if it does not.
+def spectrum_of(w: np.ndarray) -> Spectrum:
+    """Whether a matrix is orthogonal, and whether it is random.
 
     The entries of a random matrix are independent and of one variance, of whatever distribution, and so two numbers are
     known. The largest singular value is at the edge of the law of Marchenko and Pastur, to within the scale of Tracy
@@ -41,13 +52,23 @@ def why_not_random(w: np.ndarray) -> tuple[float, str] | None:
         Not all zero.
     """
     if min(w.shape) < 2:
+        return Spectrum(None, None)
+    gram = (w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w) / np.mean(w**2)
+    if orthogonal := _is_orthogonal(gram, max(w.shape)):
+        return Spectrum(orthogonal, _not_haar(w))
+    return Spectrum(orthogonal, _beyond_edge(w, gram) or _spread(w, gram))
+
+
+def _is_orthogonal(gram: np.ndarray, n: int) -> bool | None:
+    p = len(gram)
+    # Off-diagonal elements have a standard deviation of 1/√n where the entries are independent.
+    if (p * (p + 1) / 2 - 1) * math.log(_ORTHOGONAL * math.sqrt(n)) > math.log(_BY_CHANCE):
         return None
-    return _not_haar(w) if is_orthogonal(w) else _beyond_edge(w) or _spread(w)
+    return bool(np.abs(gram / n - np.eye(p)).max() < _ORTHOGONAL)
 
 
-def _beyond_edge(w: np.ndarray) -> tuple[float, str] | None:
+def _beyond_edge(w: np.ndarray, gram: np.ndarray) -> tuple[float, str] | None:
     p, n = sorted(w.shape)
-    gram = _gram(w) / np.mean(w**2)
     largest = _largest_eigenvalue(gram)
     # Centre and scale of the largest eigenvalue of a Wishart matrix, with Ma's halves.
     roots = math.sqrt(n - 0.5) + math.sqrt(p - 0.5)
@@ -59,11 +80,11 @@ def _beyond_edge(w: np.ndarray) -> tuple[float, str] | None:
     return ratio, f"the largest singular value is {ratio:.3g} times the edge of random matrices of its size"
 
 
-def _spread(w: np.ndarray) -> tuple[float, str] | None:
+def _spread(w: np.ndarray, gram: np.ndarray) -> tuple[float, str] | None:
     p, n = sorted(w.shape)
-    gram, excess = _gram(w) / (np.mean(w**2) * math.sqrt(p * n)), _excess_kurtosis(w)
+    excess = _excess_kurtosis(w)
     # p n Tr C²/(Tr C)², which is p + n + 1 on average, and has standard deviation 2, for large Gaussian matrices.
-    found, expected = float(np.sum(gram**2)), p * n * (p + n + 1) / (p * n + 2) + excess
+    found, expected = float(np.sum(gram**2)) / (p * n), p * n * (p + n + 1) / (p * n + 2) + excess
     deviation, freedom = (found - expected) / max(1.0, 1 + excess / 2), p * (p + 1) / 2 - 1
     if deviation > -_BELOW and chdtrc(freedom, max(freedom + p / 2 * deviation, 0.0)) >= _CHANCE:
         return None
@@ -83,10 +104,6 @@ def _not_haar(w: np.ndarray) -> tuple[float, str] | None:
 
 def _excess_kurtosis(w: np.ndarray) -> float:
     return float(np.mean(w**4) / np.mean(w**2) ** 2) - 3
-
-
-def _gram(w: np.ndarray) -> np.ndarray:
-    return w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
 
 
 def _largest_eigenvalue(gram: np.ndarray) -> float:

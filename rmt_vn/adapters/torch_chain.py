@@ -150,7 +150,7 @@ def _tied(calls: list[Call]) -> str | None:
     """Equal weights, also transposed ones: of one parameter in two modules, or of layers that were copied."""
     seen: dict[bytes, str] = {}
     for call in calls:
-        keys = {blake2b(np.ascontiguousarray(w)).digest() for w in (call.weight, call.weight.T)}
+        keys = {blake2b(np.ascontiguousarray(w).data).digest() for w in (call.weight, call.weight.T)}
         for key in keys if call.weight.size > 1 else ():
             if key in seen:
                 return f"{seen[key]!r} and {call.name!r} have the same weights, and layers of a Network are independent"

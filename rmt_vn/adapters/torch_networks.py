@@ -128,8 +128,9 @@ def _stranger(model: Any) -> str | None:
             return f"got {type(module).__name__} modules with weights of their own"
     if not any(isinstance(module, torch.nn.Linear) for module in modules.values()):
         return "got none"
-    if any(parameter.is_meta for parameter in model.parameters()):
-        return "got weights on the device 'meta', which are no numbers"
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta or parameter.is_complex():
+            return f"got weights {name!r} that are no real numbers ({parameter.dtype} on device {parameter.device})"
     for name, module in modules.items():
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
             if not is_of_weights(hook) and not _is_ours(hook):
@@ -152,11 +153,11 @@ def _family(spectra: dict[str, Spectrum]) -> Weights:
 def _warn_of_trained(spectra: dict[str, Spectrum]) -> None:
     trained = {name: each.departure for name, each in spectra.items() if each.departure is not None}
     if trained:
-        worst = max(trained, key=lambda name: trained[name][0])
-        others = f" (nor those of {len(trained) - 1} other layers)" if len(trained) > 1 else ""
+        worst = max(trained, key=lambda name: abs(math.log(trained[name][0])))
+        others = f" and of {len(trained) - 1} more" if len(trained) > 1 else ""
         warnings.warn(
-            f"the weights of layer {worst!r} are not random{others}: {trained[worst][1]}; what theory says of a "
-            "Network is about initialization, not about trained weights",
+            f"the weights of layer {worst!r}{others} are no longer random: {trained[worst][1]}; what theory says of a "
+            "Network is about initialization",
             NotRandomWarning,
             stacklevel=4,
         )

@@ -190,6 +190,8 @@ def _connection(trace: Trace, run: Run, k: int, given: Activation | None) -> str
 
 def _output(first: Trace, run: Run) -> str | None:
     last = first.calls[-1].name
+    if first.weighted:
+        return f"its output depends on weights that are used behind its last layer {last!r} by a function"
     if _differ(first.output, run(1, last).output):
         return f"its output does not follow from its last layer {last!r} alone: a skip connection or a branch"
     return None

@@ -58,6 +58,8 @@ class Trace:
     before: list[Passed]
     calls: list[Call]
     output: list[np.ndarray]
+    # Whether the output depends on weights beside those of the linear modules as they were called.
+    weighted: bool
     tolerance: float
 
 
@@ -80,7 +82,8 @@ def probed(model: Any) -> Run:
     said = ""
     for dtype in (torch.float64, torch.float32):
         try:
-            copied = _copied(model, dtype)
+            with torch.inference_mode(False):
+                copied = _copied(model, dtype)
         except Exception as error:
             said = said or f"it cannot be copied: {_first_line(error)}"
             continue
@@ -128,9 +131,12 @@ def _copied(model: Any, dtype: Any) -> Any:
     copied = copy.deepcopy(model, memo).to(dtype)
     if any(parameter.device.type not in ("cpu", "cuda") for parameter in copied.parameters()):
         copied = copied.cpu()  # other devices have random states of their own kind
+    for parameter in copied.parameters():
+        parameter.requires_grad_(True)
     for module in copied.modules():
-        # The weights of a parametrized module stay what they are too: no step of a power iteration.
-        if isinstance(module, torch.nn.Linear) or is_dropout(module):
+        # Weights that are computed stay what they are too: no step of a power iteration.
+        ours = isinstance(module, torch.nn.Linear) and type(module).__module__.startswith("torch.nn.")
+        if ours or is_dropout(module) or type(module) is torch.nn.utils.parametrize.ParametrizationList:
             module.eval()
     return copied
 
@@ -158,14 +164,16 @@ def _traced(
             rng = np.random.default_rng([0 if name == fixed else seed, names.index(name)])
             replaced = np.clip(_SPREAD * rng.standard_normal(tuple(output.shape)), -_BOUND, _BOUND)
             bias = np.zeros(module.out_features) if module.bias is None else _array(module.bias)
-            calls.append(Call(name, _array(module.weight), bias, _array(inputs[0]), _array(output), replaced))
-            return torch.as_tensor(replaced, dtype=output.dtype, device=output.device)
+            # Copies, since what comes after may work in place.
+            entered, left = _array(inputs[0]).copy(), _array(output).copy()
+            calls.append(Call(name, _array(module.weight), bias, entered, left, replaced))
+            return torch.tensor(replaced, dtype=output.dtype, device=output.device)
 
         return cut
 
     def leaf_hook(name: str) -> Any:
         def note(module: Any, inputs: Any, output: Any) -> None:
-            left = _array(output) if is_dropout(module) else None
+            left = _array(output).copy() if is_dropout(module) else None
             (calls[-1].passed if calls else before).append(Passed(name, module, left))
 
         return note
@@ -178,16 +186,18 @@ def _traced(
             handles.append(module.register_forward_hook(leaf_hook(name)))
     probe = np.random.default_rng([seed, len(names)]).standard_normal((_SAMPLES, n_inputs))
     device = next(copied.parameters()).device
-    with _undisturbed(copied), torch.no_grad(), warnings.catch_warnings():
+    with _undisturbed(copied), torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the model warns of is not about this probe
         torch.rand(1 + next(earlier), device=device)  # so that what is random differs from run to run
         try:
-            output = copied(torch.as_tensor(probe, dtype=dtype, device=device))
+            output = list(_tensors(copied(torch.tensor(probe, dtype=dtype, device=device))))
         finally:
             for handle in handles:
                 handle.remove()
+    # No weights of linear modules can be on the way to the output: what they make has been replaced.
+    weighted = any(each.requires_grad for each in output)
     tolerance = TOLERANCE[str(dtype).removeprefix("torch.")]
-    return Trace(probe, before, calls, [_array(each) for each in _tensors(output)], tolerance)
+    return Trace(probe, before, calls, [_array(each) for each in output], weighted, tolerance)
 
 
 def _array(tensor: Any) -> np.ndarray:

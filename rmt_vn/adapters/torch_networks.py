@@ -37,9 +37,9 @@ def network_of(model: torch.nn.Module, *, activation: Activation | str | None = 
     σ_w² is the mean square of the weights times their fan-in, and σ_b² the mean square of the biases, over all layers
     together. Where layers differ in them by more than chance explains, the mean field is followed with both, the
     layers' own scales and the common ones, for inputs of mean square 1. If by the common ones the root mean square of
-    a gradient would be wrong by more than a factor of 1.25, or an effective depth by more than a tenth, the model is
-    refused. PyTorch's default biases differ where widths do, and are seldom refused, as they matter little; Xavier's
-    weights differ too, and matter more.
+    a gradient would be wrong by more than a factor of 1.25, an effective depth by more than a tenth, or the part of
+    biases in the variance of pre-activations by more than 0.7, the model is refused. PyTorch's default biases differ
+    where widths do, and are seldom refused, as they matter little; Xavier's weights differ too, and matter more.
 
     Weights are "orthogonal" if all matrices are, to a thousandth, multiples of (semi-)orthogonal ones. Single rows and
     columns tell nothing; if there are no others, weights are "gaussian".

@@ -139,6 +139,8 @@ def test_activations_are_read_from_what_is_computed():
     small = chain((30,) * 40, nn.Tanh, gaussian(0.01), nn.init.zeros_)
     assert network_of(small).activation == activations.get("tanh")
     assert network_of(chain((6, 5, 4), lambda: nn.LeakyReLU(0.2))).activation == activations.leaky_relu(0.2)
+    third = network_of(chain((6, 5, 4), lambda: nn.LeakyReLU(1 / 3))).activation.phi(np.array([-3.0]))
+    assert third == pytest.approx(-1, abs=1e-9)
     elu = Activation(lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: np.exp(np.minimum(x, 0)), (0,))
     assert network_of(chain((6, 5, 4), nn.ELU), activation=elu).activation == elu
     refused(chain((6, 5, 4), nn.CELU, wrap=copy.deepcopy), "not custom", activation=Activation(np.arctan, np.cos))
@@ -376,6 +378,37 @@ def test_what_lies_between_is_no_function_of_each_node():
     noisy = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), Noisy(6, 6))
     refused(noisy, "'2' computes something else than W x")
     assert network_of(noisy.eval()).depth == 2
+
+
+FAULTS = {
+    "a small skip": lambda h, x: h + 1e-4 * x,
+    "a scale": lambda h, x: 1.0001 * h,
+    "a bias": lambda h, x: h + 1e-4,
+    "centred nodes": lambda h, x: h - h.mean(-1, keepdim=True),
+    "a normalized layer": lambda h, x: h / h.norm(dim=-1, keepdim=True),
+    "a normalized batch": lambda h, x: h - 1e-3 * h.mean(0),
+    "a bound": lambda h, x: h.clamp(-3, 3),
+    "nodes in another order": lambda h, x: h.flip(-1),
+    "a node that is cut off": lambda h, x: torch.cat([h[:, 1:], 0 * h[:, :1]], -1),
+    "a gate": lambda h, x: h * torch.sigmoid(x),
+}
+
+
+@pytest.mark.parametrize("phi", [torch.relu, torch.tanh, lambda h: h])
+def test_any_fault_of_any_layer_is_seen(phi):
+    def passing(fault, faulty):
+        def forward(self, x):
+            for k, name in enumerate("abcd"):
+                h = getattr(self, name)(x)
+                x = phi(fault(h, x) if k == faulty else h)
+            return self.e(x)
+
+        return Model(forward, **{name: (12, 12) for name in "abcde"})
+
+    assert network_of(passing(lambda h, x: h, 0)).depth == 5
+    for fault in FAULTS.values():
+        for faulty in range(4):
+            refused(passing(fault, faulty), "no Network describes this model: what .*between|does not follow|skip")
 
 
 @pytest.mark.parametrize("kind", ["Conv1d(6, 6, 1)", "LayerNorm(6)", "BatchNorm1d(6)", "PReLU()", "Embedding(6, 6)"])

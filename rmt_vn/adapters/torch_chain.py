@@ -206,10 +206,11 @@ def _known_phi(x: np.ndarray, entered: np.ndarray, tolerance: float, given: Acti
 
 
 def _leaky(x: np.ndarray, entered: np.ndarray) -> Iterator[Activation]:
-    """The leaky ReLU with the slope that these numbers would have."""
+    """The leaky ReLU with the slope that these numbers would have, if it is a short one first."""
     slopes = entered.ravel()[x.ravel() < 0] / x[x < 0]
     if slopes.size and np.isfinite(slopes).all():
-        yield activations.leaky_relu(float(f"{np.median(slopes):.6g}"))
+        for digits in (6, 10):
+            yield activations.leaky_relu(float(f"{np.median(slopes):.{digits}g}"))
 
 
 def _rests(entered: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:

@@ -114,7 +114,7 @@ MAY_IMPORT = {
     "tasks": {"losses"} | ARGUMENTS,
     "training": {"network", "mlp", "losses", "optimizers", "tasks", "progress"} | ARGUMENTS,
     "prediction": FOUNDATIONS | {"measures", "laws", "samplers", "progress"},
-    "adapters": {"network", "activations", "measures"} | ARGUMENTS,
+    "adapters": {"network", "activations", "gaussian_averages", "measures"} | ARGUMENTS,
     "files": set(),
     # The network alone: a point of a sweep may hold one. Sweeps are of any function.
     "experiments": {"network", "whole_files"} | ARGUMENTS,

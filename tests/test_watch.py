@@ -1,17 +1,16 @@
-"""Adapters: what hooks see is what the model computed; what is read of a model is what it was made of."""
+"""Adapters: what hooks see is what the model computed."""
 
 import copy
 import math
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
-from rmt_vn import activations, measures
+from rmt_vn import measures
 from rmt_vn.adapters import mlp_activations, network_of, watch
 from rmt_vn.network import Network
 from rmt_vn.prediction import predict
@@ -220,106 +219,14 @@ def test_without_torch_one_line_names_the_extra(tmp_path):
     assert "not here" not in run.stderr
 
 
-# --- network_of -------------------------------------------------------------------------------------------------------
-
-
-def built(torch, widths, phi, **init):
-    nn = torch.nn
-    modules = []
-    for n_in, n_out in pairwise(widths):
-        modules += [nn.Linear(n_in, n_out), phi()]
-    model = nn.Sequential(*modules[:-1])
-    for module in model:
-        if isinstance(module, nn.Linear):
-            init["weight"](module.weight)
-            init["bias"](module.bias)
-    return model
-
-
-def gaussian(torch, sigma_w):
-    return lambda weight: torch.nn.init.normal_(weight, std=sigma_w / math.sqrt(weight.shape[1]))
-
-
-WIDTHS = (40, 60, 50, 50, 30)
-
-
-def test_what_it_was_made_of_is_read(torch):
-    nn = torch.nn
-    model = built(
-        torch, WIDTHS, nn.Hardtanh, weight=gaussian(torch, 1.3), bias=lambda bias: nn.init.normal_(bias, std=0.2)
-    )
-    network = network_of(model)
-    assert network.widths == WIDTHS and network.weights == "gaussian" and network.keep == 1
-    assert network.activation == activations.get("hard_tanh")
-    # Each of n numbers has a mean square of relative error √(2/n): k = 4 standard errors of its root.
-    n_weights = sum(a * b for a, b in pairwise(WIDTHS))
-    assert network.sigma_w == pytest.approx(1.3, rel=4 * math.sqrt(0.5 / n_weights))
-    assert network.sigma_b == pytest.approx(0.2, rel=4 * math.sqrt(0.5 / sum(WIDTHS[1:])))
-    # PyTorch's own initialization is uniform of variance 1/(3 n).
-    plain = network_of(nn.Sequential(nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, 200)))
-    assert plain.sigma_w == pytest.approx(math.sqrt(1 / 3), rel=0.01)
-
-
-def test_orthogonal_weights_are_known_from_gaussian_ones(torch):
-    nn = torch.nn
-    for gain in (1.0, 1.7):
-        model = built(
-            torch,
-            (64, 64, 64, 32),
-            nn.Tanh,
-            weight=lambda w, gain=gain: nn.init.orthogonal_(w, gain),
-            bias=nn.init.zeros_,
-        )
-        network = network_of(model)
-        assert network.weights == "orthogonal" and network.sigma_b == 0
-        assert network.sigma_w == pytest.approx(gain, rel=1e-5)
-    with torch.no_grad():
-        model[2].weight += 1e-3 * torch.randn(64, 64)
-    assert network_of(model).weights == "gaussian"
-
-
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        ("GELU", "gelu"), ("Hardtanh", "hard_tanh"), ("Identity", "linear"), ("LeakyReLU", "leaky_relu"),
-        ("ReLU", "relu"), ("SiLU", "silu"), ("Sigmoid", "sigmoid"), ("Softplus", "softplus"), ("Tanh", "tanh"),
-    ],
-)  # fmt: skip
-def test_activations_are_those_of_that_name(torch, module, name):
-    phi = getattr(torch.nn, module)()
-    read = network_of(torch.nn.Sequential(torch.nn.Linear(2, 2), phi, torch.nn.Linear(2, 2))).activation
-    assert read == activations.get(name)
-    x = torch.linspace(-4, 4, 101, dtype=torch.float64)
-    np.testing.assert_allclose(read.phi(x.numpy()), phi(x).numpy(), atol=1e-12)
-
-
-def test_what_else_is_read_and_what_cannot_be(torch):
-    nn = torch.nn
-    a, b = (lambda: nn.Linear(4, 4)), (lambda: nn.Linear(5, 4))
-    dropping = nn.Sequential(a(), nn.LeakyReLU(0.2), nn.Dropout(0.25), a(), nn.LeakyReLU(0.2), a(), nn.Softmax(-1))
-    network = network_of(dropping)
-    assert network.keep == 0.75 and network.activation == activations.leaky_relu(0.2)
-    assert network_of(dropping.eval()).keep == 1
-    assert network_of(nn.Sequential(nn.Linear(4, 4, bias=False))).activation == activations.get("linear")
-    assert network_of(nn.Sequential(a(), a()), activation="erf").activation == activations.get("erf")
-    for told, modules in (
-        ("got none", [nn.Tanh()]),
-        ("got Conv1d modules", [a(), nn.Conv1d(1, 1, 1), a()]),
-        ("no chain: 4 outputs, then 5 inputs", [a(), nn.Tanh(), b()]),
-        ("no activation modules between", [a(), a()]),
-        ("different activations: relu, tanh", [a(), nn.Tanh(), a(), nn.ReLU(), a()]),
-        ("knows no activation ELU", [a(), nn.ELU(), a()]),
-        ("knows no activation Hardtanh", [a(), nn.Hardtanh(-2, 2), a()]),
-        ("different dropout", [a(), nn.Tanh(), nn.Dropout(0.1), a(), nn.Tanh(), nn.Dropout(0.2), a()]),
-    ):
-        with pytest.raises((TypeError, ValueError), match=told):
-            network_of(nn.Sequential(*modules))
-
-
 # --- a real network against the prediction ----------------------------------------------------------------------------
 
 SEEDS, SAMPLES, BALL = 40, 3000, 1e-4
 DEPTHS = (1, 5, 20, 50)
+
+
+def gaussian(torch, sigma_w):
+    return lambda weight: torch.nn.init.normal_(weight, std=sigma_w / math.sqrt(weight.shape[1]))
 
 
 def tanh_network(torch, width, depth, sigma_w):

@@ -2,119 +2,162 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
+import warnings
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from rmt_vn import activations
 from rmt_vn.activations import Activation
-from rmt_vn.adapters.torch_tensors import imported_torch, numbers
-from rmt_vn.network import Network
+from rmt_vn.adapters.torch_chain import activation_between, kept, why_no_chain
+from rmt_vn.adapters.torch_probe import is_of_weights, probed
+from rmt_vn.adapters.torch_tensors import imported_torch
+from rmt_vn.adapters.weight_scales import scales_of, why_not_one_scale
+from rmt_vn.adapters.weight_spectra import Spectrum, spectrum_of
+from rmt_vn.network import Network, Weights
 
 if TYPE_CHECKING:
     import torch
 
-# Gram matrices of orthogonal weights in single precision are this close to multiples of the identity.
-_ORTHOGONAL = 1e-3
 
-# PyTorch's names of activations, and the parameters with which they are the functions that have our names.
-_ACTIVATIONS = {
-    "GELU": "gelu",
-    "Hardtanh": "hard_tanh",
-    "Identity": "linear",
-    "ReLU": "relu",
-    "SiLU": "silu",
-    "Sigmoid": "sigmoid",
-    "Softplus": "softplus",
-    "Tanh": "tanh",
-}
-_USUAL: dict[str, dict[str, Any]] = {
-    "GELU": {"approximate": "none"},
-    "Hardtanh": {"min_val": -1.0, "max_val": 1.0},
-    "Softplus": {"beta": 1.0},
-}
+class NotRandomWarning(UserWarning):
+    """Weights are no longer those of a random network, of which theory speaks."""
 
 
 def network_of(model: torch.nn.Module, *, activation: Activation | str | None = None) -> Network:
     """The random network that a PyTorch MLP was drawn from, estimated from its weights: the argument of `predict`.
 
-    The linear modules are read in the order of ``model.modules()``, with the activations between them. σ_w² is the mean
-    square of the weights times their fan-in, and σ_b² the mean square of the biases, over all layers together. Weights
-    are "orthogonal" if all matrices are, to a thousandth, multiples of (semi-)orthogonal ones. This describes networks
-    at initialization; trained weights are not random matrices of this kind.
+    The model is probed: a copy of it runs, in double precision and without dropout, on random inputs, and at each
+    linear module it is compared with x_l = φ(W_l x_{l−1} + b_l). So layers come in the order in which they are called,
+    weights are those that are used (of weight and spectral norm, parametrizations and pruning too), and φ is read from
+    the numbers, whether it is a module or a function in ``forward``. What is no such chain is refused: skip connections
+    and branches, modules that are not called or called twice, tied weights, different activations. The last layer may
+    be followed by anything that depends on nothing else. The model itself, its modes and hooks, and PyTorch's random
+    state stay as they are.
+
+    σ_w² is the mean square of the weights times their fan-in, and σ_b² the mean square of the biases, over all layers
+    together. Where layers differ in them by more than chance explains, the mean field is followed with both, the
+    layers' own scales and the common ones, for inputs of mean square 1. If by the common ones the root mean square of
+    a gradient would be wrong by more than a factor of 1.25, an effective depth by more than a tenth, or the part of
+    biases in the variance of pre-activations by more than 0.7, the model is refused. PyTorch's default biases differ
+    where widths do, and are seldom refused, as they matter little; Xavier's weights differ too, and matter more.
+
+    Weights are "orthogonal" if all matrices are, to a thousandth, multiples of (semi-)orthogonal ones. Single rows and
+    columns tell nothing; if there are no others, weights are "gaussian".
 
     Parameters
     ----------
     model : torch.nn.Module
+        Of one input, of shape (samples, inputs). Active dropout modules are read too.
     activation : str or Activation, optional
-        To be given if φ is not a module (``torch.tanh`` in ``forward``, for example).
+        To be given if φ is none of `rmt_vn.activations.ACTIVATIONS`; that it is φ of the model is checked.
 
     Raises
     ------
     ImportError
         Without PyTorch: the extra 'torch' has it.
+    TypeError
+        If `model` is no module, or `activation` neither a name nor an `Activation`.
     ValueError
-        If the linear modules do not form a chain, other modules have weights, or the activation cannot be read.
+        If no Network describes the model; the message says which layer is why.
+
+    Warns
+    -----
+    NotRandomWarning
+        If the spectrum of a matrix is not that of a random one of its size, as after training: what theory says of the
+        network is then about its initialization.
     """
     torch = imported_torch()
-    leaves = [module for module in model.modules() if not list(module.children())]
-    linear = [module for module in leaves if isinstance(module, torch.nn.Linear)]
-    others = [module for module in leaves if module not in linear and list(module.parameters())]
-    if others or not linear:
-        stranger = f"got {type(others[0]).__name__} modules" if others else "got none"
-        raise ValueError(f"theory here is about MLPs, whose weights are in linear modules alone; {stranger}")
-    for before, after in pairwise(linear):
-        if before.out_features != after.in_features:
-            raise ValueError(
-                f"the linear modules are no chain: {before.out_features} outputs, then {after.in_features} inputs"
-            )
-    between = leaves[leaves.index(linear[0]) : leaves.index(linear[-1])]
-    weights = [numbers(module.weight).astype(float) for module in linear]
-    biases = [
-        np.zeros(module.out_features) if module.bias is None else numbers(module.bias).astype(float)
-        for module in linear
-    ]
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    given = activations.get(activation) if isinstance(activation, str) else activation
+    if given is not None and not isinstance(given, Activation):
+        raise TypeError(f"activation must be a name or an Activation, got {activation!r}")
+    # What torch.compile returns computes the same.
+    model = getattr(model, "_orig_mod", model)
+    if (reason := _stranger(model)) is not None:
+        raise ValueError(f"theory here is about MLPs, whose weights are in linear modules alone; {reason}")
+    try:
+        return _read(model, given)
+    except ValueError as error:
+        raise ValueError(f"no Network describes this model: {error}") from None
+
+
+def _read(model: torch.nn.Module, given: Activation | None) -> Network:
+    torch = imported_torch()
+    run = probed(model)
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    if (reason := why_no_chain(linear, run, given)) is not None:
+        raise ValueError(reason)
+    first = run(0)
+    phi = activation_between(first, given)
+    keep = kept(first, {name: module.training for name, module in model.named_modules()}, phi)
+    weights, biases = [call.weight for call in first.calls], [call.bias for call in first.calls]
+    spectra = {call.name: spectrum_of(call.weight) for call in first.calls}
+    family = _family(spectra)
+    _warn_of_trained(spectra)
+    scales = scales_of(weights, biases)
+    names = [call.name for call in first.calls]
+    if (reason := why_not_one_scale(names, [w.shape for w in weights], scales, phi, family)) is not None:
+        raise ValueError(reason)
     return Network(
-        (linear[0].in_features, *(module.out_features for module in linear)),
-        activation=_activation_of(between) if activation is None else activation,
-        weights="orthogonal" if all(map(_is_orthogonal, weights)) else "gaussian",
-        sigma_w=float(np.sqrt(np.mean(np.concatenate([(w**2 * w.shape[1]).ravel() for w in weights])))),
-        sigma_b=float(np.sqrt(np.mean(np.concatenate(biases) ** 2))),
-        keep=_kept(between),
+        (weights[0].shape[1], *(len(w) for w in weights)),
+        activation=phi,
+        weights=family,
+        sigma_w=math.sqrt(scales.all_w),
+        sigma_b=math.sqrt(scales.all_b),
+        keep=keep,
     )
 
 
-def _is_orthogonal(w: np.ndarray) -> bool:
-    if min(w.shape) < 2:
-        return True  # a single row or column is always orthogonal
-    gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
-    return bool(np.abs(gram / np.mean(np.diag(gram)) - np.eye(len(gram))).max() < _ORTHOGONAL)
+def _stranger(model: Any) -> str | None:
+    """What makes a model no set of linear modules that can be probed; None if it is one."""
+    torch = imported_torch()
+    modules = dict(model.named_modules())
+    for name, module in modules.items():
+        kind = type(module).__name__
+        if isinstance(module, torch.jit.ScriptModule):
+            return f"got a scripted model ({kind} {name!r}); give the model that it was made from"
+        if ".quantized." in type(module).__module__:
+            return f"got a quantized model ({kind} {name!r}); give the model that it was made from"
+        if getattr(module, "has_uninitialized_params", bool)():
+            return f"got a lazy module ({kind} {name!r}) without weights yet; run the model once"
+    for name, module in modules.items():
+        if isinstance(module, torch.nn.Linear) or "parametrizations" in name.split("."):
+            continue
+        if list(module.parameters(recurse=False)):
+            return f"got {type(module).__name__} modules with weights of their own"
+    if not any(isinstance(module, torch.nn.Linear) for module in modules.values()):
+        return "got none"
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta or parameter.is_complex():
+            return f"got weights {name!r} that are no real numbers ({parameter.dtype} on device {parameter.device})"
+    for name, module in modules.items():
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+            if not is_of_weights(hook) and not _is_ours(hook):
+                return f"got a hook at module {name!r}, which may change what it computes; remove it before"
+    return None
 
 
-def _activation_of(between: list[Any]) -> Activation:
-    """φ of the modules between the first and the last linear one."""
-    found = {_activation(module) for module in between if type(module).__name__ not in ("Linear", "Dropout")}
-    if not found and between:
-        raise ValueError("there are no activation modules between the linear ones; name φ by `activation`")
-    if len(found) > 1:
-        raise ValueError(f"the layers have different activations: {', '.join(sorted(each.name for each in found))}")
-    return found.pop() if found else activations.get("linear")
+def _is_ours(hook: Any) -> bool:
+    """Hooks of `watch`, which change nothing."""
+    return str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith("rmt_vn.")
 
 
-def _activation(module: Any) -> Activation:
-    kind = type(module).__name__
-    if kind == "LeakyReLU":
-        return activations.leaky_relu(module.negative_slope)
-    usual = _USUAL.get(kind, {})
-    if kind not in _ACTIVATIONS or any(getattr(module, name) != value for name, value in usual.items()):
-        raise ValueError(f"theory here knows no activation {module}; name φ by `activation`")
-    return activations.get(_ACTIVATIONS[kind])
+def _family(spectra: dict[str, Spectrum]) -> Weights:
+    yes, no = ([name for name, each in spectra.items() if each.orthogonal is wanted] for wanted in (True, False))
+    if yes and no:
+        raise ValueError(f"the weights of its layer {yes[0]!r} are orthogonal, and those of {no[0]!r} are not")
+    return "orthogonal" if yes else "gaussian"
 
 
-def _kept(between: list[Any]) -> float:
-    """Probability with which the active dropout modules keep a node."""
-    found = {1 - module.p for module in between if type(module).__name__ == "Dropout" and module.training}
-    if len(found) > 1:
-        raise ValueError(f"the layers have different dropout; they keep nodes with probabilities {sorted(found)}")
-    return found.pop() if found else 1.0
+def _warn_of_trained(spectra: dict[str, Spectrum]) -> None:
+    trained = {name: each.departure for name, each in spectra.items() if each.departure is not None}
+    if trained:
+        worst = max(trained, key=lambda name: abs(math.log(trained[name][0])))
+        others = f" and of {len(trained) - 1} more" if len(trained) > 1 else ""
+        warnings.warn(
+            f"the weights of layer {worst!r}{others} are no longer random: {trained[worst][1]}; what theory says of a "
+            "Network is about initialization",
+            NotRandomWarning,
+            stacklevel=4,
+        )

@@ -110,7 +110,7 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
             f"{n_constant} of {n_nodes} nodes are {kind} over the samples{rounded}, the first at column {first}; "
             "a correlation needs nodes that vary"
         )
-    caveat = rounding_caveat(spread[varying], by_rounding[varying]) if centre else ""
+    caveat = rounding_caveat(np.where(low < high, spread, 0.0), by_rounding) if centre else ""
     factor = 0.5 if np.finfo(dtype).max / 4 < max(high.max(), -float(low.min())) else 1.0
     low, high = (np.multiply(bound[varying], factor, dtype=dtype) for bound in (low, high))
     if not centre:

@@ -15,6 +15,8 @@ import numpy as np
 _RANGE = 16.0
 # Where rounding explains more than this of the range of half of the nodes, the result says so.
 _MUCH = 0.25
+# Where it explains all of the range of more than this share of the nodes that vary, too.
+_SOME = 0.1
 # A node so much smaller than its layer was not computed with it, but stands beside it in a table.
 _SMALLER = 1e-3
 
@@ -55,11 +57,22 @@ def range_by_rounding(largest: np.ndarray, unit: float) -> np.ndarray:
 
 
 def rounding_caveat(spread: np.ndarray, by_rounding: np.ndarray) -> str:
-    """A sentence where rounding explains much of the spread of the nodes that vary; else nothing."""
-    share = float(np.median(by_rounding / spread))
-    if share <= _MUCH:
+    """A sentence where rounding explains much of the spread of the nodes, or all that of some; else nothing.
+
+    Nodes that do not differ at all, as dead ones of ReLU, are not in question.
+    """
+    differ = spread > 0
+    left_out = differ & (spread <= by_rounding)
+    varying = differ & ~left_out
+    told = []
+    if left_out.sum() > _SOME * varying.sum():
+        told.append(f"{left_out.sum()} nodes vary by no more than rounding explains, and are left out")
+    if varying.any() and (share := float(np.median(by_rounding[varying] / spread[varying]))) > _MUCH:
+        told.append(
+            f"rounding may explain {share:.0%} of the range of half of the others"
+            if told
+            else f"rounding may explain {share:.0%} of the range of half of the nodes"
+        )
+    if not told:
         return ""
-    return (
-        f"rounding may explain {share:.0%} of the range of half of the nodes: compute in a higher precision to know "
-        "how many vary, and how they are correlated"
-    )
+    return f"{'; '.join(told)}: compute in a higher precision to know how many vary, and how they are correlated"

@@ -174,7 +174,7 @@ class VNIAccumulator:
         varying, scatter = self._varying()
         p, n = self.n_samples, len(varying)
         counts = {"n_nodes": self.n_nodes, "n_samples": p, "constant_nodes": self.n_nodes - n}
-        caveat = rounding_caveat(*(each[varying] for each in self._spread()))
+        caveat = rounding_caveat(*self._spread())
         caveats = (caveat,) if caveat else ()
         if self._groups is not None:
             r = self.correlation()

@@ -17,6 +17,41 @@ LONGEST = (
     "laws_exact",
 )
 
+# Of these only the first case runs always: the others are the same for other kinds of networks, take from half a second
+# to three seconds each, and run with the slow tests.
+FIRST_CASE_ALONE = {
+    "test_a_few_nodes_are_sampled_too",
+    "test_a_million_wide_and_a_million_deep",
+    "test_activations_need_no_weights",
+    "test_annealed_law",
+    "test_annealed_traces",
+    "test_dropout_of_a_linear_network",
+    "test_effective_depth_along_the_length_map",
+    "test_effective_depth_at_the_fixed_point",
+    "test_few_inputs_do_not_bias",
+    "test_inputs_that_are_close_are_a_small_ball",
+    "test_intervals_from_some_nodes_hold_95_percent_of_networks",
+    "test_intervals_hold_95_percent_of_networks",
+    "test_lyapunov_exponents_are_those_of_the_law",
+    "test_lyapunov_exponents_of_masked_networks_by_both_methods",
+    "test_lyapunov_exponents_of_other_widths",
+    "test_masks_by_binomial_sums",
+    "test_mass_and_moments",
+    "test_mass_and_moments_of_the_density",
+    "test_matrix_by_matrix_has_the_singular_values_of_the_full_product",
+    "test_networks_that_die_are_drawn_again",
+    "test_quantile_is_the_inverse",
+    "test_spectra_at_large_variances_against_products",
+    "test_spectral_integral",
+    "test_spectral_moments",
+    "test_the_chain_of_gram_matrices_has_the_mean_of_full_matrices",
+    "test_the_comparison_of_activations_tells_networks_apart",
+    "test_the_variance_of_whole_layers",
+    "test_triangles_alone_have_the_singular_values_of_the_full_product",
+    "test_universal_law_to_ten_digits",
+    "test_wide_tanh_networks_have_the_universal_law",
+}
+
 
 def pytest_configure(config):
     """With `--dist loadfile` the files are handed out in the order below, not those first that have the most tests."""
@@ -24,7 +59,14 @@ def pytest_configure(config):
         config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    seen = set()
+    for item in items:
+        function = item.path, getattr(item, "originalname", item.name)
+        if function[1] in FIRST_CASE_ALONE and function in seen:
+            item.add_marker(pytest.mark.slow)
+        seen.add(function)
     order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 

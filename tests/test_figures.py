@@ -33,6 +33,8 @@ COMPUTED = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name
 # for each figure without a cache: one, the optimizers', stands for all.
 ONCE = {"jacobian_spectrum", "scaling_collapse", "training_failure", "training_vni", "walking_dead"}
 TWICE = [name for name in figures.NAMES if name not in ONCE]
+# The folder that `.ci/run` names, where the README's command has made all of them, by a process for each core.
+MADE_BEFORE = os.environ.get("FIGURES_BY_ALL_CORES")
 # The pages of the gallery, which are written again by every run.
 PAGES = {"index.html", "README.md"}
 
@@ -66,13 +68,20 @@ def quick(tmp_path_factory):
 @pytest.fixture(scope="session")
 def long(tmp_path_factory):
     """The folder of the others."""
-    return by_this_process(tmp_path_factory.mktemp("long"), [name for name in figures.NAMES if name in LONG])
+    names = [name for name in figures.NAMES if name in LONG and not (name in ONCE and MADE_BEFORE)]
+    return by_this_process(tmp_path_factory.mktemp("long"), names)
 
 
 @pytest.fixture
 def folder_of(request):
-    """Where a figure lies that was computed for these tests."""
-    return lambda name: request.getfixturevalue("long" if name in LONG else "quick")
+    """Where a figure lies that was computed for these tests, or by the README's command before them."""
+
+    def folder(name):
+        if name in ONCE and MADE_BEFORE:
+            return Path(MADE_BEFORE)
+        return request.getfixturevalue("long" if name in LONG else "quick")
+
+    return folder
 
 
 def read_tables(folder, name):
@@ -85,12 +94,7 @@ def read_tables(folder, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("names", [["vni_depth_width"], TWICE], ids=["one", "all"])
 def test_same_files_for_any_number_of_processes(folder_of, tmp_path, names):
-    """All of them against a folder that `.ci/run` names, where the README's command has made them already."""
-    made_before = os.environ.get("FIGURES_BY_ALL_CORES")
-    if made_before and names is TWICE:
-        names, out = figures.NAMES, Path(made_before)
-    else:
-        out = by_two_processes(tmp_path, names)
+    out = Path(MADE_BEFORE) if MADE_BEFORE and names is TWICE else by_two_processes(tmp_path, names)
     # Manifests tell the time, and the gallery shows those figures that are there.
     for name in names:
         files = strict_json(out / f"{name}.json")["files"]

@@ -59,7 +59,8 @@ class VNIAccumulator:
 
     def __init__(self, *, precision: Any = None) -> None:
         self.n_samples = 0
-        self._precision, self._unit = precision, 0.0
+        # The lowest of the batches' precisions, where none is given.
+        self._given, self._precision, self._unit = precision, precision, 0.0
         self._least = self._largest = np.zeros(0)
         self._groups: GroupSums | None = None
         self._high = self._low = np.zeros(0)
@@ -96,7 +97,7 @@ class VNIAccumulator:
             return
         n_nodes = array.shape[1]
         self._check_nodes(n_nodes)
-        unit = unit_roundoff(self._precision, array.dtype)
+        unit = unit_roundoff(self._given, array.dtype)
         numbers = group_numbers(given.shape, node_axis, groups)
         if numbers is None and self._groups is not None:
             numbers = np.arange(len(array))
@@ -111,7 +112,7 @@ class VNIAccumulator:
             self._high, self._low = start
             self._least = self._largest = start[0]
             self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
-        self._unit = max(self._unit, unit)
+        self._lower_precision(unit, array.dtype if self._given is None else self._given)
         if numbers is not None:
             self._add_groups(array, numbers)
         for each in rows:
@@ -139,7 +140,7 @@ class VNIAccumulator:
         if other._groups is not None:
             self._groups = self._groups or GroupSums(other._groups.nodes)
             self._groups.merge(other._groups)
-        self._unit = max(self._unit, other._unit)
+        self._lower_precision(other._unit, other._precision)
         bounds = (other._least, other._largest) if not self.n_samples else (self._least, self._largest)
         self._least, self._largest = np.minimum(bounds[0], other._least), np.maximum(bounds[1], other._largest)
         if not self.n_samples:
@@ -214,6 +215,10 @@ class VNIAccumulator:
         columns = np.arange(n - half) * (n + 1 - n % 2)
         first = (columns + half + 1 + np.arange(n - half))[:half]
         return self._scatter[np.concatenate([first, columns + half + np.arange(n - half)])]
+
+    def _lower_precision(self, unit: float, precision: Any) -> None:
+        if unit > self._unit:
+            self._unit, self._precision = unit, precision
 
     def _add_groups(self, array: np.ndarray, numbers: np.ndarray) -> None:
         if self._groups is None:

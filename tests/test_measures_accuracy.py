@@ -236,3 +236,31 @@ def test_a_sketch_errs_as_it_says(n_samples, nodes):
     assert 0.5 < np.mean([each.stderr for each in sketches]) / plug_in.std(ddof=1) < 2
     with pytest.raises(ValueError, match="probes must be an integer ≥ 2, got 1"):
         sketch_vni(x, probes=1)
+
+
+# --- nodes that are seldom other than zero ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("nodes", "n_samples"), [(20, 6), (20, 10), (20, 40), (100, 8), (100, 40)])
+def test_sparse_nodes_that_few_samples_do_not_show(nodes, n_samples):
+    """One in ten values is one, the rest zero; independent nodes. 92% at least, k = 4 standard errors of 200 shares."""
+    rng, held, told, blind = np.random.default_rng(13), [], [], []
+    for _ in range(200):
+        result = vni(1.0 * (rng.random((n_samples, nodes)) < 0.1))
+        low, high = result.confidence_interval()
+        held.append(low <= 1 / nodes <= high)
+        told.append(result.caveats != ())
+        blind.append(result.n_nodes - result.constant_nodes < nodes)
+    assert np.mean(held) > 0.92 - 4 * (0.92 * 0.08 / 200) ** 0.5
+    # As if the nodes that vary in these samples were all that do, no interval could hold 1/nodes where one is missing.
+    assert np.mean(blind) > 0.2 and np.mean(told) > 0.5 * np.mean(blind)
+
+
+def test_what_is_not_known_has_no_error():
+    """Two nodes, one of which fires once: without that sample there is nothing to correlate."""
+    x = np.zeros((100, 50))
+    x[:, 0] = np.random.default_rng(14).standard_normal(100)
+    x[40, 1] = 1.0
+    result = vni(x)
+    assert np.isnan([result.value, result.stderr, result.effective_nodes, *result.confidence_interval()]).all()
+    assert "fewer than two nodes vary" in result.caveats[-1] and result.plug_in > 0

@@ -204,15 +204,15 @@ def distinct_samples_ratio(x):
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (7, 9), (4, 40), (8, 2)])
-def test_unbiased_participation_ratio_is_of_distinct_samples(shape):
+def test_corrected_participation_ratio_is_of_distinct_samples(shape):
     x = np.random.default_rng(4).standard_t(5, shape)
     expected = np.clip(distinct_samples_ratio(x), 1, shape[1])
-    assert participation_ratio(x, unbiased=True) == pytest.approx(expected, rel=1e-9)
-    assert participation_ratio(1e200 * x, unbiased=True) == pytest.approx(expected, rel=1e-9)
+    assert participation_ratio(x, corrected=True) == pytest.approx(expected, rel=1e-9)
+    assert participation_ratio(1e200 * x, corrected=True) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("tails", ["gaussian", "elliptical"])
-def test_unbiased_participation_ratio_has_little_bias(tails):
+def test_corrected_participation_ratio_has_little_bias(tails):
     a = mixing("three factors", 30)
     c = covariance(a)
     truth = np.trace(c) ** 2 / np.sum(c**2)
@@ -220,15 +220,15 @@ def test_unbiased_participation_ratio_has_little_bias(tails):
     draws = [sample(a, 25, tails, rng) for _ in range(400)]
     # Of the reciprocal: there the unbiased sum over samples stands above.
     unbiased, plain = (
-        np.array([1 / participation_ratio(x, unbiased=each) for x in draws]) * truth - 1 for each in (True, False)
+        np.array([1 / participation_ratio(x, corrected=each) for x in draws]) * truth - 1 for each in (True, False)
     )
     assert abs(unbiased.mean()) < 0.2 * unbiased.std() + 4 * unbiased.std() / 20
     assert plain.mean() > 0.2 * plain.std() + 4 * plain.std() / 20
 
 
-def test_unbiased_participation_ratio_needs_four_samples():
+def test_corrected_participation_ratio_needs_four_samples():
     with pytest.raises(ValueError, match="at least 4 samples, got 3"):
-        participation_ratio(np.eye(3), unbiased=True)
+        participation_ratio(np.eye(3), corrected=True)
 
 
 # --- near-duplicates --------------------------------------------------------------------------------------------------

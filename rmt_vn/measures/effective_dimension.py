@@ -10,7 +10,7 @@ from rmt_vn.measures.nodes import Nodes, varying_nodes
 from rmt_vn.measures.paging import pieces
 
 
-def participation_ratio(activations: ArrayLike, *, node_axis: int | None = None, unbiased: bool = False) -> float:
+def participation_ratio(activations: ArrayLike, *, node_axis: int | None = None, corrected: bool = False) -> float:
     """(Tr C)²/Tr C² of the node covariance C, between 1 and the number of nodes.
 
     This is the effective dimension of the covariance matrix; 1/VNI is that of the correlation matrix.
@@ -19,11 +19,12 @@ def participation_ratio(activations: ArrayLike, *, node_axis: int | None = None,
     ----------
     activations, node_axis
         As for `vni`.
-    unbiased : bool
+    corrected : bool
         The ratio of the sample (the default) is too low, and below the number of samples. With True it is the ratio of
         two estimates that are unbiased for any distribution, of (Tr C)² and of Tr C² (Himeno & Yamada 2014; the same as
-        sums over distinct samples, Chen, Zhang & Zhong 2010), limited to between 1 and the number of nodes. It needs
-        four samples.
+        sums over distinct samples, Chen, Zhang & Zhong 2010), limited to between 1 and the number of nodes. A ratio of
+        unbiased estimates has a bias itself, of the size of its own relative variance; that of the sample has one of
+        about the number of nodes over that of samples. It needs four samples.
 
     Raises
     ------
@@ -33,12 +34,12 @@ def participation_ratio(activations: ArrayLike, *, node_axis: int | None = None,
     nodes, scale = _covered(activations, node_axis)
     gram = _gram(nodes, scale)
     trace, square = float(np.trace(gram)), float(np.vdot(gram, gram))
-    if not unbiased:
+    if not corrected:
         return trace**2 / square
     p = nodes.shape[0]
     if p < 4:
-        raise ValueError(f"an unbiased participation ratio needs at least 4 samples, got {p}")
-    return unbiased_ratio(trace, square, _fourth(nodes, scale), p, nodes.array.shape[1])
+        raise ValueError(f"a corrected participation ratio needs at least 4 samples, got {p}")
+    return corrected_ratio(trace, square, _fourth(nodes, scale), p, nodes.array.shape[1])
 
 
 def effective_rank(activations: ArrayLike, *, node_axis: int | None = None) -> float:
@@ -58,8 +59,8 @@ def stable_rank(activations: ArrayLike, *, node_axis: int | None = None) -> floa
     return stable_rank_of(_gram(*_covered(activations, node_axis)))
 
 
-def unbiased_ratio(trace: float, square: float, fourth: float, n_samples: int, n_nodes: int) -> float:
-    """The unbiased ratio from Tr A, Tr A² and Σ_p ‖x_p‖⁴, A = Σ_p x_p x_pᵀ, x_p the deviations of P samples."""
+def corrected_ratio(trace: float, square: float, fourth: float, n_samples: int, n_nodes: int) -> float:
+    """The ratio of unbiased estimates, from Tr A, Tr A² and Σ_p ‖x_p‖⁴, A = Σ_p x_p x_pᵀ, x_p the deviations of P samples."""
     p = n_samples
     trace_squared, square = trace**2 / (p - 1) ** 2, square / (p - 1) ** 2
     q = p * fourth / (p - 1)

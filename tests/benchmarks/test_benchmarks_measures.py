@@ -91,7 +91,7 @@ def test_participation_ratio_beside_another_package(capsys, name, tails):
     for n_samples in (10, 50, 200):
         draws = [sample(a, n_samples, tails, rng) for _ in range(100)]
         theirs = np.array([dimensionality.participation_ratio(x, return_all=True)["row"] for x in draws])
-        ours = np.array([participation_ratio(x, unbiased=True) for x in draws])
+        ours = np.array([participation_ratio(x, corrected=True) for x in draws])
         plain = np.array([participation_ratio(x) for x in draws])
         within = (theirs > 1) & (theirs < 48)
         np.testing.assert_allclose(ours[within], theirs[within], rtol=1e-8)
@@ -99,6 +99,6 @@ def test_participation_ratio_beside_another_package(capsys, name, tails):
         assert np.isin(ours[~within], [1, 48]).all()
         with capsys.disabled():
             print(
-                f"\n{name}, {tails}, P = {n_samples}: participation ratio {truth:.2f}, medians: unbiased "
+                f"\n{name}, {tails}, P = {n_samples}: participation ratio {truth:.2f}, medians: corrected "
                 f"{np.median(ours):.2f}, `dimensionality` (row) {np.median(theirs):.2f}, plain {np.median(plain):.2f}"
             )

@@ -41,17 +41,28 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     whole, *rest = linear - uncorrelated_part(linear[0], excess[0]) * excess
     # Where few samples are not zero, some nodes vary through those of one group alone, and others not at all: how many
     # there are is estimated by leaving out, too.
-    counted = np.array([each.count for each in sums[1:]], dtype=float)
+    counted = np.maximum([each.count for each in sums[1:]], 1.0)
     whole, without = 1 / n_varying + off * whole, 1 / counted + (1 - 1 / counted) * np.array(rest)
     # The jackknife for groups that need not be of one size: Busing, Meijer & van der Leeden (1999).
+    if not np.all(np.isfinite(without)):
+        few = f"without some of {n_samples} samples fewer than two nodes vary, which tells nothing of the error"
+        return of_too_few_samples(plug_in, counts, (*nodes.caveats, few))
     repeats = n_samples / sizes
     value = len(sizes) * whole - np.sum((1 - 1 / repeats) * without)
     deviations = (repeats * whole - (repeats - 1) * without - value) / np.sqrt(repeats - 1)
     overlap = (value - 1 / n_varying) / off
+    found = len(sizes) * n_varying - np.sum((1 - 1 / repeats) * counted)
+    caveats = nodes.caveats
+    if found > n_varying + 0.5:
+        counts = {**counts, "most_nodes": counts["n_nodes"]}
+        seldom = (
+            f"of {counts['constant_nodes']} nodes that are constant over {n_samples} samples some vary too seldom to"
+        )
+        caveats = (*caveats, f"{seldom} be seen to: about {min(found, counts['n_nodes']):.0f} nodes vary in all")
     pairs = pair_variance(sums[0].overlaps * (n_samples / n_varying), n_samples, n_varying, overlap, nodes.centred)
     stderr, freedom = standard_error(deviations, pairs)
     variances = variance_parts(stderr, freedom, pairs)
-    return summarized(value, variances, plug_in=plug_in, caveats=nodes.caveats, **counts)
+    return summarized(value, variances, plug_in=plug_in, caveats=caveats, **counts)
 
 
 class _Overlaps:

@@ -18,7 +18,7 @@ class NodeVNI(Result):
     ----------
     value : float
         VNI = (1/N²) Σ_ij ρ_ij² over the N varying nodes, its finite-sample bias removed, and no less than the least
-        possible value, 1/N. NaN for fewer than five samples, or four groups of them.
+        possible value, 1/`most_nodes`. NaN for fewer than five samples, or four groups of them.
     stderr : float
         Standard error of `value` over samples of that size.
     effective_nodes : float
@@ -32,8 +32,11 @@ class NodeVNI(Result):
         Nodes that do not vary over the samples, but for rounding; they have no correlations and are left out of N.
     n_groups : int
         Groups of samples that were taken to be independent of each other; all samples if each is its own.
+    most_nodes : int
+        The most effective nodes that there can be: N, or all nodes, if it seems that some of the constant ones vary too
+        seldom to be seen to do so in these samples.
     unlimited : float
-        The estimate before it is limited to between 1/N and 1: unbiased, to be averaged over several samples.
+        The estimate before it is limited to between 1/`most_nodes` and 1: unbiased, to be averaged over samples.
     variances : tuple of pairs of float
         Independent parts of stderr², each with its degrees of freedom; infinite where the part is known.
     caveats : tuple of str
@@ -48,6 +51,7 @@ class NodeVNI(Result):
     n_samples: int
     constant_nodes: int
     n_groups: int
+    most_nodes: int
     unlimited: float
     variances: tuple[tuple[float, float], ...] = field(default=(), repr=False)
     caveats: tuple[str, ...] = ()
@@ -63,7 +67,7 @@ class NodeVNI(Result):
         Returns
         -------
         ConfidenceInterval
-            (low, high), between 1/N and 1. NaN for fewer than five samples, or four groups of them.
+            (low, high), between 1/`most_nodes` and 1. NaN for fewer than five samples, or four groups of them.
 
         Raises
         ------
@@ -73,7 +77,7 @@ class NodeVNI(Result):
         half = half_width(self.variances, level)
         if math.isnan(self.value):
             return ConfidenceInterval(nan, nan)
-        least = 1 / (self.n_nodes - self.constant_nodes)
+        least = 1 / self.most_nodes
         # An estimate may by chance be so low that its reciprocal means nothing.
         centre = 1 / max(self.unlimited, 0.5 * least)
         half *= centre**2
@@ -90,9 +94,12 @@ def summarized(
     **counts: int,
 ) -> NodeVNI:
     """The result, from an estimate that may be out of bounds, and the parts of its variance."""
-    counts.setdefault("n_groups", counts["n_samples"])
-    least = 1 / (counts["n_nodes"] - counts["constant_nodes"])
-    limited = min(max(float(value), least), 1.0)
+    counts = {
+        "n_groups": counts["n_samples"],
+        "most_nodes": counts["n_nodes"] - counts["constant_nodes"],
+        **counts,
+    }
+    limited = min(max(float(value), 1 / counts["most_nodes"]), 1.0)
     stderr = math.sqrt(sum(variance for variance, _ in variances))
     return NodeVNI(
         limited,

@@ -1,0 +1,112 @@
+"""PyTorch: hooks that come off quickly, and that no copy of a module takes along."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rmt_vn.adapters.torch_tensors import imported_torch
+
+if TYPE_CHECKING:
+    import torch
+
+_KEYS = ("_forward_hooks", "_forward_pre_hooks")
+_STATE = "__getstate__"
+
+
+class Hooks:
+    """Hooks in modules. They hold no module, and can be taken off and set back in a fraction of a microsecond each."""
+
+    def __init__(self) -> None:
+        self._handles: list[Any] = []
+        self._hooks: list[Hook] = []
+        self._modules: list[weakref.ref[torch.nn.Module]] = []
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def add(self, module: torch.nn.Module, function: Callable[..., None]) -> None:
+        """Call a function of the module, its inputs and its output whenever it was called."""
+        hook = Hook(function)
+        self._own(module, hook, module.register_forward_hook(hook))
+
+    def add_around(self, module: torch.nn.Module, before: Callable[..., None], after: Callable[..., None]) -> None:
+        """Call one function before, and one after every call of the module, whether it raises or not."""
+        for hook, register, options in (
+            (Hook(before), module.register_forward_pre_hook, {}),
+            (Hook(after), module.register_forward_hook, {"always_call": True}),
+        ):
+            self._own(module, hook, register(hook, **options))
+
+    def lift(self) -> None:
+        """Take all hooks off for a while."""
+        for handle in self._handles:
+            hooks = handle.hooks_dict_ref()
+            if hooks is not None:
+                hooks.pop(handle.id, None)
+
+    def restore(self) -> None:
+        """Set all hooks back."""
+        for handle, hook in zip(self._handles, self._hooks, strict=True):
+            hooks = handle.hooks_dict_ref()
+            if hooks is not None:
+                hooks[handle.id] = hook
+
+    def remove(self) -> None:
+        """Take all hooks off for good."""
+        for handle in self._handles:
+            handle.remove()
+        for reference in self._modules:
+            module = reference()
+            if module is not None and isinstance(module.__dict__.get(_STATE), _StateWithoutHooks):
+                del module.__dict__[_STATE]
+        self._handles, self._hooks, self._modules = [], [], []
+
+    def _own(self, module: torch.nn.Module, hook: Hook, handle: Any) -> None:
+        self._handles.append(handle)
+        self._hooks.append(hook)
+        self._modules.append(weakref.ref(module))
+        if _has_plain_state(module):
+            module.__dict__[_STATE] = _StateWithoutHooks(module)
+
+
+class Hook:
+    """A hook that does nothing in a compiled graph, and nothing in a copy of its module."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> None:
+        if not imported_torch().compiler.is_compiling():
+            self._function(*arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Of the standard library, so that a saved model can be loaded without this package. It takes anything, and
+        # does nothing. Only modules with a way of their own to be copied have it: see `_StateWithoutHooks`.
+        return getattr, (contextlib.nullcontext(), "__exit__")
+
+
+class _StateWithoutHooks:
+    """What `copy` and `pickle` ask a module for: its state, without our hooks."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = weakref.ref(module)
+
+    def __call__(self) -> dict[str, Any]:
+        module = self._module()
+        assert module is not None  # it is this module that asks
+        state = {name: value for name, value in module.__dict__.items() if name != _STATE}
+        ours = {number for key in _KEYS for number, hook in state[key].items() if isinstance(hook, Hook)}
+        for key, value in state.items():
+            if key.startswith("_forward_") and hasattr(value, "items"):
+                state[key] = type(value)((number, each) for number, each in value.items() if number not in ours)
+        return state
+
+
+def _has_plain_state(module: torch.nn.Module) -> bool:
+    """Whether a module is copied and saved by its `__dict__`, as almost all are."""
+    kind: Any = type(module)
+    plain = all(getattr(kind, name, None) is getattr(object, name) for name in ("__reduce__", "__reduce_ex__", _STATE))
+    return plain and not hasattr(kind, "__deepcopy__") and _STATE not in module.__dict__

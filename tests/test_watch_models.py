@@ -1,7 +1,6 @@
 """Watching models as people build them: what is measured is what numpy computes from their outputs, or a reason."""
 
 import copy
-import io
 import math
 import pickle
 
@@ -34,15 +33,15 @@ def plug_in(output, node_axis=-1):
 def watched(model, *inputs, select=None, **options):
     """The watch of one pass, which leaves the model and its output as they were."""
     state = {name: each.clone() for name, each in model.state_dict().items()}
-    rng = torch.get_rng_state()
+    rng, n_hooks = torch.get_rng_state(), hooks_of(model)
     with torch.no_grad():
         free = first(model(*inputs))
         model.load_state_dict(state)  # batch normalization counts its passes
         torch.set_rng_state(rng)
         with watch(model, select, **options) as layers:
             seen = first(model(*inputs))
-    assert torch.equal(free, seen)
-    assert hooks_of(model) == 0 and not any("__getstate__" in vars(module) for module in model.modules())
+    torch.testing.assert_close(free, seen, rtol=0, atol=0, equal_nan=True)
+    assert hooks_of(model) == n_hooks and not any("__getstate__" in vars(module) for module in model.modules())
     assert model.state_dict().keys() == state.keys()
     return layers
 
@@ -59,7 +58,9 @@ def outputs_of(model, names, *inputs):
     """What each module returns, at each of its calls, by hooks of this test's own."""
     seen = {name: [] for name in names}
     handles = [
-        model.get_submodule(name).register_forward_hook(lambda _, __, out, name=name: seen[name].append(first(out).clone()))
+        model.get_submodule(name).register_forward_hook(
+            lambda _, __, out, name=name: seen[name].append(first(out).clone())
+        )
         for name in names
     ]
     with torch.no_grad():
@@ -122,7 +123,9 @@ class Attention(nn.Module):
         self.heads = heads
 
     def forward(self, x):
-        q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in self.c_attn(self.ln_1(x)).chunk(3, -1))
+        q, k, v = (
+            each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in self.c_attn(self.ln_1(x)).chunk(3, -1)
+        )
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
         x = x + self.c_proj(mixed)
         return x + self.mlp["c_proj"](self.mlp["act"](self.mlp["c_fc"](self.ln_2(x))))
@@ -162,7 +165,7 @@ def mlp():
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 3))
 
 
-# --- what it takes: every layer of a model, on the axis of its nodes ----------------------------------------------------
+# --- what it takes: every layer of a model, on the axis of its nodes --------------------------------------------------
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -198,7 +201,9 @@ def test_transformer_encoders(batch_first):
     layers = watched(model, x)
     assert list(layers) == [f"layers.{i}.{name}" for i in (0, 1) for name in ("self_attn", "linear1", "linear2")]
     assert not layers.faults
-    assert layers.left_out["layers.0.self_attn.out_proj"].startswith("the attention 'layers.0.self_attn' uses its weights")
+    assert layers.left_out["layers.0.self_attn.out_proj"].startswith(
+        "the attention 'layers.0.self_attn' uses its weights"
+    )
     for name, (output,) in outputs_of(model, layers, x).items():
         assert_measured(layers, name, output)
     for name in layers:  # the items of the batch are known where samples meet the measures
@@ -224,9 +229,10 @@ def test_vision_transformer_in_training_and_evaluation():
     torch.backends.mha.set_fastpath_enabled(False)  # by itself PyTorch takes it only where no hooks are
     try:
         layers = watched(model.eval(), images)
+        outputs = outputs_of(model, layers, images)
     finally:
         torch.backends.mha.set_fastpath_enabled(True)
-    for name, (output,) in outputs_of(model, layers, images).items():
+    for name, (output,) in outputs.items():
         assert_measured(layers, name, output, 1 if name == "patches" else -1)
     # README's loop, and what is printed, show all there is.
     for name, layer in layers.items():
@@ -242,6 +248,7 @@ def test_vision_transformer_in_training_and_evaluation():
         ("LSTM", {"proj_size": 3}), ("MultiheadAttention", {"num_heads": 3}),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_recurrent_and_attention_modules(kind, options):
     recurrent = kind != "MultiheadAttention"
     model = getattr(nn, kind)(6, **({"hidden_size": 5} if recurrent else {}), **options)
@@ -362,7 +369,7 @@ def test_dead_relus_are_counted_and_a_dead_layer_is_a_row():
     assert list(layers) == ["0", "1"] and list(layers.faults) == ["2", "3", "4"]
     assert layers.faults["2"].startswith("all 5 nodes are constant")
     for error in (ValueError, KeyError):
-        with pytest.raises(error, match="^layer '2': all 5 nodes are constant"):
+        with pytest.raises(error, match=r"^layer '2': all 5 nodes are constant"):
             layers["2"]
     assert "2" not in layers and layers.get("2") is None and "0" in layers
     assert "2 (not measured): all 5 nodes are constant" in str(layers)
@@ -382,7 +389,9 @@ def test_where_the_axis_is_not_known_nothing_is_guessed():
         model = Turned(turn)
         layers = watched(model, x)  # 8 channels, 8 rows, 8 columns
         assert list(layers) == ["conv"]
-        assert "which axis of its output, of shape (5, 8, " in layers.faults["phi"] and "node_axis" in layers.faults["phi"]
+        assert (
+            "which axis of its output, of shape (5, 8, " in layers.faults["phi"] and "node_axis" in layers.faults["phi"]
+        )
         (output,) = outputs_of(model, ["phi"], x)["phi"]
         assert_measured(watched(model, x, node_axis={"phi": -1}), "phi", output, -1)
     model = Turned(torch.sin)
@@ -417,7 +426,7 @@ def test_batch_normalization_of_sequences_and_unbatched_inputs():
     assert_measured(layers, "", single(x[:, :, 0]))
 
 
-# --- many nodes, other measures, several watches -------------------------------------------------------------------------
+# --- many nodes, other measures, several watches ----------------------------------------------------------------------
 
 
 def test_many_nodes_are_measured_by_some_of_them():
@@ -444,7 +453,10 @@ def test_the_error_of_some_nodes_is_that_of_the_draw():
     """Of nodes in unequal clusters, 30 of 300 at a time: the reported variance against that of 300 other draws."""
     rng = np.random.default_rng(0)
     clusters = np.repeat(np.arange(20), 15)
-    x = rng.standard_normal((4000, 300)) + np.linspace(0, 3, 20)[clusters] * rng.standard_normal((4000, 20))[:, clusters]
+    x = (
+        rng.standard_normal((4000, 300))
+        + np.linspace(0, 3, 20)[clusters] * rng.standard_normal((4000, 20))[:, clusters]
+    )
     truth = measures.vni(x)
     estimates = []
     for _ in range(60):
@@ -498,21 +510,9 @@ def test_precision_and_items_are_known_where_samples_meet_the_measures():
         model(x)
     sums = {name: layers._records.sums(layers._call(name)) for name in layers}
     assert all(each.precisions == {"bfloat16"} and each.n_items == 9 for each in sums.values())
-    with watch(mlp().double()) as layers:
-        layers._recorder._model()(x[:, :, 0, :6].double()) if False else None
     twice = mlp()
     with watch(twice) as layers:
         twice(torch.randn(4, 6)), twice(torch.randn(3, 6))
     assert layers._records.sums(("0", 1)).precisions == {"float32"}
     waiting = layers._records.sums(("0", 1))
     assert waiting.n_items == 7 and waiting._items[:7].tolist() == [0, 1, 2, 3, 4, 5, 6]
-
-
-def test_a_saved_copy_needs_nothing(tmp_path):
-    del tmp_path
-    buffer = io.BytesIO()
-    model = mlp()
-    with watch(model):
-        torch.save(model, buffer)
-    buffer.seek(0)
-    assert hooks_of(torch.load(buffer, weights_only=False)) == 0

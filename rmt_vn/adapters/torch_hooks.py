@@ -27,9 +27,10 @@ class Hooks:
     def __len__(self) -> int:
         return len(self._handles)
 
-    def add(self, module: torch.nn.Module, function: Callable[..., None]) -> None:
-        """Call a function of the module, its inputs and its output whenever it was called."""
-        hook = Hook(function)
+    def add(self, module: torch.nn.Module, function: Callable[..., None], compiled: Callable[[], None]) -> None:
+        """Call a function of the module, its inputs and its output whenever it was called, but not in a compiled graph:
+        then call another one, once, while the graph is made."""
+        hook = Hook(function, compiled)
         self._own(module, hook, module.register_forward_hook(hook))
 
     def add_around(self, module: torch.nn.Module, before: Callable[..., None], after: Callable[..., None]) -> None:
@@ -75,12 +76,23 @@ class Hooks:
 class Hook:
     """A hook that does nothing in a compiled graph, and nothing in a copy of its module."""
 
-    def __init__(self, function: Callable[..., None]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., None], compiled: Callable[[], None] | None = None) -> None:
+        self._function, self._when_compiled = function, compiled
 
     def __call__(self, *arguments: Any) -> None:
-        if not imported_torch().compiler.is_compiling():
+        if imported_torch().compiler.is_compiling():
+            self._note_compiled()
+        else:
             self._function(*arguments)
+
+    def _note_compiled(self) -> bool:
+        if self._when_compiled is not None:
+            self._when_compiled()
+        return True
+
+    # What `torch.compiler.assume_constant_result` sets, which takes a second to import: the compiler calls the method
+    # once, and compiles nothing of it.
+    _note_compiled._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Of the standard library, so that a saved model can be loaded without this package. It takes anything, and
@@ -94,19 +106,30 @@ class _StateWithoutHooks:
     def __init__(self, module: torch.nn.Module) -> None:
         self._module = weakref.ref(module)
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self) -> Any:
         module = self._module()
         assert module is not None  # it is this module that asks
-        state = {name: value for name, value in module.__dict__.items() if name != _STATE}
-        ours = {number for key in _KEYS for number, hook in state[key].items() if isinstance(hook, Hook)}
-        for key, value in state.items():
-            if key.startswith("_forward_") and hasattr(value, "items"):
-                state[key] = type(value)((number, each) for number, each in value.items() if number not in ours)
-        return state
+        own: Any = type(module).__getstate__
+        state = own(module)
+        if not isinstance(state, dict):
+            return state
+        ours = {number for key in _KEYS for number, hook in getattr(module, key).items() if isinstance(hook, Hook)}
+        return {
+            key: _without(value, ours) if key.startswith("_forward_") else value
+            for key, value in state.items()
+            if key != _STATE
+        }
+
+
+def _without(hooks: Any, numbers: set[int]) -> Any:
+    """A mapping from the numbers of hooks, without some of them."""
+    if not hasattr(hooks, "items"):
+        return hooks
+    return type(hooks)((number, each) for number, each in hooks.items() if number not in numbers)
 
 
 def _has_plain_state(module: torch.nn.Module) -> bool:
-    """Whether a module is copied and saved by its `__dict__`, as almost all are."""
+    """Whether a module is copied and saved by its state, as almost all are."""
     kind: Any = type(module)
-    plain = all(getattr(kind, name, None) is getattr(object, name) for name in ("__reduce__", "__reduce_ex__", _STATE))
+    plain = all(getattr(kind, name) is getattr(object, name) for name in ("__reduce__", "__reduce_ex__"))
     return plain and not hasattr(kind, "__deepcopy__") and _STATE not in module.__dict__

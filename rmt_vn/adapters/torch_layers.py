@@ -47,7 +47,7 @@ def telling_modules(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
     return {
         name: module
         for name, module in _named_modules(model)
-        if kind_of(module).rule != "unknown" and not _is_scripted(module)
+        if not _is_scripted(module) and kind_of(module).rule != "unknown"
     }
 
 

@@ -112,7 +112,7 @@ class Layouts:
     def of(self, tensor: Any) -> Layout | None:
         """The layout of a tensor that a module has returned, if it is as it was."""
         noted = self._tensors.get(id(tensor))
-        return noted[2] if noted and noted[0]() is tensor and noted[1] == tuple(tensor.shape) else None
+        return noted[2] if noted and noted[1] == tuple(tensor.shape) and noted[0]() is tensor else None
 
     def of_shape(self, shape: tuple[int, ...]) -> Layout | None:
         """The layout of all tensors of a shape, if it is one, and no axis of another size can be taken for the nodes'.

@@ -14,7 +14,7 @@ from rmt_vn.adapters.torch_collected import Batch
 from rmt_vn.adapters.torch_hooks import Hooks
 from rmt_vn.adapters.torch_layers import axis_of_items, telling_modules
 from rmt_vn.adapters.torch_layouts import UNKNOWN_AXIS, Kind, Layout, Layouts, kind_of, layout_of
-from rmt_vn.adapters.torch_records import BYPASSED, Call, Records
+from rmt_vn.adapters.torch_records import BYPASSED, COMPILED, Call, Records
 from rmt_vn.adapters.torch_tensors import first_tensor, in_backward, why_unreadable
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ _TOO_MANY_CALLS = f"beyond the {_MOST_CALLS}th of a pass were not recorded"
 
 @dataclass
 class _Pass:
-    """A pass of the model: whether it is recorded, how often modules were called in each thread, and the layouts."""
+    """A pass of the model: whether it is recorded, how often each module was called, by its id, and the layouts."""
 
     recorded: bool
-    calls: Counter[tuple[int, str]] = field(default_factory=Counter)
+    calls: Counter[int] = field(default_factory=Counter)
     layouts: Layouts = field(default_factory=Layouts)
 
 
@@ -94,7 +94,8 @@ class Recorder:
         for name, module in self._hooked(model).items():
             hooked = _Hooked(name, kind_of(module), name in self._modules)
             # The hook of the model itself must come before the end of the pass, and stays there.
-            (self._lasting if module is model else self._lifted).add(module, partial(self._called, hooked))
+            hooks = self._lasting if module is model else self._lifted
+            hooks.add(module, partial(self._called, hooked), partial(self._compiled, hooked))
         self._lasting.add_around(model, self._before_pass, self._after_pass)
 
     def stop(self) -> None:
@@ -137,7 +138,7 @@ class Recorder:
         """What the hook of a module does. Nothing that it meets may disturb the run."""
         if in_backward():
             return
-        now, number = self._counted(hooked)
+        now, number = self._counted(hooked, module)
         call, wanted = (hooked.name, number), hooked.watched and number <= _MOST_CALLS
         if not now.recorded:
             if hooked.watched and now is self._outside:
@@ -153,14 +154,19 @@ class Recorder:
             if wanted:
                 self.records.spoil(call, str(error).partition("\n")[0] or type(error).__name__)
 
-    def _counted(self, hooked: _Hooked) -> tuple[_Pass, int]:
-        """The pass in which a module is called, and how often it was in this thread: outside passes, always once."""
-        thread = threading.get_ident()
+    def _compiled(self, hooked: _Hooked) -> None:
+        if hooked.watched:
+            self.records.skip((hooked.name, 1), COMPILED)
+
+    def _counted(self, hooked: _Hooked, module: object) -> tuple[_Pass, int]:
+        """The pass in which a module is called, and how often it was: outside passes, always once.
+
+        Replicas of a module, each in a thread of its own, are counted each by itself.
+        """
         with self.records.lock:
-            # In other threads than that of a pass run replicas of its model.
-            now = self._open.get(thread) or next(reversed(self._open.values()), self._outside)
-            now.calls[thread, hooked.name] += now is not self._outside
-            return now, max(now.calls[thread, hooked.name], 1)
+            now = self._open.get(threading.get_ident()) or next(reversed(self._open.values()), self._outside)
+            now.calls[id(module)] += now is not self._outside
+            return now, max(now.calls[id(module)], 1)
 
     def _read(self, hooked: _Hooked, call: Call, layouts: Layouts, inputs: Any, output: Any) -> Batch | None:
         """The samples of a call, if it is watched and its output can be read; the layout is remembered anyway.

@@ -13,7 +13,7 @@ BYPASSED = (
     "outside a pass of the model and were not recorded, since every > 1 counts passes by calls of the model itself "
     "(was model.forward called, or a module within it?)"
 )
-COMPILED = "in graphs that were compiled, which do not call hooks"
+COMPILED = "it was compiled into a graph while it was watched, and calls of the compiled graph were not recorded"
 _UNSEEN = (
     "no call of it was seen: other modules may use its weights without calling it, or it ran in a compiled graph, "
     "which does not call hooks"
@@ -92,11 +92,11 @@ class Records:
         return sum(reasons[BYPASSED] for reasons in self._skipped.values())
 
     def _skips(self, call: Call) -> str:
-        told = (
-            f"{count} {'call' if count == 1 else 'calls'} {reason}"
-            for reason, count in self._skipped.get(call, {}).items()
+        reasons = self._skipped.get(call, Counter())
+        return "; ".join(
+            reason if reason == COMPILED else f"{count} {'call' if count == 1 else 'calls'} {reason}"
+            for reason, count in reasons.items()
         )
-        return "; ".join(told)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "lock"}

@@ -70,7 +70,7 @@ def test_portions_of_any_size(torch, batch, passes):
     assert_same(layers[""], measures.vni(torch.cat([*x, x[0]]).numpy()))
 
 
-def test_by_default_the_modules_with_matrices_of_weights_and_activations(torch):
+def test_by_default_the_modules_with_matrices_of_weights(torch):
     nn = torch.nn
     model = nn.Sequential(
         nn.Embedding(10, 4),
@@ -81,9 +81,11 @@ def test_by_default_the_modules_with_matrices_of_weights_and_activations(torch):
     )
     with watch(model) as layers:
         model(torch.randint(10, (30, 7)))
-    assert list(layers) == ["0", "1.1", "2", "4"] and not layers.left_out
+    assert list(layers) == ["0", "1.1", "4"] and not layers.left_out
     assert {name: layers[name].n_samples for name in layers} == dict.fromkeys(layers, 210)
-    assert [layers[name].n_nodes for name in layers] == [4, 5, 5, 2]
+    assert [layers[name].n_nodes for name in layers] == [4, 5, 2]
+    assert list(watch(model, activations=True).faults) == ["0", "1.1", "2", "4"]
+    assert list(watch(model, "4", activations=True).faults) == ["2", "4"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_training_goes_as_without(torch, mlp):
         mlp(x)
         with mlp[1].register_forward_pre_hook(lambda *_: seen.append(hooks_of(mlp))):
             mlp(x)
-        assert seen == [3]  # all at the model: none slows the modules in passes that are not recorded
+        assert seen == [4]  # at the model and the first layer: none slows the others in passes that are not recorded
         with pytest.raises(RuntimeError, match="shapes"):
             mlp(x.T)
         assert layers["1"].n_samples == 32
@@ -158,7 +160,7 @@ def test_training_goes_as_without(torch, mlp):
 
 def test_hooks_are_gone_whatever_happens(torch, mlp):
     with watch(mlp) as layers:
-        assert hooks_of(mlp) == 5 + 2  # of the modules, and of the model, which tell where a pass begins and ends
+        assert hooks_of(mlp) == 3 + 2  # of the modules, and of the model, which tell where a pass begins and ends
         with pytest.raises(RuntimeError, match="entered already"), layers:
             pass
         mlp(torch.randn(10, 6))
@@ -206,7 +208,7 @@ def test_wrong_arguments(torch, mlp):
         (ValueError, "no module named 'encodr'; did you mean 'encoder'", (named, ["encodr"])),
         (ValueError, "no module of type ReLU", (named, [torch.nn.ReLU])),
         (ValueError, "must name at least one module", (named, [])),
-        (ValueError, "no modules with a matrix of weights", (torch.nn.LayerNorm(3),)),
+        (ValueError, "no modules with a matrix of weights", (torch.nn.Tanh(),)),
     ):
         with pytest.raises(error, match=told):
             watch(*arguments)

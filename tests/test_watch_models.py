@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def plug_in(output, node_axis=-1):
     return np.mean(np.square(rho))
 
 
-def watched(model, *inputs, select=None, **options):
+def watched(model, *inputs, select=None, activations=True, **options):
     """The watch of one pass, which leaves the model and its output as they were."""
     state = {name: each.clone() for name, each in model.state_dict().items()}
     rng, n_hooks = torch.get_rng_state(), hooks_of(model)
@@ -38,7 +39,7 @@ def watched(model, *inputs, select=None, **options):
         free = first(model(*inputs))
         model.load_state_dict(state)  # batch normalization counts its passes
         torch.set_rng_state(rng)
-        with watch(model, select, **options) as layers:
+        with watch(model, select, activations=activations and select is None, **options) as layers:
             seen = first(model(*inputs))
     torch.testing.assert_close(free, seen, rtol=0, atol=0, equal_nan=True)
     assert hooks_of(model) == n_hooks and not any("__getstate__" in vars(module) for module in model.modules())
@@ -264,7 +265,7 @@ def test_recurrent_and_attention_modules(kind, options):
 def test_packed_sequences_have_no_padding():
     model = nn.LSTM(3, 4, batch_first=True)
     packed = nn.utils.rnn.pack_padded_sequence(torch.randn(3, 6, 3), [6, 4, 1], batch_first=True)
-    with watch(model) as layers, torch.no_grad():
+    with watch(model, activations=True) as layers, torch.no_grad():
         out = model(packed)[0].data
     assert_measured(layers, "", out)
     assert layers[""].n_samples == 11 and layers._records.sums(("", 1)).n_items == 3
@@ -321,7 +322,7 @@ def test_weights_that_are_computed(build):
 
 def test_lazy_modules():
     model, x = nn.Sequential(nn.LazyConv2d(5, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)), torch.randn(30, 2, 6, 6)
-    with watch(model) as layers, torch.no_grad():
+    with watch(model, activations=True) as layers, torch.no_grad():
         model(x)
     assert list(layers) == ["0", "1", "3"]
     for name, (output,) in outputs_of(model, layers, x).items():
@@ -332,7 +333,7 @@ def test_lazy_modules():
 def test_quantized_layers():
     model, x = mlp(), torch.randn(40, 6)
     dynamic = torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {nn.Linear})
-    with watch(dynamic) as layers, torch.no_grad():
+    with watch(dynamic, activations=True) as layers, torch.no_grad():
         dynamic(x)
     assert list(layers) == ["0", "1", "2", "3", "4"]
     for name, (output,) in outputs_of(dynamic, layers, x).items():
@@ -342,7 +343,7 @@ def test_quantized_layers():
     torch.ao.quantization.prepare(static, inplace=True)
     static(images := torch.randn(20, 2, 8, 8))
     torch.ao.quantization.convert(static, inplace=True)
-    with watch(static) as layers, torch.no_grad():
+    with watch(static, activations=True) as layers, torch.no_grad():
         static(images)
     assert list(layers) == ["module.0", "module.1"] and layers["module.0"].n_nodes == 5
     for name, (output,) in outputs_of(static, layers, images).items():
@@ -449,6 +450,19 @@ def test_many_nodes_are_measured_by_some_of_them():
     assert watched(head, x, most_nodes=3000).notes == {}
 
 
+def test_a_vocabulary_needs_little_memory():
+    """20 000 nodes, of which all would take gigabytes."""
+    head, x = nn.Linear(16, 20_000), torch.randn(60, 16)
+    tracemalloc.start()
+    with torch.no_grad(), watch(head) as layers:
+        head(x)
+        assert layers[""].n_nodes == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 500e6
+    tracemalloc.stop()
+    low, high = layers[""].confidence_interval()
+    assert low < measures.vni(head(x).detach().numpy()).value < high
+
+
 def test_the_error_of_some_nodes_is_that_of_the_draw():
     """Of nodes in unequal clusters, 30 of 300 at a time: the reported variance against that of 300 other draws."""
     rng = np.random.default_rng(0)
@@ -506,7 +520,7 @@ def test_watches_are_merged():
 
 def test_precision_and_items_are_known_where_samples_meet_the_measures():
     model, x = resnet(), torch.randn(9, 3, 30, 30)
-    with watch(model) as layers, torch.autocast("cpu", torch.bfloat16):
+    with watch(model, activations=True) as layers, torch.autocast("cpu", torch.bfloat16):
         model(x)
     sums = {name: layers._records.sums(layers._call(name)) for name in layers}
     assert all(each.precisions == {"bfloat16"} and each.n_items == 9 for each in sums.values())

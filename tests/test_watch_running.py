@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 import threading
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_transformed_and_traced_models(mlp, name, every):
 
     x, transform = torch.randn(30, 6), TRANSFORMED[name]
     free = transform(mlp, x)
-    with watch(mlp, every=every) as layers:
+    with watch(mlp, every=every, activations=True) as layers:
         mlp(x)
         assert torch.equal(transform(mlp, x), free)
         if every == 1:
@@ -101,7 +102,7 @@ def plug_in_of_varying(x):
 @pytest.mark.parametrize("name", ["vmap", "grad", "fake", "make_fx"])
 def test_what_could_not_be_read_is_said(mlp, name):
     x = torch.randn(30, 6)
-    with watch(mlp) as layers:
+    with watch(mlp, activations=True) as layers:
         TRANSFORMED[name](mlp, x)
     assert not layers and all("1 call could not be read: " in reason for reason in layers.faults.values())
     with layers:
@@ -112,7 +113,7 @@ def test_what_could_not_be_read_is_said(mlp, name):
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_jit_trace(mlp):
     x = torch.randn(30, 6)
-    with watch(mlp) as layers:
+    with watch(mlp, activations=True) as layers:
         traced = torch.jit.trace(mlp, x, check_trace=False)
         mlp(x)
     assert torch.equal(traced(x), mlp(x)) and layers["0"].n_samples == 30
@@ -143,7 +144,7 @@ def test_compiled_models(mlp, before, in_place):
     run = compiled() if before else None
     if before:
         run(x)
-    with watch(mlp) as layers:
+    with watch(mlp, activations=True) as layers:
         run = run if before else compiled()
         for _ in range(3):
             assert torch.equal(run(x), expected)
@@ -157,7 +158,7 @@ def test_compiled_models(mlp, before, in_place):
 def test_what_was_compiled_after_other_passes_is_said(mlp):
     torch.compiler.reset()
     model, x = Around(mlp), torch.randn(30, 6)
-    with watch(model) as layers:
+    with watch(model, activations=True) as layers:
         model(x)
         run = torch.compile(model, backend="eager", fullgraph=True)
         run(x), run(x)
@@ -172,7 +173,7 @@ def test_the_wrapper_of_a_compiled_model_can_be_watched(mlp):
     torch.compiler.reset()
     x, run = torch.randn(30, 6), torch.compile(mlp, backend="eager")
     expected = run(x)
-    with watch(run, every=2) as layers:
+    with watch(run, every=2, activations=True) as layers:
         for _ in range(4):
             assert torch.equal(run(x), expected)
     assert set(layers) | set(layers.faults) == {f"_orig_mod.{i}" for i in range(5)}
@@ -194,7 +195,7 @@ def test_the_wrapper_of_a_compiled_model_can_be_watched(mlp):
 def test_copies_have_no_hooks(mlp, copied, every):
     mlp[0].register_forward_hook(nothing)  # a user's own stays
     x = torch.randn(30, 6)
-    with watch(mlp, every=every) as layers:
+    with watch(mlp, every=every, activations=True) as layers:
         mlp(x)
         other = copied(mlp)
         assert torch.equal(other(x), mlp(x))
@@ -245,7 +246,7 @@ def test_a_saved_model_needs_no_watch_and_no_package(mlp, tmp_path):
 
 def test_a_watch_keeps_no_model_alive():
     mlp = nn.Sequential(nn.Linear(6, 4), nn.ReLU())
-    with watch(mlp) as layers:
+    with watch(mlp, activations=True) as layers:
         mlp(torch.randn(30, 6))
     gone = weakref.ref(mlp)
     del mlp
@@ -274,12 +275,12 @@ def test_gradient_checkpointing_counts_once(reentrant, every):
             return x
 
     model, x = Checkpointed(), torch.randn(30, 6, requires_grad=True)
-    with watch(model, every=every) as layers:
+    with watch(model, every=every, activations=True) as layers:
         for _ in range(3):
             model(x).sum().backward()
     expected = 30 * (3 if every == 1 else 2)
     assert [layer.n_samples for layer in layers.values()] == [expected] * 6 and not layers.notes
-    with watch(model) as layers:  # the whole model
+    with watch(model, activations=True) as layers:  # the whole model
         checkpoint(model, x, use_reentrant=False).sum().backward()
     assert [layer.n_samples for layer in layers.values()] == [30] * 6
 
@@ -298,7 +299,7 @@ def test_modules_used_several_times_are_told_apart():
             return x
 
     model, x = Tied(), torch.randn(50, 6)
-    with watch(model) as layers, torch.no_grad():
+    with watch(model, activations=True) as layers, torch.no_grad():
         model(x), model(x), model(x, 3)
     assert list(layers) == ["first", "step", "step#2", "step#3", "phi", "phi#2", "phi#3", "phi#4"]
     assert layers["step#2"].n_samples == 150 and layers["step#3"].n_samples == 50
@@ -326,14 +327,14 @@ def test_threads(every):
             replicas = [replica_of(self.module) for _ in parts]
             in_threads(lambda i: replicas[i](parts[i]), len(parts))
 
-    with watch(model, every=every) as layers:
+    with watch(model, every=every, activations=True) as layers:
         in_threads(lambda i: [model(each) for each in x[i].repeat(5, 1, 1)], len(x))
     assert [layer.n_samples for layer in layers.values()] == [4 * 30 * 500 // every] * 3
     expected = plug_in(model[:1](x.reshape(-1, 6)))
     if every == 1:
         assert layers["0"].plug_in == pytest.approx(expected, rel=1e-12)
     parallel = Parallel(model)
-    with watch(parallel, every=every) as layers:
+    with watch(parallel, every=every, activations=True) as layers:
         for number in range(6):
             parallel(x[:, number])
     assert [layer.n_samples for layer in layers.values()] == [4 * 500 * 6 // every] * 3
@@ -367,19 +368,30 @@ def in_threads(function, n_threads):
 
 def test_calls_past_the_model_are_measured_or_told(mlp):
     x = torch.randn(30, 6)
-    with watch(mlp) as layers:  # every pass is recorded: so is what calls modules directly
+    with watch(mlp, activations=True) as layers:  # every pass is recorded: so is what calls modules directly
         mlp.forward(x)
         mlp[0](x)
     assert layers["0"].n_samples == 60 and layers["4"].n_samples == 30 and "0#2" not in layers
-    with pytest.warns(RuntimeWarning, match="5 calls of layers were outside a pass"), watch(mlp, every=2) as layers:
+    with (
+        pytest.warns(RuntimeWarning, match="5 calls of layers or more outside a pass"),
+        watch(mlp, every=2, activations=True) as layers,
+    ):
         mlp.forward(x)
-    assert not layers and all("1 call outside a pass of the model" in each for each in layers.faults.values())
-    with pytest.warns(RuntimeWarning, match="5 calls of layers were outside a pass"), watch(mlp, every=2) as layers:
-        for _ in range(4):
+    assert not layers and all("1 call or more outside a pass of the model" in each for each in layers.faults.values())
+    with (
+        pytest.warns(RuntimeWarning, match="5 calls of layers or more outside a pass"),
+        watch(mlp, every=2, activations=True) as layers,
+    ):
+        for _ in range(3):
             mlp(x)
         mlp[0](x), mlp[0](x), mlp[3:](torch.tanh(mlp[2](mlp[1].forward(mlp[0].forward(x)))))
-    assert layers["0"].n_samples == 60 and layers.notes["0"].startswith("2 calls outside a pass of the model")
-    assert "1" not in layers.notes and "(note): 2 calls outside" in str(layers)
+    assert layers["0"].n_samples == 60 and layers.notes["0"].startswith("2 calls or more outside a pass of the model")
+    assert "1" not in layers.notes and "(note): 2 calls or more outside" in str(layers)
+    layers.clear()
+    with pytest.warns(RuntimeWarning, match="10 calls of layers or more"), layers:
+        for _ in range(10):  # the first layer sees them also behind passes that are not recorded
+            mlp(x), mlp(x)
+            mlp.forward(x)
 
 
 @pytest.mark.parametrize("every", [1, 2])
@@ -389,7 +401,7 @@ def test_interrupted_passes(mlp, every):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    with watch(mlp, every=every) as layers:
+    with watch(mlp, every=every, activations=True) as layers:
         with mlp[3].register_forward_hook(interrupt), contextlib.suppress(KeyboardInterrupt):
             mlp(x)
         for _ in range(4):
@@ -403,9 +415,24 @@ def test_nothing_in_a_hook_reaches_the_run(mlp, monkeypatch):
         raise MemoryError("no room")
 
     monkeypatch.setattr("rmt_vn.adapters.torch_collected.as_samples", fail)
-    with watch(mlp) as layers:
+    with watch(mlp, activations=True) as layers:
         mlp(torch.randn(30, 6))
     assert set(layers.faults.values()) == {"no room"}
+
+
+def test_the_memory_is_flat(mlp):
+    x = torch.randn(64, 6)
+    with watch(mlp, activations=True) as layers:
+        for _ in range(50):
+            mlp(x)
+        gc.collect()
+        tracemalloc.start()
+        for _ in range(300):
+            mlp(x)
+            mlp.forward(x)
+        now, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert layers["0"].n_samples == 64 * 650 and now < 60_000
 
 
 def test_outputs_that_are_no_samples_are_rows():

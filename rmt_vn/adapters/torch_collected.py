@@ -55,12 +55,15 @@ class Batch:
         if n_nodes > most_nodes:
             drawn = imported_torch().as_tensor(chosen_nodes(n_nodes, most_nodes), device=tensor.device)
             tensor = tensor.index_select(nodes, drawn)
-        values = np.moveaxis(numbers(tensor), nodes, -1)
+        values = numbers(tensor)
+        if nodes < tensor.ndim - 1:
+            values = np.moveaxis(values, nodes, -1)
         if layout.items:  # the samples of one item become neighbours
             values = np.moveaxis(values, layout.items - (nodes < layout.items), 0)
-        samples = as_samples(values)
-        n_items = 1 if layout.items is None else len(values)
-        items = np.repeat(np.arange(n_items), len(samples) // max(n_items, 1))
+        samples, n_items = as_samples(values), 1 if layout.items is None else len(values)
+        items = np.arange(n_items)
+        if len(samples) != n_items:
+            items = np.repeat(items, len(samples) // max(n_items, 1))
         return cls(samples, items, n_nodes, precision)
 
     @classmethod

@@ -19,7 +19,7 @@ _RECURRENT = ("RNNBase", "RNNCellBase", "MultiheadAttention")
 
 
 def chosen_modules(
-    model: torch.nn.Module, select: str | type | Iterable[str | type] | None
+    model: torch.nn.Module, select: str | type | Iterable[str | type] | None, *, activations: bool
 ) -> tuple[dict[str, torch.nn.Module], dict[str, str]]:
     """The modules that are watched, by their names, and the reasons why others are left out.
 
@@ -33,11 +33,15 @@ def chosen_modules(
         reasons = {name: _why_left_out(name, modules) for name in modules}
         chosen = {name: modules[name] for name, reason in reasons.items() if reason == ""}
         left_out = {name: reason for name, reason in reasons.items() if reason}
+        if activations:
+            chosen = {name: module for name, module in modules.items() if name in chosen or _is_activation(module)}
         if not chosen:
             told = "".join(f"; {name!r}: {reason}" for name, reason in list(left_out.items())[:1])
             raise ValueError(f"the model has no modules with a matrix of weights; select some by name or type{told}")
         return chosen, left_out
     names = _selected_names(model, modules, select)
+    if activations:
+        names |= {name for name, module in modules.items() if _is_activation(module)}
     scripted = {name: _SCRIPTED for name in names if _is_scripted(modules[name])}
     return {name: module for name, module in modules.items() if name in names and name not in scripted}, scripted
 
@@ -103,8 +107,6 @@ def _why_left_out(name: str, modules: dict[str, torch.nn.Module]) -> str | None:
     if _is_scripted(module):
         return _SCRIPTED if matrix else None
     names = {each.__name__ for each in type(module).__mro__}
-    if any(each.__module__ in _ACTIVATIONS for each in type(module).__mro__) and not names & _NO_ACTIVATIONS:
-        return ""
     around = name.rpartition(".")[0]
     if name.endswith("out_proj") and type(modules.get(around)).__name__ == "MultiheadAttention":
         return f"the attention {around!r} uses its weights without calling it, and is watched itself"
@@ -117,6 +119,14 @@ def _why_left_out(name: str, modules: dict[str, torch.nn.Module]) -> str | None:
     if any(child != "parametrizations" for child, _ in module.named_children()):
         return "it holds a matrix of weights beside modules of its own; select it by name to measure its output"
     return "" if _has_weight(module) else "it holds a matrix of its own; select it by name to measure its output"
+
+
+def _is_activation(module: torch.nn.Module) -> bool:
+    """Whether a module is a function of single nodes, φ."""
+    classes = type(module).__mro__
+    return any(each.__module__ in _ACTIVATIONS for each in classes) and not _NO_ACTIVATIONS & {
+        each.__name__ for each in classes
+    }
 
 
 def _own_weights(module: torch.nn.Module) -> list[Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 UNKNOWN_AXIS = (
@@ -19,7 +20,7 @@ UNKNOWN_AXIS = (
 )
 
 # Shapes of outputs that are remembered at a time.
-_MOST_REMEMBERED = 4096
+_MOST_SHAPES = 4096
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,11 @@ class Layouts:
 
     def note(self, tensor: Any, layout: Layout) -> None:
         """Remember the layout of a tensor, without keeping the tensor."""
-        if len(self._tensors) >= _MOST_REMEMBERED:  # many calls outside any pass
-            self._tensors.clear()
+        shape, number = tuple(tensor.shape), id(tensor)
+        if len(self._shapes) >= _MOST_SHAPES:  # many calls outside any pass
             self._shapes.clear()
-        shape = tuple(tensor.shape)
-        self._tensors[id(tensor)] = weakref.ref(tensor), shape, layout
+        # What dies is forgotten: the pop is called with the number, and the reference as its default.
+        self._tensors[number] = weakref.ref(tensor, partial(self._tensors.pop, number)), shape, layout
         self._shapes.setdefault(shape, set()).add(layout)
 
     def of(self, tensor: Any) -> Layout | None:

@@ -91,10 +91,11 @@ class Recorder:
             raise RuntimeError("the model of this watch exists no longer")
         self._open.clear()
         self._is_lifted = False
+        sentinel = next(iter(self._modules))
         for name, module in self._hooked(model).items():
             hooked = _Hooked(name, kind_of(module), name in self._modules)
-            # The hook of the model itself must come before the end of the pass, and stays there.
-            hooks = self._lasting if module is model else self._lifted
+            # The hook of the model itself must come before the end of the pass, and so stays where it is.
+            hooks = self._lasting if module is model or name == sentinel else self._lifted
             hooks.add(module, partial(self._called, hooked), partial(self._compiled, hooked))
         self._lasting.add_around(model, self._before_pass, self._after_pass)
 
@@ -116,27 +117,32 @@ class Recorder:
         if in_backward():
             return
         with self.records.lock:
-            self._open[threading.get_ident()] = _Pass(self.records.n_passes % self._every == 0)
+            recorded = self.records.n_passes % self._every == 0
+            self._open[threading.get_ident()] = _Pass(recorded)
             self.records.n_passes += 1
-            self._lift_or_restore()
+            if recorded == self._is_lifted and not any(each.recorded for each in self._others_open()):
+                self._lift_or_restore()
 
     def _after_pass(self, *_: object) -> None:
-        if in_backward():
-            return
-        with self.records.lock:
-            self._open.pop(threading.get_ident(), None)
-            self._lift_or_restore()
+        self._open.pop(threading.get_ident(), None)
 
     def _lift_or_restore(self) -> None:
-        """In passes that are not recorded there are no hooks; between passes there are, to see calls that bypass it."""
-        lift = bool(self._open) and not any(each.recorded for each in self._open.values())
-        if lift != self._is_lifted:
-            (self._lifted.lift if lift else self._lifted.restore)()
-            self._is_lifted = lift
+        """Take hooks off before a pass that is not recorded, and set them back before one that is.
+
+        Behind a recorded pass they stay until the next pass begins, and the first layer has a hook all the time: to
+        see calls that bypass the model, of which there would be no trace else.
+        """
+        (self._lifted.restore if self._is_lifted else self._lifted.lift)()
+        self._is_lifted = not self._is_lifted
+
+    def _others_open(self) -> list[_Pass]:
+        thread = threading.get_ident()
+        return [each for number, each in self._open.items() if number != thread]
 
     def _called(self, hooked: _Hooked, module: object, inputs: Any, output: Any) -> None:
         """What the hook of a module does. Nothing that it meets may disturb the run."""
-        if in_backward():
+        mine = self._open.get(threading.get_ident())
+        if (mine is not None and not mine.recorded) or in_backward():
             return
         now, number = self._counted(hooked, module)
         call, wanted = (hooked.name, number), hooked.watched and number <= _MOST_CALLS

@@ -10,7 +10,7 @@ from rmt_vn.adapters.torch_collected import Batch, Collected
 from rmt_vn.measures import NodeVNI
 
 BYPASSED = (
-    "outside a pass of the model and were not recorded, since every > 1 counts passes by calls of the model itself "
+    "or more outside a pass of the model were not recorded, since every > 1 counts passes by calls of the model itself "
     "(was model.forward called, or a module within it?)"
 )
 COMPILED = "it was compiled into a graph while it was watched, and calls of the compiled graph were not recorded"
@@ -44,7 +44,9 @@ class Records:
     def add(self, call: Call, batch: Batch) -> None:
         """Add samples. Errors as `Collected.add`."""
         with self.lock:
-            self._sums.setdefault(call, Collected()).add(batch)
+            if call not in self._sums:
+                self._sums[call] = Collected()
+            self._sums[call].add(batch)
 
     def skip(self, call: Call, reason: str) -> None:
         """Count a call that was not recorded."""

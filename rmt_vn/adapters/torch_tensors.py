@@ -71,9 +71,8 @@ def precision_of(tensor: Any) -> str:
 
     Under autocast, modules that return float32 have inputs which were computed with fewer digits.
     """
-    torch = imported_torch()
-    own = tensor.dtype
-    if own.is_floating_point and torch.is_autocast_enabled(tensor.device.type):
+    torch, own = imported_torch(), tensor.dtype
+    if torch.is_autocast_enabled(tensor.device.type) and own.is_floating_point:
         own = max(own, torch.get_autocast_dtype(tensor.device.type), key=lambda dtype: torch.finfo(dtype).eps)
     return str(own).removeprefix("torch.")
 

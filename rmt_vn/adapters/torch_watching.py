@@ -23,8 +23,9 @@ def watch(
     select: str | type | Iterable[str | type] | None = None,
     *,
     every: int = 1,
+    activations: bool = False,
     node_axis: int | Mapping[str, int] | None = None,
-    most_nodes: int = 4096,
+    most_nodes: int = 3072,
 ) -> Watch:
     """Measure the layers of a PyTorch model while it runs.
 
@@ -37,13 +38,16 @@ def watch(
     model : torch.nn.Module
     select : str, type, or several of them, optional
         Modules by name (as in ``model.named_modules()``) or by type. By default all modules that have a matrix of
-        weights (linear, convolutional, recurrent, attention, embedding ones, also parametrized, lazy or quantized), and
-        all modules that are activations φ: pre-activations as well as what becomes of them. A φ that is called as a
-        function has no output that could be seen. Modules that hold weights but cannot be watched are in
-        `Watch.left_out`.
+        weights: linear, convolutional, recurrent, attention, embedding ones, also parametrized, lazy or quantized. If
+        some hold weights but cannot be watched, `Watch.left_out` says why.
     every : int
-        Of so many forward passes of the model one is recorded, beginning with the first. From 2 on, passes are counted
-        by a hook of the model itself, and in those in between no other module has a hook.
+        Of so many forward passes of the model one is recorded, beginning with the first. In the others only the model
+        itself, which counts them, and the first layer have hooks. Calls that bypass the model (``model.forward(x)``, or
+        a module within it) are in no pass: with `every` = 1 they are recorded, else they are told when they are seen.
+    activations : bool
+        Whether all modules that are activations φ are watched too: pre-activations, and what becomes of them. Nodes of
+        a ReLU that are zero for all samples are counted as `NodeVNI.constant_nodes`. A φ that is called as a function,
+        like ``torch.relu``, has no output that a hook could see.
     node_axis : int, or a mapping from names to int, optional
         The axis of the nodes in an output; all others are samples. By default it follows from the type of the module
         (channels of convolutions, pooling and batch normalization, the last axis of linear, recurrent and attention
@@ -89,7 +93,7 @@ def watch(
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     every = checked_count("every", every)
     most_nodes = checked_count("most_nodes", most_nodes, 2)
-    chosen, left_out = chosen_modules(model, select)
+    chosen, left_out = chosen_modules(model, select, activations=activations)
     if isinstance(node_axis, Mapping):
         for name in node_axis.keys() - chosen.keys():
             raise ValueError(f"node_axis must name watched modules, got {name!r}{nearest(str(name), chosen)}")
@@ -140,7 +144,7 @@ class Watch(Mapping[str, NodeVNI]):
         self._recorder.stop()
         n_bypassed = self._records.n_bypassed()
         if n_bypassed and kind is None:
-            warnings.warn(f"watch: {n_bypassed} calls of layers were {BYPASSED}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"watch: {n_bypassed} calls of layers {BYPASSED}", RuntimeWarning, stacklevel=2)
 
     def __getitem__(self, name: str) -> NodeVNI:
         result = self._records.result(self._call(name))

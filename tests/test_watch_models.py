@@ -271,6 +271,22 @@ def test_packed_sequences_have_no_padding():
     assert layers[""].n_samples == 11 and layers._records.sums(("", 1)).n_items == 3
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_sequences_have_no_padding():
+    """In evaluation PyTorch's encoder makes a nested tensor of what a mask leaves."""
+    layer = nn.TransformerEncoderLayer(12, 2, 20, batch_first=True)
+    model, x = nn.TransformerEncoder(layer, 1).eval(), torch.randn(4, 7, 12)
+    padding = torch.arange(7) >= torch.tensor([7, 5, 2, 4])[:, None]
+    seen = []
+    with watch(model) as layers, torch.no_grad():
+        handle = model.layers[0].linear2.register_forward_hook(lambda _, __, out: seen.extend(out.unbind()))
+        model(x, src_key_padding_mask=padding)
+        handle.remove()
+    assert_measured(layers, "layers.0.linear2", torch.cat(seen))
+    assert [layer.n_samples for layer in layers.values()] == [18] * 3 and not layers.faults
+    assert layers._records.sums(("layers.0.linear2", 1)).n_items == 4
+
+
 def test_cells_are_told_apart_by_step():
     class Steps(nn.Module):
         def __init__(self, n_steps):

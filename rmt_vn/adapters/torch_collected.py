@@ -73,6 +73,13 @@ class Batch:
         items = np.concatenate([np.arange(int(size)) for size in packed.batch_sizes])
         return replace(batch, items=items)
 
+    @classmethod
+    def of_nested(cls, nested: Any, most_nodes: int) -> Self:
+        """The values of a nested tensor of sequences: PyTorch's encoders make one of what is not padding."""
+        sequences = nested.detach().unbind()
+        batch = cls.of(imported_torch().cat(sequences), Layout(-1, 0), most_nodes)
+        return replace(batch, items=np.repeat(np.arange(len(sequences)), [len(each) for each in sequences]))
+
 
 def chosen_nodes(n_nodes: int, most_nodes: int) -> np.ndarray:
     """The nodes that stand for all: drawn without replacement, the same ones for the same two numbers."""

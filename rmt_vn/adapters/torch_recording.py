@@ -189,6 +189,8 @@ class Recorder:
             if hooked.watched:
                 self.records.skip(call, f"could not be read: {reason}")
             return None
+        if tensor.is_nested:
+            return Batch.of_nested(tensor, self._most_nodes) if hooked.watched else None
         if tensor.ndim == 1 and hooked.kind.rule == "last":
             tensor = tensor[None]  # one sample, without the axis of a batch
         layout = self._layout(hooked, tensor, inputs, layouts)

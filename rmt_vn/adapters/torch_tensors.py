@@ -61,8 +61,6 @@ def why_unreadable(tensor: Any) -> str | None:
         return "torch.func was transforming the model (vmap, grad, jacrev or another)"
     if tensor.is_meta:
         return "tensors on the meta device have no values"
-    if tensor.is_nested:
-        return "nested tensors have rows of different lengths"
     return None
 
 
@@ -72,9 +70,19 @@ def precision_of(tensor: Any) -> str:
     Under autocast, modules that return float32 have inputs which were computed with fewer digits.
     """
     torch, own = imported_torch(), tensor.dtype
-    if torch.is_autocast_enabled(tensor.device.type) and own.is_floating_point:
-        own = max(own, torch.get_autocast_dtype(tensor.device.type), key=lambda dtype: torch.finfo(dtype).eps)
+    autocast = _autocast_dtype(torch, tensor.device.type)
+    if autocast is not None and own.is_floating_point:
+        own = max(own, autocast, key=lambda dtype: torch.finfo(dtype).eps)
     return str(own).removeprefix("torch.")
+
+
+def _autocast_dtype(torch: Any, device: str) -> Any:
+    """The type to which autocast rounds on a device, or None where it is off."""
+    if hasattr(torch, "get_autocast_dtype"):
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    if device == "cpu":  # until PyTorch 2.3
+        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+    return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
 
 
 def in_backward() -> bool:
@@ -89,4 +97,5 @@ def in_backward() -> bool:
 def _is_proxy_mode() -> bool:
     """Whether make_fx is recording; it cannot be unless its module was imported."""
     tracing = sys.modules.get("torch.fx.experimental.proxy_tensor")
-    return tracing is not None and tracing.get_proxy_mode() is not None
+    mode = getattr(tracing, "get_proxy_mode", None) or getattr(tracing, "get_innermost_proxy_mode", None)
+    return mode is not None and mode() is not None

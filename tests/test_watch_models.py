@@ -195,6 +195,17 @@ def test_gpt_block_with_its_own_classes():
         assert_measured(layers if name in names else chosen, name, output)
 
 
+def test_a_matrix_of_its_own_class_where_sizes_coincide():
+    """As many positions as nodes: the axis follows from what feeds the module, or is not known."""
+    model, x = nn.Sequential(nn.LayerNorm(12), Conv1D(12, 36), nn.Identity(), Conv1D(36, 12)), torch.randn(7, 12, 12)
+    layers = watched(model, x)
+    for name, (output,) in outputs_of(model, ["1", "3"], x).items():
+        assert_measured(layers, name, output)
+    single = Conv1D(12, 12)
+    assert watched(single, x).faults[""].startswith("which axis of its output, of shape (7, 12, 12), holds the nodes")
+    assert_measured(watched(single, x, node_axis=-1), "", single(x))
+
+
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_transformer_encoders(batch_first):
     layer = nn.TransformerEncoderLayer(12, 3, 20, batch_first=batch_first, dropout=0.0)

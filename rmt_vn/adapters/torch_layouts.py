@@ -120,13 +120,8 @@ class Layouts:
 
         Sums of outputs have their shape, and so have outputs that were turned round, if two axes are of the same size.
         """
-        known = self._shapes.get(shape, set())
-        layout = next(iter(known)) if len(known) == 1 else None
-        if layout is None or any(
-            size == shape[layout.nodes] for axis, size in enumerate(shape) if axis not in (layout.nodes, layout.items)
-        ):
-            return None
-        return layout
+        known = tuple(self._shapes.get(shape, ()))  # at once: other threads may add to it
+        return known[0] if len(known) == 1 and not _could_be_turned(shape, known[0]) else None
 
 
 def layout_of(kind: Kind, output: Any, inputs: Sequence[Any], layouts: Layouts, items: int) -> Layout | None:
@@ -157,12 +152,26 @@ def layout_of(kind: Kind, output: Any, inputs: Sequence[Any], layouts: Layouts, 
         return Layout(rank - 1, _items_of_sequence(kind, rank, fed, fed_by, items))
     if kind.rule == "kept" and len(fed_by.shape) == rank and (known := layouts.of(fed_by)):
         return known
+    if fed is not None and _differs_in_nodes_only(shape, fed, tuple(fed_by.shape)):
+        return fed
     known = layouts.of(output) or layouts.of_shape(shape)
     if known is None and rank == 2:
         return Layout(1, 0)
     if known is None and shape[-1] in kind.sizes and not set(shape[1:-1]) & set(kind.sizes):
         return Layout(rank - 1, items)
     return known
+
+
+def _could_be_turned(shape: tuple[int, ...], layout: Layout) -> bool:
+    """Whether another axis has the size of that of the nodes."""
+    return any(
+        shape[axis] == shape[layout.nodes] for axis in range(len(shape)) if axis not in (layout.nodes, layout.items)
+    )
+
+
+def _differs_in_nodes_only(shape: tuple[int, ...], fed: Layout, fed_by: tuple[int, ...]) -> bool:
+    """Whether an output has another number of nodes than the input, and is like it else."""
+    return len(shape) == len(fed_by) and [at for at in range(len(shape)) if shape[at] != fed_by[at]] == [fed.nodes]
 
 
 def _items_of_sequence(kind: Kind, rank: int, fed: Layout | None, fed_by: Any, items: int) -> int | None:

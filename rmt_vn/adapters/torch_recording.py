@@ -124,7 +124,8 @@ class Recorder:
                 self._lift_or_restore()
 
     def _after_pass(self, *_: object) -> None:
-        self._open.pop(threading.get_ident(), None)
+        with self.records.lock:
+            self._open.pop(threading.get_ident(), None)
 
     def _lift_or_restore(self) -> None:
         """Take hooks off before a pass that is not recorded, and set them back before one that is.

@@ -76,8 +76,9 @@ def watch(
     -----
     Passes are left as they are: the hooks do nothing while a model is compiled, exported, traced, or transformed by
     `torch.func`, nor in the second forward pass of gradient checkpointing, nor in copies of a module; they take and
-    give no random numbers. What could not be read for such a reason is told in `Watch.notes` and `Watch.faults`. One
-    thing does change: modules that have hooks do not take the fast path of PyTorch's transformer layers.
+    give no random numbers. What could not be read for such a reason is told in `Watch.notes` and `Watch.faults`. Two
+    things do change, as with any hooks: PyTorch's transformer layers do not take their fast path in evaluation, which
+    rounds in another way, and `torch.jit.script` takes the model before or after, but not inside.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """Watching models as people build them: what is measured is what numpy computes from their outputs, or a reason."""
 
 import copy
+import importlib.util
 import math
 import pickle
 import tracemalloc
@@ -454,27 +455,67 @@ def test_batch_normalization_of_sequences_and_unbatched_inputs():
     assert_measured(layers, "", single(x[:, :, 0]))
 
 
+def real_models():
+    """Models of other packages, where they are installed; inputs; and how many layers are constant by construction."""
+    if importlib.util.find_spec("torchvision"):
+        from torchvision import models
+
+        images = torch.randn(2, 3, 64, 64)
+        yield models.resnet18().eval(), images, 0
+        yield models.VisionTransformer(64, 16, 2, 4, 32, 60).eval(), images, {}, 1
+    if importlib.util.find_spec("transformers"):
+        import transformers
+
+        sizes = {"vocab_size": 90, "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 48}
+        tokens = torch.randint(90, (3, 11))
+        for kind, config in (
+            (transformers.GPT2Model, transformers.GPT2Config(n_layer=2, n_embd=48, n_head=4, vocab_size=90)),
+            (transformers.BertModel, transformers.BertConfig(**sizes, intermediate_size=100)),
+            (transformers.LlamaModel, transformers.LlamaConfig(**sizes, intermediate_size=100)),
+        ):
+            yield kind(config).eval(), tokens, int(kind is transformers.BertModel)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_models_of_other_packages():
+    torch.backends.mha.set_fastpath_enabled(False)
+    seen = 0
+    for model, inputs, n_faults in real_models():
+        with watch(model, activations=True) as layers, torch.no_grad():
+            model(inputs)
+        assert len(layers.faults) == n_faults and hooks_of(model) == 0 and layers
+        called = outputs_of(model, {name.partition("#")[0] for name in layers}, inputs)
+        for name in layers:
+            module, _, call = name.partition("#")
+            output = called[module][int(call or 1) - 1]
+            assert_measured(layers, name, output, 1 if output.ndim == 4 else -1)
+        seen += 1
+    torch.backends.mha.set_fastpath_enabled(True)
+    if not seen:
+        pytest.skip("neither torchvision nor transformers is installed")
+
+
 # --- many nodes, other measures, several watches ----------------------------------------------------------------------
 
 
 def test_many_nodes_are_measured_by_some_of_them():
-    head, x = nn.Linear(20, 3000), torch.randn(400, 20)
-    layers = watched(head, x, most_nodes=300)
+    head, x = nn.Linear(20, 1500), torch.randn(400, 20)
+    layers = watched(head, x, most_nodes=150)
     (output,) = outputs_of(head, [""], x)[""]
-    assert layers.notes == {"": "from 300 of its 3000 nodes, drawn at random"}
-    assert "from 300 of its 3000 nodes" in str(layers)
-    nodes = np.sort(np.random.default_rng([3000, 300]).choice(3000, 300, replace=False))
+    assert layers.notes == {"": "from 150 of its 1500 nodes, drawn at random"}
+    assert "from 150 of its 1500 nodes" in str(layers)
+    nodes = np.sort(np.random.default_rng([1500, 150]).choice(1500, 150, replace=False))
     some = plug_in(output[:, nodes])
-    pairs = (some - 1 / 300) / (1 - 1 / 300)
-    assert layers[""].plug_in == pytest.approx(1 / 3000 + (1 - 1 / 3000) * pairs, rel=1e-12)
-    assert layers[""].n_nodes == 3000 and layers[""].constant_nodes == 0
+    pairs = (some - 1 / 150) / (1 - 1 / 150)
+    assert layers[""].plug_in == pytest.approx(1 / 1500 + (1 - 1 / 1500) * pairs, rel=1e-12)
+    assert layers[""].n_nodes == 1500 and layers[""].constant_nodes == 0
     low, high = layers[""].confidence_interval()
     truth = measures.vni(output.numpy())
     assert low < truth.value < high and abs(layers[""].value - truth.value) < 4 * layers[""].stderr
     # The error holds the choice of nodes: over many samples nothing else is left of it.
     assert layers[""].stderr > truth.stderr
-    assert layers.accumulator("").n_nodes == 300
-    assert watched(head, x, most_nodes=3000).notes == {}
+    assert layers.accumulator("").n_nodes == 150
+    assert watched(head, x, most_nodes=1500).notes == {}
 
 
 def test_a_vocabulary_needs_little_memory():

@@ -61,7 +61,9 @@ class Hooks:
             handle.remove()
         for reference in self._modules:
             module = reference()
-            if module is not None and isinstance(module.__dict__.get(_STATE), _StateWithoutHooks):
+            state = None if module is None else module.__dict__.get(_STATE)
+            # Another watch of the module may still be on.
+            if module is not None and isinstance(state, _StateWithoutHooks) and not _numbers_of_ours(module):
                 del module.__dict__[_STATE]
         self._handles, self._hooks, self._modules = [], [], []
 
@@ -113,12 +115,17 @@ class _StateWithoutHooks:
         state = own(module)
         if not isinstance(state, dict):
             return state
-        ours = {number for key in _KEYS for number, hook in getattr(module, key).items() if isinstance(hook, Hook)}
+        ours = _numbers_of_ours(module)
         return {
             key: _without(value, ours) if key.startswith("_forward_") else value
             for key, value in state.items()
             if key != _STATE
         }
+
+
+def _numbers_of_ours(module: torch.nn.Module) -> set[int]:
+    """The numbers by which the hooks of this package are known in a module."""
+    return {number for key in _KEYS for number, hook in getattr(module, key).items() if isinstance(hook, Hook)}
 
 
 def _without(hooks: Any, numbers: set[int]) -> Any:

@@ -13,7 +13,7 @@ BYPASSED = (
     "or more outside a pass of the model were not recorded, since every > 1 counts passes by calls of the model itself "
     "(was model.forward called, or a module within it?)"
 )
-COMPILED = "it was compiled into a graph while it was watched, and calls of the compiled graph were not recorded"
+COMPILED = "it was compiled or exported while it was watched, and calls of the graph that was made were not recorded"
 _UNSEEN = (
     "no call of it was seen: other modules may use its weights without calling it, or it ran in a compiled graph, "
     "which does not call hooks"

@@ -23,6 +23,14 @@ def seeded():
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def no_fast_path():
+    """PyTorch's transformer layers take it in evaluation if they have no hooks; it rounds in another way."""
+    torch.backends.mha.set_fastpath_enabled(False)
+    yield
+    torch.backends.mha.set_fastpath_enabled(True)
+
+
 def plug_in(output, node_axis=-1):
     """The VNI of the sample by its definition, of nodes that vary."""
     x = np.moveaxis(output.detach().double().numpy(), node_axis, -1)
@@ -227,7 +235,7 @@ def test_transformer_encoders(batch_first):
     assert_measured(everything, "layers.0.dropout", outputs_of(model, ["layers.0.dropout"], x)["layers.0.dropout"][0])
 
 
-def test_vision_transformer_in_training_and_evaluation():
+def test_vision_transformer_in_training_and_evaluation(no_fast_path):
     model, images = ViT(), torch.randn(6, 3, 16, 16)
     layers = watched(model.train(), images)
     assert not layers.faults and "encoder.layers.1.linear2" in layers and "token" not in layers
@@ -239,12 +247,8 @@ def test_vision_transformer_in_training_and_evaluation():
             for i in (0, 1)
         },
     }
-    torch.backends.mha.set_fastpath_enabled(False)  # by itself PyTorch takes it only where no hooks are
-    try:
-        layers = watched(model.eval(), images)
-        outputs = outputs_of(model, layers, images)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(True)
+    layers = watched(model.eval(), images)
+    outputs = outputs_of(model, layers, images)
     for name, (output,) in outputs.items():
         assert_measured(layers, name, output, 1 if name == "patches" else -1)
     # README's loop, and what is printed, show all there is.
@@ -462,7 +466,7 @@ def real_models():
 
         images = torch.randn(2, 3, 64, 64)
         yield models.resnet18().eval(), images, 0
-        yield models.VisionTransformer(64, 16, 2, 4, 32, 60).eval(), images, {}, 1
+        yield models.VisionTransformer(64, 16, 2, 4, 32, 60).eval(), images, 1
     if importlib.util.find_spec("transformers"):
         import transformers
 
@@ -477,8 +481,7 @@ def real_models():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_models_of_other_packages():
-    torch.backends.mha.set_fastpath_enabled(False)
+def test_models_of_other_packages(no_fast_path):
     seen = 0
     for model, inputs, n_faults in real_models():
         with watch(model, activations=True) as layers, torch.no_grad():
@@ -490,7 +493,6 @@ def test_models_of_other_packages():
             output = called[module][int(call or 1) - 1]
             assert_measured(layers, name, output, 1 if output.ndim == 4 else -1)
         seen += 1
-    torch.backends.mha.set_fastpath_enabled(True)
     if not seen:
         pytest.skip("neither torchvision nor transformers is installed")
 

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import gc
 import io
+import pickle
 import subprocess
 import sys
 import threading
@@ -226,13 +227,14 @@ def saved(model):
     return buffer.getvalue()
 
 
-def test_a_saved_model_needs_no_watch_and_no_package(mlp, tmp_path):
-    class Own(nn.Linear):
-        def __deepcopy__(self, memo):
-            new = type(self)(self.in_features, self.out_features)
-            new.__dict__ = copy.deepcopy(self.__dict__, memo)
-            return new
+class Own(nn.Linear):
+    def __deepcopy__(self, memo):
+        new = type(self)(self.in_features, self.out_features)
+        new.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return new
 
+
+def test_a_saved_model_needs_no_watch_and_no_package(mlp, tmp_path):
     with watch(mlp):
         assert b"rmt_vn" not in saved(mlp)
         torch.save(mlp, tmp_path / "model.pt")
@@ -241,16 +243,20 @@ def test_a_saved_model_needs_no_watch_and_no_package(mlp, tmp_path):
         "assert not any(name.startswith('rmt_vn') for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    own = nn.Sequential(Own(6, 4), nn.ReLU())
     x = torch.randn(30, 6)
-    with watch(own) as layers:  # a module copied in a way of its own takes a hook along, which does nothing
+    own = nn.Sequential(Own(6, 4), nn.ReLU(), nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
+    with watch(own) as layers:  # modules that are copied in a way of their own
         other = copy.deepcopy(own)
+        assert hooks_of(other) == 0 and not any("__deepcopy__" in vars(module) for module in other.modules())
         assert torch.equal(other(x), own(x))
         other(x)
-    assert layers["0"].n_samples == 30
+        loaded = torch.load(io.BytesIO(saved(nn.Sequential(*own[:2]))), weights_only=False)
+        assert hooks_of(loaded) == 0 and not any("__deepcopy__" in vars(module) for module in loaded.modules())
+    assert layers["0"].n_samples == 30 and not any("__deepcopy__" in vars(module) for module in own.modules())
     fused = torch.fx.symbolic_trace(mlp)
     with watch(fused) as layers:
         other = copy.deepcopy(fused)
+        assert hooks_of(other) == 0 and hooks_of(pickle.loads(pickle.dumps(fused))) <= 1
         fused(x), other(x)
     assert layers["0"].n_samples == 30
 

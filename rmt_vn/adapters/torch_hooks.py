@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 _KEYS = ("_forward_hooks", "_forward_pre_hooks")
-_STATE = "__getstate__"
+_STATE, _COPY = "__getstate__", "__deepcopy__"
 
 
 class Hooks:
@@ -61,18 +61,17 @@ class Hooks:
             handle.remove()
         for reference in self._modules:
             module = reference()
-            state = None if module is None else module.__dict__.get(_STATE)
-            # Another watch of the module may still be on.
-            if module is not None and isinstance(state, _StateWithoutHooks) and not _numbers_of_ours(module):
-                del module.__dict__[_STATE]
+            if module is not None and not _numbers_of_ours(module):  # another watch of it may still be on
+                _forget_ways(module)
         self._handles, self._hooks, self._modules = [], [], []
 
     def _own(self, module: torch.nn.Module, hook: Hook, handle: Any) -> None:
         self._handles.append(handle)
         self._hooks.append(hook)
         self._modules.append(weakref.ref(module))
-        if _has_plain_state(module):
-            module.__dict__[_STATE] = _StateWithoutHooks(module)
+        module.__dict__.setdefault(_STATE, _StateWithoutHooks(module))
+        if hasattr(type(module), _COPY):
+            module.__dict__.setdefault(_COPY, _CopyWithoutHooks(module))
 
 
 class Hook:
@@ -98,12 +97,12 @@ class Hook:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Of the standard library, so that a saved model can be loaded without this package. It takes anything, and
-        # does nothing. Only modules with a way of their own to be copied have it: see `_StateWithoutHooks`.
+        # does nothing. Only what is copied or saved in an unusual way has it: see the classes below.
         return getattr, (contextlib.nullcontext(), "__exit__")
 
 
 class _StateWithoutHooks:
-    """What `copy` and `pickle` ask a module for: its state, without our hooks."""
+    """What `copy` and `pickle` ask a module for, as an attribute of it: its state, without our hooks."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self._module = weakref.ref(module)
@@ -119,8 +118,41 @@ class _StateWithoutHooks:
         return {
             key: _without(value, ours) if key.startswith("_forward_") else value
             for key, value in state.items()
-            if key != _STATE
+            if not isinstance(value, (_StateWithoutHooks, _CopyWithoutHooks))
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()  # where a class copies the attributes itself
+
+
+class _CopyWithoutHooks:
+    """What `copy.deepcopy` asks a module for whose class copies it, as parametrized ones: a copy, without our hooks."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = weakref.ref(module)
+
+    def __call__(self, memo: dict[int, Any]) -> Any:
+        module = self._module()
+        assert module is not None
+        own: Any = type(module).__deepcopy__
+        copied = own(module, memo)
+        ours = _numbers_of_ours(module)
+        for key in [each for each in copied.__dict__ if each.startswith("_forward_")]:
+            copied.__dict__[key] = _without(copied.__dict__[key], ours)
+        for name in (_STATE, _COPY):
+            if name in copied.__dict__ and copied.__dict__[name] is None:  # what our own become by copying
+                del copied.__dict__[name]
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()
+
+
+def _forget_ways(module: torch.nn.Module) -> None:
+    """Take off the attributes by which a module is copied without our hooks."""
+    for name, ours in ((_STATE, _StateWithoutHooks), (_COPY, _CopyWithoutHooks)):
+        if isinstance(module.__dict__.get(name), ours):
+            del module.__dict__[name]
 
 
 def _numbers_of_ours(module: torch.nn.Module) -> set[int]:
@@ -133,10 +165,3 @@ def _without(hooks: Any, numbers: set[int]) -> Any:
     if not hasattr(hooks, "items"):
         return hooks
     return type(hooks)((number, each) for number, each in hooks.items() if number not in numbers)
-
-
-def _has_plain_state(module: torch.nn.Module) -> bool:
-    """Whether a module is copied and saved by its state, as almost all are."""
-    kind: Any = type(module)
-    plain = all(getattr(kind, name) is getattr(object, name) for name in ("__reduce__", "__reduce_ex__"))
-    return plain and not hasattr(kind, "__deepcopy__") and _STATE not in module.__dict__

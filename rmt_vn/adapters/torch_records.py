@@ -36,7 +36,8 @@ class Records:
 
     def calls(self) -> set[Call]:
         """All calls of which something is known."""
-        return {*self._sums, *self._broken, *self._skipped}
+        with self.lock:
+            return {*self._sums, *self._broken, *self._skipped}
 
     def is_broken(self, call: Call) -> bool:
         return call in self._broken

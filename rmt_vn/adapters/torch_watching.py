@@ -108,7 +108,7 @@ class Watch(Mapping[str, NodeVNI]):
     """What `watch` returns: a context manager that sets the hooks, and the measures of the layers by their names.
 
     It has the layers that could be measured; the others are in `faults`, with the reason. Looking one of them up raises
-    an `UnusableLayer`, which is a ValueError and a KeyError. ``print(layers)`` shows all of them. A watch keeps no
+    an error of one line, which is a ValueError and a KeyError. ``print(layers)`` shows all of them. A watch keeps no
     model alive. Once it was left it can be pickled; what is loaded has the measures, and cannot be entered.
     """
 
@@ -185,7 +185,7 @@ class Watch(Mapping[str, NodeVNI]):
 
         Raises
         ------
-        UnusableLayer, KeyError
+        ValueError, KeyError
             As ``layers[name]``.
         """
         self[name]

@@ -78,7 +78,8 @@ def test_the_unit_of_a_precision():
         and unit_roundoff("bfloat16", np.dtype("f4")) == 2.0**-9
     )
     assert unit_roundoff(None, np.dtype("int64")) == unit_roundoff(None, np.dtype(bool)) == 0
-    for wrong in ("float8", "int32", 32, object()):
+    assert unit_roundoff(2.0**-4, np.dtype("f8")) == 2.0**-4
+    for wrong in ("float8", "int32", 32, 2.0, -0.1, float("nan"), object()):
         with pytest.raises(ValueError, match="precision must be 'float64', 'float32'"):
             unit_roundoff(wrong, np.dtype("f8"))
 
@@ -97,12 +98,12 @@ def test_streaming_knows_the_precision_too():
     x = 5 + 1e-7 * rng.standard_normal((400, 6))
     x[:, :2] += rng.standard_normal((400, 2))
     for batch, precision in ((x.astype(np.float32), None), (x, "float32")):
-        layer = VNIAccumulator(precision=precision)
+        layer = VNIAccumulator()
         for part in np.array_split(batch, 5):
-            layer.update(part)
+            layer.update(part, precision=precision)
         expected = vni(batch, precision=precision)
-        few = VNIAccumulator(precision=precision)
-        few.update(batch[:60])
+        few = VNIAccumulator()
+        few.update(batch[:60], precision=precision)
         assert few.vni() == vni(batch[:60], precision=precision) and few.vni().constant_nodes == 4
         assert layer.vni().constant_nodes == expected.constant_nodes == 4
         assert layer.vni().caveats == expected.caveats and "4 nodes vary by no more" in expected.caveats[0]

@@ -80,9 +80,11 @@ def test_by_default_the_modules_with_matrices_of_weights(torch):
     )
     with watch(model) as layers:
         model(torch.randint(10, (30, 7)))
-    assert list(layers) == ["0", "1.1", "4"]
+    assert list(layers) == ["0", "1.1", "4"] and not layers.left_out
     assert {name: layers[name].n_samples for name in layers} == dict.fromkeys(layers, 210)
     assert [layers[name].n_nodes for name in layers] == [4, 5, 2]
+    assert list(watch(model, activations=True).faults) == ["0", "1.1", "2", "4"]
+    assert list(watch(model, "4", activations=True).faults) == ["2", "4"]
 
 
 @pytest.mark.parametrize(
@@ -138,13 +140,17 @@ def test_training_goes_as_without(torch, mlp):
     assert all(map(torch.equal, free, watched))
     assert layers["1"].n_samples == 4 * 32
     layers.clear()
+    seen = []
     with layers:
         mlp(x)
-        assert hooks_of(mlp) == 2  # both at the model: none slows the modules between recorded passes
+        with mlp[1].register_forward_pre_hook(lambda *_: seen.append(hooks_of(mlp))):
+            mlp(x)
+        assert seen == [4]  # at the model and the first layer: none slows the others in passes that are not recorded
         with pytest.raises(RuntimeError, match="shapes"):
             mlp(x.T)
-        mlp(x)
-    assert layers["1"].n_samples == 32
+        assert layers["1"].n_samples == 32
+        mlp(x)  # the fourth
+    assert layers["1"].n_samples == 64 and hooks_of(mlp) == 0
     with watch(mlp, ["", "1"], every=2) as layers:  # the model itself, too
         for _ in range(3):
             mlp(x)
@@ -153,7 +159,7 @@ def test_training_goes_as_without(torch, mlp):
 
 def test_hooks_are_gone_whatever_happens(torch, mlp):
     with watch(mlp) as layers:
-        assert hooks_of(mlp) == 3
+        assert hooks_of(mlp) == 3 + 2  # of the modules, and of the model, which tell where a pass begins and ends
         with pytest.raises(RuntimeError, match="entered already"), layers:
             pass
         mlp(torch.randn(10, 6))
@@ -184,7 +190,7 @@ def test_what_went_wrong_is_said_when_asked_and_disturbs_nothing(torch, mlp):
         layers["1"]
     with watch(mlp) as layers:
         pass
-    with pytest.raises(ValueError, match=r"layer '2': .*at least 2 samples.* got 0"):
+    with pytest.raises(ValueError, match="layer '2': no call was seen: no pass of the model came"):
         layers["2"]
     with watch(mlp) as layers:
         mlp(torch.randn(1, 6))
@@ -205,6 +211,12 @@ def test_wrong_arguments(torch, mlp):
     ):
         with pytest.raises(error, match=told):
             watch(*arguments)
+    for arguments, told in (
+        ({"most_nodes": 1}, "most_nodes must be an integer ≥ 2, got 1"),
+        ({"node_axis": {"5": 1}}, "node_axis must name watched modules, got '5'"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            watch(mlp, **arguments)
     for every in (0, -1, 1.5, True):
         with pytest.raises((TypeError, ValueError), match="every must be an integer ≥ 1"):
             watch(mlp, every=every)

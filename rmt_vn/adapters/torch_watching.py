@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from rmt_vn.adapters.torch_tensors import imported_torch, numbers
+from rmt_vn.adapters.torch_layers import chosen_modules, nearest
+from rmt_vn.adapters.torch_recording import Recorder
+from rmt_vn.adapters.torch_records import BYPASSED, Call, Records
+from rmt_vn.adapters.torch_tensors import imported_torch
 from rmt_vn.checks import checked_count
-from rmt_vn.measures import NodeVNI, VNIAccumulator, as_samples
+from rmt_vn.measures import NodeVNI, VNIAccumulator
 
 if TYPE_CHECKING:
     import torch
-
-# Numbers of a layer that are collected before they are added up: as many as fit into the cache, or nodes².
-_PORTION = 2**16
 
 
 def watch(
@@ -25,7 +23,9 @@ def watch(
     select: str | type | Iterable[str | type] | None = None,
     *,
     every: int = 1,
-    node_axis: int | None = None,
+    activations: bool = False,
+    node_axis: int | Mapping[str, int] | None = None,
+    most_nodes: int = 3072,
 ) -> Watch:
     """Measure the layers of a PyTorch model while it runs.
 
@@ -37,28 +37,48 @@ def watch(
     ----------
     model : torch.nn.Module
     select : str, type, or several of them, optional
-        Modules by name (as in ``model.named_modules()``) or by type. By default all modules without children that have
-        a matrix of weights: linear, convolutional, embedding ones.
+        Modules by name (as in ``model.named_modules()``) or by type. By default all modules that have a matrix of
+        weights: linear, convolutional, recurrent, attention, embedding ones, also parametrized, lazy or quantized. If
+        some hold weights but cannot be watched, `Watch.left_out` says why.
     every : int
-        Of so many forward passes of the model one is recorded, beginning with the first. From 2 on, passes are counted
-        by a hook of the model itself, and those in between cost almost no time, since no other module has a hook then.
-    node_axis : int, optional
-        The axis of the nodes in an output; all others are samples. By default the channels of convolutions (axis 1 of a
-        batch), and the last axis for all other modules: give it if pooling, normalization or activation modules after
-        convolutions are chosen.
+        Of so many forward passes of the model one is recorded, beginning with the first. In the others only the model
+        itself, which counts them, and the first layer have hooks. Calls that bypass the model (``model.forward(x)``, or
+        a module within it) are in no pass: with `every` = 1 they are recorded, else they are told when they are seen.
+    activations : bool
+        Whether all modules that are activations φ are watched too: pre-activations, and what becomes of them. Nodes of
+        a ReLU that are zero for all samples are counted as `NodeVNI.constant_nodes`. A φ that is called as a function,
+        like ``torch.relu``, has no output that a hook could see.
+    node_axis : int, or a mapping from names to int, optional
+        The axis of the nodes in an output; all others are samples. By default it follows from the type of the module
+        (channels of convolutions, pooling and batch normalization, the last axis of linear, recurrent and attention
+        modules) or from what feeds it (activations, dropout, blocks). Where it does not, the layer is not measured, and
+        `Watch.faults` says so.
+    most_nodes : int
+        Of a layer with more nodes, so many are drawn at random, always the same ones, and stand for all: the VNI, its
+        error and the number of constant nodes are those of all nodes, as estimated from these.
 
     Returns
     -------
     Watch
         A context manager and a mapping from names to `NodeVNI`: ``with watch(model) as layers: …``, then
-        ``layers["name"]``. On leaving, also by an exception, the hooks are removed and the measures stay.
+        ``layers["name"]``. On leaving, also by an exception, the hooks are removed and the measures stay. The second
+        call of a module within one pass is the layer "name#2", and so on.
 
     Raises
     ------
     ImportError
         Without PyTorch: the extra 'torch' has it.
     TypeError, ValueError
-        If `model` is no module, there is no module of that name or type, or `every` is no integer ≥ 1.
+        If `model` is no module, there is no module of that name or type, or `every` or `most_nodes` is no integer ≥ 1
+        (≥ 2).
+
+    Notes
+    -----
+    Passes are left as they are: the hooks do nothing while a model is compiled, exported, traced, or transformed by
+    `torch.func`, nor in the second forward pass of gradient checkpointing, nor in copies of a module; they take and
+    give no random numbers. What could not be read for such a reason is told in `Watch.notes` and `Watch.faults`. Two
+    things do change, as with any hooks: PyTorch's transformer layers do not take their fast path in evaluation, which
+    rounds in another way, and `torch.jit.script` takes the model before or after, but not inside.
 
     Examples
     --------
@@ -66,166 +86,189 @@ def watch(
 
         with rmt_vn.watch(model, torch.nn.Tanh, every=100) as layers:
             train(model)
+        print(layers)
         print(layers["3"].effective_nodes, layers["3"].confidence_interval())
     """
     torch = imported_torch()
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     every = checked_count("every", every)
-    channels = {getattr(torch.nn, f"Conv{kind}{d}d"): -(d + 1) for kind in ("", "Transpose") for d in (1, 2, 3)}
-
-    def axis(module: Any) -> int:
-        if node_axis is not None:
-            return operator.index(node_axis)
-        return next((axis for kind, axis in channels.items() if isinstance(module, kind)), -1)
-
-    chosen = _selected(model, select)
-    return Watch(model, {name: (module, axis(module)) for name, module in chosen.items()}, every)
+    most_nodes = checked_count("most_nodes", most_nodes, 2)
+    chosen, left_out = chosen_modules(model, select, activations=activations)
+    if isinstance(node_axis, Mapping):
+        for name in node_axis.keys() - chosen.keys():
+            raise ValueError(f"node_axis must name watched modules, got {name!r}{nearest(str(name), chosen)}")
+        axes = {name: operator.index(axis) for name, axis in node_axis.items()}
+    else:
+        axes = {} if node_axis is None else dict.fromkeys(chosen, operator.index(node_axis))
+    return Watch(model, chosen, left_out, every=every, axes=axes, most_nodes=most_nodes)
 
 
 class Watch(Mapping[str, NodeVNI]):
     """What `watch` returns: a context manager that sets the hooks, and the measures of the layers by their names.
 
-    Looking up a layer whose outputs were not finite, or with fewer than two samples, raises a ValueError; the run of
-    the model itself is not disturbed.
+    It has the layers that could be measured; the others are in `faults`, with the reason. Looking one of them up raises
+    an error of one line, which is a ValueError and a KeyError. ``print(layers)`` shows all of them. A watch keeps no
+    model alive. Once it was left it can be pickled; what is loaded has the measures, and cannot be entered.
     """
 
-    def __init__(self, model: torch.nn.Module, layers: dict[str, tuple[torch.nn.Module, int]], every: int) -> None:
-        self._model = model
-        self._layers = layers
-        self._every = every
-        self._of_model: list[Any] = []
-        self._of_layers: list[Any] = []
-        self.clear()
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        chosen: Mapping[str, torch.nn.Module],
+        left_out: Mapping[str, str],
+        *,
+        every: int,
+        axes: Mapping[str, int],
+        most_nodes: int,
+    ) -> None:
+        self._types = {name: type(module).__name__ for name, module in chosen.items()}
+        self._left_out, self._most_nodes = dict(left_out), most_nodes
+        self._recorder: Recorder | None = Recorder(model, chosen, every=every, axes=axes, most_nodes=most_nodes)
+        self._loaded: Records | None = None
 
     def clear(self) -> None:
         """Forget what was recorded, and record the next pass."""
-        self._sums = {name: _Collected() for name in self._layers}
-        self._passes = 0
-        self._faults: dict[str, str] = {}
+        if self._recorder is None:
+            self._loaded = Records()
+        else:
+            self._recorder.clear()
 
     def __enter__(self) -> Self:
-        if self._of_model or self._of_layers:
-            raise RuntimeError("this watch is entered already")
-        if self._every == 1:
-            self._attach()
-        else:
-            before = self._model.register_forward_pre_hook(self._before_pass)
-            after = self._model.register_forward_hook(self._after_pass, always_call=True)
-            self._of_model = [before, after]
+        if self._recorder is None:
+            raise RuntimeError("a watch that was loaded has no model")
+        self._recorder.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._detach()
-        for handle in self._of_model:
-            handle.remove()
-        self._of_model.clear()
-
-    def _before_pass(self, *_: object) -> None:
-        if self._passes % self._every == 0:
-            self._detach()  # hooks that an interrupted pass has left
-            self._attach()
-        self._passes += 1
-
-    def _after_pass(self, *_: object) -> None:
-        self._detach()
-
-    def _attach(self) -> None:
-        for name, (module, axis) in self._layers.items():
-            self._of_layers.append(module.register_forward_hook(self._hook(name, axis)))
-
-    def _detach(self) -> None:
-        for handle in self._of_layers:
-            handle.remove()
-        self._of_layers.clear()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        assert self._recorder is not None
+        self._recorder.stop()
+        n_bypassed = self._records.n_bypassed()
+        if n_bypassed and kind is None:
+            warnings.warn(f"watch: {n_bypassed} calls of layers {BYPASSED}", RuntimeWarning, stacklevel=2)
 
     def __getitem__(self, name: str) -> NodeVNI:
-        if name not in self._layers:
-            raise KeyError(f"no layer {name!r} is watched{_nearest(name, self._layers)}")
-        if name in self._faults:
-            raise ValueError(f"layer {name!r}: {self._faults[name]}")
-        try:
-            return self._sums[name].vni()
-        except ValueError as error:
-            raise ValueError(f"layer {name!r}: {error}") from None
+        result = self._records.result(self._call(name))
+        if isinstance(result, str):
+            raise UnusableLayer(f"layer {name!r}: {result}")
+        return result
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == each for each in self)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._layers)
+        return iter([name for name, result in self._results().items() if not isinstance(result, str)])
 
     def __len__(self) -> int:
-        return len(self._layers)
+        return sum(1 for _ in self)
 
-    def _hook(self, name: str, axis: int) -> Callable[[Any, Any, Any], None]:
-        def record(module: Any, inputs: Any, output: Any) -> None:
-            if name not in self._faults:
-                try:
-                    self._sums[name].add(as_samples(numbers(output), node_axis=axis))
-                except (TypeError, ValueError) as error:
-                    self._faults[name] = str(error)
+    @property
+    def faults(self) -> dict[str, str]:
+        """The watched layers that have no measure, and why: no call of them came, or its output could not be used."""
+        return {name: result for name, result in self._results().items() if isinstance(result, str)}
 
-        return record
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The modules that hold matrices of weights but are not watched, and why."""
+        return dict(self._left_out)
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What must be known of layers that have a measure: of which part of their nodes or calls it is."""
+        notes = {name: self._records.note(self._call(name)) for name in self}
+        return {name: note for name, note in notes.items() if note}
+
+    def accumulator(self, name: str) -> VNIAccumulator:
+        """The sums of a layer, which have all other measures as methods.
+
+        Of a layer with more than `most_nodes` nodes they are sums over the nodes that were drawn.
+
+        Raises
+        ------
+        ValueError, KeyError
+            As ``layers[name]``.
+        """
+        self[name]
+        return self._records.sums(self._call(name)).sums
+
+    def as_dict(self) -> dict[str, float]:
+        """A flat dict for logs: the keys are "name/vni", "name/effective_nodes" and "name/constant_nodes"."""
+        keys = {"vni": "value", "effective_nodes": "effective_nodes", "constant_nodes": "constant_nodes"}
+        return {
+            f"{name}/{key}": float(getattr(layer, attribute))
+            for name, layer in self.items()
+            for key, attribute in keys.items()
+        }
+
+    def merge(self, other: Watch) -> None:
+        """Add what another watch of a model with the same layers has recorded, which stays as it was.
+
+        In distributed training each process has its watch. One that was left can be sent to another process.
+
+        Raises
+        ------
+        ValueError
+            If it watches other layers, or has another `most_nodes`, and so has drawn other nodes.
+        """
+        if self._types != other._types or self._most_nodes != other._most_nodes:
+            raise ValueError("a watch can be merged with another of the same layers and the same most_nodes only")
+        if other is self:
+            raise ValueError("a watch cannot be merged with itself")
+        self._records.merge(other._records)
+
+    def table(self) -> str:
+        """All layers: those with a measure in columns, those without and those left out with the reason."""
+        rows: list[tuple[str, ...]] = [
+            ("layer", "type", "samples", "nodes", "constant", "effective nodes", "VNI, 95% interval")
+        ]
+        for name, layer in self.items():
+            low, high = layer.confidence_interval()
+            counts = map(str, (layer.n_samples, layer.n_nodes, layer.constant_nodes))
+            shown = f"{layer.effective_nodes:.1f}", f"{layer.value:.4g}, {low:.4g} to {high:.4g}"
+            rows.append((name or "(model)", self._types[self._call(name)[0]], *counts, *shown))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        aligned = [f"{{:{side}{width}}}" for side, width in zip("<<>>>><", widths, strict=True)]
+        lines = ["  ".join(aligned).format(*row).rstrip() for row in rows] if len(rows) > 1 else []
+        for word, reasons in (("note", self.notes), ("not measured", self.faults), ("left out", self._left_out)):
+            lines += [f"{name or '(model)'} ({word}): {reason}" for name, reason in reasons.items()]
+        return "\n".join(lines)
+
+    __str__ = table
+
+    def __repr__(self) -> str:
+        return f"<Watch: {len(self)} layers measured, {len(self.faults)} not, {len(self._left_out)} left out>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._recorder is not None and self._recorder.is_running:
+            raise TypeError("a watch can be copied or pickled only once its context is left")
+        return {**self.__dict__, "_recorder": None, "_loaded": self._records}
+
+    @property
+    def _records(self) -> Records:
+        records = self._loaded if self._recorder is None else self._recorder.records
+        assert records is not None
+        return records
+
+    def _calls(self) -> dict[str, Call]:
+        """The layers in the order of the model, by their names; later calls of a module follow its first."""
+        order = {name: number for number, name in enumerate(self._types)}
+        calls = self._records.calls() | {(name, 1) for name in order}
+        return {
+            name if call == 1 else f"{name}#{call}": (name, call)
+            for name, call in sorted(calls, key=lambda each: (order[each[0]], each[1]))
+        }
+
+    def _call(self, name: str) -> Call:
+        calls = self._calls()
+        if name not in calls:
+            raise KeyError(f"no layer {name!r} is watched{nearest(name, calls)}")
+        return calls[name]
+
+    def _results(self) -> dict[str, NodeVNI | str]:
+        return {name: self._records.result(call) for name, call in self._calls().items()}
 
 
-class _Collected:
-    """Sums over the samples of a layer, added in portions: not so few samples that adding nodes² sums costs most of the
-    time, and not so many that they leave the cache."""
+class UnusableLayer(ValueError, KeyError):
+    """A watched layer that has no measure; the message says why."""
 
-    def __init__(self) -> None:
-        self._sums = VNIAccumulator()
-        self._waiting = np.empty((0, 0))
-        self._n_waiting = 0
-
-    def add(self, samples: np.ndarray) -> None:
-        n_nodes = samples.shape[1]
-        if n_nodes != self._waiting.shape[1] or samples.dtype != self._waiting.dtype:
-            self._pass_on()
-            self._waiting = np.empty((max(n_nodes, _PORTION // n_nodes), n_nodes), samples.dtype)
-        while len(samples):
-            room = self._waiting[self._n_waiting :]
-            now, samples = samples[: len(room)], samples[len(room) :]
-            room[: len(now)] = now
-            self._n_waiting += len(now)
-            if self._n_waiting == len(self._waiting):
-                self._pass_on()
-
-    def vni(self) -> NodeVNI:
-        self._pass_on()
-        return self._sums.vni()
-
-    def _pass_on(self) -> None:
-        if self._n_waiting:
-            self._sums.update(self._waiting[: self._n_waiting])
-            self._n_waiting = 0
-
-
-def _selected(model: torch.nn.Module, select: str | type | Iterable[str | type] | None) -> dict[str, torch.nn.Module]:
-    modules = dict(model.named_modules())
-    if select is None:
-        chosen = {name: module for name, module in modules.items() if _has_weights(module)}
-        if not chosen:
-            raise ValueError("the model has no modules with a matrix of weights; select some by name or type")
-        return chosen
-    names: set[str] = set()
-    for each in [select] if isinstance(select, str | type) else select:
-        if isinstance(each, type):
-            found = {name for name, module in modules.items() if isinstance(module, each)}
-            told = f"the model has no module of type {each.__name__}"
-        else:
-            found = {name for name in modules if name == each}
-            told = f"the model has no module named {each!r}{_nearest(str(each), modules)}"
-        if not found:
-            raise ValueError(told)
-        names |= found
-    if not names:
-        raise ValueError("select must name at least one module")
-    return {name: module for name, module in modules.items() if name in names}
-
-
-def _has_weights(module: torch.nn.Module) -> bool:
-    weight = getattr(module, "weight", None)
-    return not list(module.children()) and getattr(weight, "ndim", 0) >= 2
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    __str__ = Exception.__str__  # a KeyError would put its message in quotation marks

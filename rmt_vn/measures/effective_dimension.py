@@ -60,7 +60,7 @@ def stable_rank(activations: ArrayLike, *, node_axis: int | None = None) -> floa
 
 
 def corrected_ratio(trace: float, square: float, fourth: float, n_samples: int, n_nodes: int) -> float:
-    """The ratio of unbiased estimates, from Tr A, Tr A² and Σ_p ‖x_p‖⁴, A = Σ_p x_p x_pᵀ, x_p the deviations of P samples."""
+    """The ratio of unbiased estimates, from Tr A, Tr A² and Σ_p ‖x_p‖⁴; A = Σ_p x_p x_pᵀ, x_p the P deviations."""
     p = n_samples
     trace_squared, square = trace**2 / (p - 1) ** 2, square / (p - 1) ** 2
     q = p * fourth / (p - 1)

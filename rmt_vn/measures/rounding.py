@@ -25,24 +25,26 @@ _UNITS = {"bfloat16": 2.0**-9, "tf32": 2.0**-12}
 
 
 def unit_roundoff(precision: Any, dtype: np.dtype) -> float:
-    """u of a precision by name or dtype, or of the numbers themselves if it is None; 0 for integers.
+    """u of a precision by name or dtype, or given itself; of the numbers themselves if it is None, 0 for integers.
 
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, or a number is not between 0 and 1.
     """
     if precision is None:
         return float(np.finfo(dtype).eps) / 2 if dtype.kind == "f" else 0.0
     if isinstance(precision, str) and precision in _UNITS:
         return _UNITS[precision]
+    if isinstance(precision, float) and 0 <= precision < 1:
+        return precision
     try:
         found = np.dtype(precision)
         if found.kind != "f":
             raise TypeError
     except TypeError:
-        known = "'float64', 'float32', 'float16', 'bfloat16' or 'tf32'"
-        raise ValueError(f"precision must be {known}, or a dtype of real numbers, got {precision!r}") from None
+        known = "'float64', 'float32', 'float16', 'bfloat16' or 'tf32', a dtype of real numbers"
+        raise ValueError(f"precision must be {known}, or a unit roundoff below 1, got {precision!r}") from None
     return float(np.finfo(found).eps) / 2
 
 

@@ -49,8 +49,9 @@ def vni(
         themselves.
     constant : {"omit", "raise"}
         Whether nodes that do not vary over the samples (or are zero, without centring) are left out, or an error.
-    precision : str or dtype, optional
-        In which the activations were computed, if it is less than that of the array: "float32", "bfloat16", … Nodes
+    precision : str, dtype or float, optional
+        In which the activations were computed, if it is less than that of the array: "float32", "bfloat16", …, or a
+        unit roundoff. Nodes
         whose values differ by no more than rounding in it do not vary; where it explains much of what others vary by,
         the result says so in `caveats`.
 

@@ -42,11 +42,6 @@ class VNIAccumulator:
     nodes² numbers. Of samples in groups the accumulator keeps none; it holds sums over 17 to 32 parts of them, of up to
     128 nodes, which take up to 4 MB.
 
-    Parameters
-    ----------
-    precision : str or dtype, optional
-        In which activations were computed, as for `vni`; that of the batches by default.
-
     Examples
     --------
     >>> x = np.random.default_rng(0).standard_normal((1000, 4))
@@ -57,10 +52,10 @@ class VNIAccumulator:
     (1000, 4.0)
     """
 
-    def __init__(self, *, precision: Any = None) -> None:
+    def __init__(self) -> None:
         self.n_samples = 0
-        # The lowest of the batches' precisions, where none is given.
-        self._given, self._precision, self._unit = precision, precision, 0.0
+        self._precision: Any = None
+        self._unit = 0.0
         self._least = self._largest = np.zeros(0)
         self._groups: GroupSums | None = None
         self._high = self._low = np.zeros(0)
@@ -72,7 +67,14 @@ class VNIAccumulator:
         """The number of nodes; 0 before the first batch."""
         return len(self._high)
 
-    def update(self, batch: ArrayLike, *, node_axis: int | None = None, groups: ArrayLike | None = None) -> None:
+    def update(
+        self,
+        batch: ArrayLike,
+        *,
+        node_axis: int | None = None,
+        groups: ArrayLike | None = None,
+        precision: Any = None,
+    ) -> None:
         """Add a batch of samples, shape (samples, nodes) or more axes.
 
         Parameters
@@ -82,6 +84,8 @@ class VNIAccumulator:
         groups : int or array_like, optional
             Samples of this batch that belong together, as for `vni`; a group must not go on in the next batch. Either
             all batches have groups or none has; where they have, each sample of a batch of two axes is a group.
+        precision : str or dtype, optional
+            In which this batch was computed, as for `vni`. What is measured is so by the lowest of all batches.
 
         Raises
         ------
@@ -97,7 +101,7 @@ class VNIAccumulator:
             return
         n_nodes = array.shape[1]
         self._check_nodes(n_nodes)
-        unit = unit_roundoff(self._given, array.dtype)
+        unit = unit_roundoff(precision, array.dtype)
         numbers = group_numbers(given.shape, node_axis, groups)
         if numbers is None and self._groups is not None:
             numbers = np.arange(len(array))
@@ -112,7 +116,7 @@ class VNIAccumulator:
             self._high, self._low = start
             self._least = self._largest = start[0]
             self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
-        self._lower_precision(unit, array.dtype if self._given is None else self._given)
+        self._lower_precision(unit, array.dtype if precision is None else precision)
         if numbers is not None:
             self._add_groups(array, numbers)
         for each in rows:

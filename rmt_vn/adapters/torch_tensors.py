@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -73,7 +74,12 @@ def precision_of(tensor: Any) -> str:
     autocast = _autocast_dtype(torch, tensor.device.type)
     if autocast is not None and own.is_floating_point:
         own = max(own, autocast, key=lambda dtype: torch.finfo(dtype).eps)
-    return str(own).removeprefix("torch.")
+    return _name_of(own)
+
+
+@functools.cache
+def _name_of(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _autocast_dtype(torch: Any, device: str) -> Any:

@@ -431,7 +431,7 @@ def test_nothing_in_a_hook_reaches_the_run(mlp, monkeypatch):
     def fail(*_, **__):
         raise MemoryError("no room")
 
-    monkeypatch.setattr("rmt_vn.adapters.torch_collected.as_samples", fail)
+    monkeypatch.setattr("rmt_vn.adapters.torch_collected.numbers", fail)
     with watch(mlp, activations=True) as layers:
         mlp(torch.randn(30, 6))
     assert set(layers.faults.values()) == {"no room"}

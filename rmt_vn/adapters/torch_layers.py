@@ -61,6 +61,11 @@ def axis_of_items(model: torch.nn.Module) -> int:
     return 1 if said == {False} else 0
 
 
+def has_sequences_first(model: torch.nn.Module) -> bool:
+    """Whether some recurrent or attention module of a model has the sequence before the batch."""
+    return any(batch_first_of(module) is False for module in model.modules())
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A question that names the name most like this one, if one is."""
     near = difflib.get_close_matches(name, names, n=1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmt_vn.adapters.torch_collected import Batch
 from rmt_vn.adapters.torch_hooks import Hooks
-from rmt_vn.adapters.torch_layers import axis_of_items, telling_modules
+from rmt_vn.adapters.torch_layers import axis_of_items, has_sequences_first, telling_modules
 from rmt_vn.adapters.torch_layouts import UNKNOWN_AXIS, Kind, Layout, Layouts, kind_of, layout_of
 from rmt_vn.adapters.torch_records import BYPASSED, COMPILED, Call, Records
 from rmt_vn.adapters.torch_tensors import first_tensor, in_backward, why_unreadable
@@ -62,6 +62,11 @@ class Recorder:
         self._modules = {name: weakref.ref(module) for name, module in chosen.items()}
         self._every, self._axes, self._most_nodes = every, axes, most_nodes
         self._items = axis_of_items(model)
+        self._is_unsure = any(
+            kind_of(module).rule in ("kept", "unknown") for name, module in chosen.items() if name not in axes
+        )
+        # Else all modules know their layout by themselves, and what they would tell others costs time.
+        self._is_telling = self._is_unsure or has_sequences_first(model)
         self._lasting, self._lifted = Hooks(), Hooks()
         self._is_lifted = False
         self.clear()
@@ -107,8 +112,7 @@ class Recorder:
     def _hooked(self, model: torch.nn.Module) -> dict[str, torch.nn.Module]:
         """The watched modules, and those that may tell what feeds them, if one does not know its axis by itself."""
         watched = {name: module for name, ref in self._modules.items() if (module := ref()) is not None}
-        unsure = {name for name, module in watched.items() if kind_of(module).rule in ("kept", "unknown")}
-        if not unsure - self._axes.keys():
+        if not self._is_unsure:
             return watched
         others = {name: module for name, module in telling_modules(model).items() if name not in watched}
         return {**others, **watched}
@@ -195,7 +199,7 @@ class Recorder:
         if tensor.ndim == 1 and hooked.kind.rule == "last":
             tensor = tensor[None]  # one sample, without the axis of a batch
         layout = self._layout(hooked, tensor, inputs, layouts)
-        if layout is not None:
+        if layout is not None and self._is_telling:
             layouts.note(tensor, layout)
         if not hooked.watched:
             return None

@@ -7,7 +7,7 @@
 `correlation`, `near_duplicates`    ρ_ij, and groups of nodes that are nearly copies of each other
 `participation_ratio`               (Tr C)²/Tr C² of the covariance C, plain or its bias removed
 `effective_rank`, `stable_rank`     exp of the spectral entropy of C, and Tr C/λ_max
-`VNIAccumulator`                    all of these from batches; it holds nodes²/2 numbers and 256 samples
+`VNIAccumulator`                    all of these from batches; it holds nodes²/2 numbers and little more
 `as_samples`                        which axes are samples and which one is nodes
 `jacobian_vni` and its relatives    the same for Jacobians (…, nodes, inputs): C = J Jᵀ, isotropic inputs
 ==================================  =======================================================================
@@ -16,9 +16,10 @@ Activations are arrays (samples, nodes); of three axes the last one is nodes unl
 `node_axis` must say which one, and all others are samples. Masked values, and numbers that float64 does not hold, are
 errors.
 
-Nodes are centred over the samples unless `centre` says otherwise. A node that does not vary over
-the samples is *constant*: it has no correlations. Constant nodes are counted and left out, or with `constant="raise"`
-are an error.
+Nodes are centred over the samples unless `centre` says otherwise. A node that does not vary over the samples by more
+than rounding explains is *constant*: it has no correlations. Constant nodes are counted and left out, or with
+`constant="raise"` are an error. Samples are taken to be independent unless they are in groups (`groups`; of three axes
+or more, all samples at one place of the first one).
 """
 
 from rmt_vn.measures.arrays import as_samples

@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import math
 import pickle
+import re
 import tracemalloc
 
 import numpy as np
@@ -604,3 +605,51 @@ def test_images_are_groups_and_autocast_is_known():
         narrow(torch.randn(50, 6))
     assert single[""].constant_nodes == 0 and not single[""].caveats
     assert "" in half.faults or half[""].constant_nodes > 0
+
+
+# --- padding ----------------------------------------------------------------------------------------------------------
+
+
+class Padded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.layer, self.head = nn.Embedding(11, 6), nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, tokens, *, attention_mask):
+        h = torch.relu(self.layer(self.embedding(tokens)))
+        return self.head((h * attention_mask[..., None]).sum(1))
+
+
+def test_a_mask_leaves_out_padding():
+    model, tokens = Padded(), torch.randint(0, 11, (9, 7))
+    lengths = torch.tensor([7, 7, 2, 5, 4, 0, 1, 6, 3])
+    kept = torch.arange(7) < lengths[:, None]
+    with watch(model, mask=lambda tokens, attention_mask: attention_mask) as layers, torch.no_grad():
+        model(tokens, attention_mask=kept)
+    whole = model.layer(model.embedding(tokens)).detach()
+    samples = whole[kept].numpy()
+    assert layers["layer"].plug_in == pytest.approx(plug_in(whole[kept]), rel=1e-12)
+    # A sequence of nothing but padding is no group; the head's outputs have no time.
+    assert (layers["layer"].n_samples, layers["layer"].n_groups) == (35, 8) and layers["head"].n_samples == 9
+    labels = np.nonzero(kept.numpy())[0]
+    assert layers["layer"].stderr == pytest.approx(measures.vni(samples, groups=labels).stderr, rel=1e-6)
+    with watch(model) as layers, torch.no_grad():
+        model(tokens, attention_mask=kept)
+    assert layers["layer"].n_samples == 63
+
+
+@pytest.mark.parametrize(
+    ("mask", "told"),
+    [
+        (lambda tokens: tokens > 0, "mask failed: .*attention_mask"),
+        (lambda tokens, attention_mask: tokens[0] > 0, r"two axes \(batch, time\), got shape \(7,\)"),
+        (lambda tokens, attention_mask: "no tensor", "mask failed: its output must be a tensor"),
+    ],
+)
+def test_masks_that_fail_are_told_and_do_not_disturb(mask, told):
+    model, tokens = Padded(), torch.randint(0, 11, (9, 7))
+    with watch(model, mask=mask) as layers:
+        assert model(tokens, attention_mask=torch.ones(9, 7)).shape == (9, 3)
+    assert not layers and all(re.search(told, reason) for reason in layers.faults.values())
+    with pytest.raises(TypeError, match="mask must be a function of the model's arguments, got Tensor"):
+        watch(model, mask=torch.ones(9, 7))

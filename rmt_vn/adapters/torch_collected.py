@@ -41,6 +41,24 @@ class Batch:
     n_nodes: int
     precision: float
 
+    def without_padding(self, mask: np.ndarray | str) -> Batch:
+        """The samples that a mask (items, samples of each) keeps, if its shape is theirs; else all of them.
+
+        Raises
+        ------
+        ValueError
+            If the mask is a reason why there is none.
+        """
+        if isinstance(mask, str):
+            raise ValueError(mask)
+        n_items = int(self.items.max(initial=-1)) + 1
+        if not self.grouped or (n_items, len(self.samples)) != (len(mask), mask.size):
+            return self
+        kept = mask.ravel()
+        # An item that is all padding is no group.
+        items = np.unique(self.items[kept], return_inverse=True)[1]
+        return replace(self, samples=self.samples[kept], items=items)
+
     @classmethod
     def of(cls, tensor: Any, layout: Layout, most_nodes: int) -> Self:
         """The values of a tensor.
@@ -114,6 +132,8 @@ class Collected:
         if self.n_nodes and batch.n_nodes != self.n_nodes:
             raise ValueError(f"its outputs must have the {self.n_nodes} nodes of the first, got {batch.n_nodes}")
         self.n_nodes, self._vni = batch.n_nodes, None
+        if batch.grouped and not len(samples):
+            return
         if batch.grouped:
             self.flush()
             self.sums.update(samples, groups=batch.items, precision=batch.precision)

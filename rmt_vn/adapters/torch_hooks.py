@@ -34,9 +34,12 @@ class Hooks:
         self._own(module, hook, module.register_forward_hook(hook))
 
     def add_around(self, module: torch.nn.Module, before: Callable[..., None], after: Callable[..., None]) -> None:
-        """Call one function before, and one after every call of the module, whether it raises or not."""
+        """Call one function before, and one after every call of the module, whether it raises or not.
+
+        Both are given the module and its positional arguments first; before it, the keyword arguments come next.
+        """
         for hook, register, options in (
-            (Hook(before), module.register_forward_pre_hook, {}),
+            (Hook(before), module.register_forward_pre_hook, {"with_kwargs": True}),
             (Hook(after), module.register_forward_hook, {"always_call": True}),
         ):
             self._own(module, hook, register(hook, **options))

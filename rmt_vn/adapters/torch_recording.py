@@ -5,20 +5,25 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rmt_vn.adapters.torch_collected import Batch
 from rmt_vn.adapters.torch_hooks import Hooks
 from rmt_vn.adapters.torch_layers import axis_of_items, has_sequences_first, telling_modules
 from rmt_vn.adapters.torch_layouts import UNKNOWN_AXIS, Kind, Layout, Layouts, kind_of, layout_of
 from rmt_vn.adapters.torch_records import BYPASSED, COMPILED, Call, Records
-from rmt_vn.adapters.torch_tensors import first_tensor, in_backward, why_unreadable
+from rmt_vn.adapters.torch_tensors import first_tensor, in_backward, numbers, why_unreadable
 
 if TYPE_CHECKING:
     import torch
+
+# From the arguments of the model, a tensor (batch, time): true where there is no padding.
+Mask = Callable[..., Any]
 
 # Calls of one module in one pass that are told apart.
 _MOST_CALLS = 64
@@ -27,11 +32,16 @@ _TOO_MANY_CALLS = f"beyond the {_MOST_CALLS}th of a pass were not recorded"
 
 @dataclass
 class _Pass:
-    """A pass of the model: whether it is recorded, how often each module was called, by its id, and the layouts."""
+    """A pass of the model.
+
+    Whether it is recorded, how often each module was called, by its id, the layouts, and which positions of its
+    sequences are no padding: an array (items, times), or what kept it from being known.
+    """
 
     recorded: bool
     calls: Counter[int] = field(default_factory=Counter)
     layouts: Layouts = field(default_factory=Layouts)
+    mask: np.ndarray | str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,9 @@ class Recorder:
         every: int,
         axes: Mapping[str, int],
         most_nodes: int,
+        mask: Mask | None,
     ) -> None:
+        self._mask = mask
         self._model = weakref.ref(model)
         self._modules = {name: weakref.ref(module) for name, module in chosen.items()}
         self._every, self._axes, self._most_nodes = every, axes, most_nodes
@@ -117,12 +129,15 @@ class Recorder:
         others = {name: module for name, module in telling_modules(model).items() if name not in watched}
         return {**others, **watched}
 
-    def _before_pass(self, *_: object) -> None:
+    def _before_pass(self, _: object, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         if in_backward():
             return
         with self.records.lock:
             recorded = self.records.n_passes % self._every == 0
-            self._open[threading.get_ident()] = _Pass(recorded)
+            mask = None
+            if recorded and self._mask is not None:
+                mask = _mask_of(self._mask, arguments, keywords)
+            self._open[threading.get_ident()] = _Pass(recorded, mask=mask)
             self.records.n_passes += 1
             if recorded == self._is_lifted and not any(each.recorded for each in self._others_open()):
                 self._lift_or_restore()
@@ -159,6 +174,8 @@ class Recorder:
             self.records.skip((hooked.name, 1), _TOO_MANY_CALLS)
         try:
             batch = self._read(hooked, call, now.layouts, inputs, output)
+            if wanted and batch is not None and now.mask is not None:
+                batch = batch.without_padding(now.mask)
             if wanted and batch is not None and not self.records.is_broken(call):
                 self.records.add(call, batch)
         except Exception as error:
@@ -214,3 +231,14 @@ class Recorder:
         if tensor.ndim < 2:
             raise ValueError(f"its output must have two axes (samples, nodes) or more, got shape {tuple(tensor.shape)}")
         return layout_of(hooked.kind, tensor, inputs, layouts, self._items)
+
+
+def _mask_of(mask: Mask, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> np.ndarray | str:
+    """Which positions are no padding; or, since nothing here may disturb the run, why that is not known."""
+    try:
+        found = numbers(mask(*arguments, **keywords))
+    except Exception as error:
+        return f"mask failed: {str(error).partition(chr(10))[0] or type(error).__name__}"
+    if found.ndim != 2:
+        return f"mask must give two axes (batch, time), got shape {found.shape}"
+    return found.astype(bool)

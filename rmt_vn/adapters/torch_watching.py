@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from rmt_vn.adapters.torch_layers import chosen_modules, nearest
-from rmt_vn.adapters.torch_recording import Recorder
+from rmt_vn.adapters.torch_recording import Mask, Recorder
 from rmt_vn.adapters.torch_records import BYPASSED, Call, Records
 from rmt_vn.adapters.torch_tensors import imported_torch
 from rmt_vn.checks import checked_count
@@ -26,6 +26,7 @@ def watch(
     activations: bool = False,
     node_axis: int | Mapping[str, int] | None = None,
     most_nodes: int = 3072,
+    mask: Mask | None = None,
 ) -> Watch:
     """Measure the layers of a PyTorch model while it runs.
 
@@ -56,6 +57,10 @@ def watch(
     most_nodes : int
         Of a layer with more nodes, so many are drawn at random, always the same ones, and stand for all: the VNI, its
         error and the number of constant nodes are those of all nodes, as estimated from these.
+    mask : callable, optional
+        Leaves out padding. It is called with the arguments of the model, and returns a tensor (batch, time) which is
+        true where there is none: ``mask=lambda input_ids, attention_mask: attention_mask``. It holds for outputs that
+        have these two axes.
 
     Returns
     -------
@@ -101,7 +106,9 @@ def watch(
         axes = {name: operator.index(axis) for name, axis in node_axis.items()}
     else:
         axes = {} if node_axis is None else dict.fromkeys(chosen, operator.index(node_axis))
-    return Watch(model, chosen, left_out, every=every, axes=axes, most_nodes=most_nodes)
+    if mask is not None and not callable(mask):
+        raise TypeError(f"mask must be a function of the model's arguments, got {type(mask).__name__}")
+    return Watch(model, chosen, left_out, every=every, axes=axes, most_nodes=most_nodes, mask=mask)
 
 
 class Watch(Mapping[str, NodeVNI]):
@@ -121,10 +128,12 @@ class Watch(Mapping[str, NodeVNI]):
         every: int,
         axes: Mapping[str, int],
         most_nodes: int,
+        mask: Mask | None,
     ) -> None:
         self._types = {name: type(module).__name__ for name, module in chosen.items()}
         self._left_out, self._most_nodes = dict(left_out), most_nodes
-        self._recorder: Recorder | None = Recorder(model, chosen, every=every, axes=axes, most_nodes=most_nodes)
+        options: dict[str, Any] = {"every": every, "axes": axes, "most_nodes": most_nodes, "mask": mask}
+        self._recorder: Recorder | None = Recorder(model, chosen, **options)
         self._loaded: Records | None = None
 
     def clear(self) -> None:

@@ -31,7 +31,7 @@ SHORT = [name for name in figures.NAMES if name not in LONG]
 COMPUTED = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in figures.NAMES]
 # Not made twice even there: their sweeps are of the kinds that the others have too. Those of training are computed anew
 # for each figure without a cache: one, the optimizers', stands for all.
-ONCE = {"jacobian_spectrum", "scaling_collapse", "training_failure", "training_vni", "walking_dead"}
+ONCE = {"jacobian_spectrum", "scaling_collapse", "signal_mode", "training_failure", "training_vni", "walking_dead"}
 TWICE = [name for name in figures.NAMES if name not in ONCE]
 # The folder that `.ci/run` names, where the README's command has made all of them, by a process for each core.
 MADE_BEFORE = os.environ.get("FIGURES_BY_ALL_CORES")

@@ -88,7 +88,7 @@ def test_where_rows_are_too_dear_the_signal_chain_sees_what_the_law_does_not():
     assert found.method == "signal chain" and "by the signal chain" in found.caveat
     assert found.width > 10 * design_by_law(40, 0.1, **parameters)[0].width
     # Itself good to 2% where the mode takes over.
-    vni, stderr = fresh(found.width, 40, parameters, 200)
+    vni, stderr = fresh(found.width, 40, parameters, 100)
     assert abs(vni - 0.1) < 3 * stderr + 0.02 * 0.1
 
 

@@ -271,3 +271,14 @@ def test_the_axis_of_the_nodes_on_the_command_line(many, measure):
 def test_rows_of_two_cells():
     lines = table(("layer", "nodes", "VNI"), [("a", "8", "0.125"), ("a long name", "not measured: it is long")])
     assert lines == ["layer        nodes    VNI", "a                8  0.125", "a long name  not measured: it is long"]
+
+
+def test_rounding_on_the_command_line(tmp_path, measure):
+    x = 1 + 1e-3 * np.random.default_rng(3).standard_normal((40, 5))
+    x[:, :2] += np.random.default_rng(4).standard_normal((40, 2))
+    np.save(tmp_path / "x.npy", x)
+    code, printed, _ = measure(tmp_path / "x.npy", "--precision", "bfloat16")
+    assert code == 0 and re.search("x +5 +3 +40 ", printed) and "x: 3 nodes vary by no more than rounding" in printed
+    assert "rounding" not in measure(tmp_path / "x.npy")[1]
+    code, _, errors = measure(tmp_path / "x.npy", "--precision", "float8")
+    assert code == 2 and len(errors) == 1 and "precision must be 'float64', 'float32'" in errors[0]

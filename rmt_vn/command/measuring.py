@@ -12,6 +12,7 @@ from rmt_vn import measures
 from rmt_vn.command.tables import table, to_json
 from rmt_vn.files import FileContents, read_activations
 from rmt_vn.measures import NodeVNI
+from rmt_vn.measures.rounding import unit_roundoff
 from rmt_vn.program import printable
 
 __all__ = ["run"]
@@ -27,7 +28,8 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         header=_ANSWERS[options.header],
         index=_ANSWERS[options.index],
     )
-    measured, faults = _measure_all(contents, options.node_axis)
+    unit_roundoff(options.precision, np.dtype(float))  # an unknown name is no fault of a layer
+    measured, faults = _measure_all(contents, options.node_axis, options.precision)
     notes = [*contents.notes, *_assumed(contents, measured, options.node_axis)]
     if options.json:
         layers = [_record(name, measured.get(name), faults.get(name)) for name in contents.names]
@@ -45,7 +47,9 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         draw_layers(measured, options.plot)
 
 
-def _measure_all(contents: FileContents, node_axis: int | None) -> tuple[dict[str, NodeVNI], dict[str, str]]:
+def _measure_all(
+    contents: FileContents, node_axis: int | None, precision: str | None
+) -> tuple[dict[str, NodeVNI], dict[str, str]]:
     """The layers that can be measured, and why each of the others cannot be, in the order of the file."""
     measured, faults = {}, {}
     for name in contents.names:
@@ -53,13 +57,13 @@ def _measure_all(contents: FileContents, node_axis: int | None) -> tuple[dict[st
             faults[name] = contents.faults[name]
             continue
         try:
-            measured[name] = _measured(contents.arrays[name], node_axis)
+            measured[name] = _measured(contents.arrays[name], node_axis, precision)
         except (ValueError, TypeError) as error:
             faults[name] = str(error)
     return measured, faults
 
 
-def _measured(array: np.ndarray, node_axis: int | None) -> NodeVNI:
+def _measured(array: np.ndarray, node_axis: int | None, precision: str | None) -> NodeVNI:
     if node_axis is None and array.ndim > 3:
         raise ValueError(
             f"it has {array.ndim} axes, shape {array.shape}: --node-axis must say which one numbers the nodes, for "
@@ -70,7 +74,7 @@ def _measured(array: np.ndarray, node_axis: int | None) -> NodeVNI:
         raise ValueError(f"there is no axis {axis} for nodes in shape {array.shape}")
     if array.ndim >= 2 and array.shape[axis] == 1:
         raise ValueError("it has one node, which has no other to correlate with")
-    measured = measures.vni(array, node_axis=axis)
+    measured = measures.vni(array, node_axis=axis, precision=precision)
     if math.isnan(measured.value):
         raise ValueError(
             "; ".join(measured.caveats) or f"it has {measured.n_samples} samples; an estimate with an error takes 5"

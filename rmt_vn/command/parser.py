@@ -155,8 +155,8 @@ def _add_measure_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         metavar="NAME",
-        help="in which the activations were computed, if it is less than that of the file: float32, float16, bfloat16 or "
-        "tf32; nodes that vary by no more than rounding in it are constant (default: that of the array)",
+        help="in which the activations were computed, if it is less than that of the file: float32, float16, bfloat16 "
+        "or tf32; nodes that vary by no more than rounding in it are constant (default: that of the array)",
     )
     for name, told in (
         ("header", "whether the first line of a .csv file has the names of the nodes"),

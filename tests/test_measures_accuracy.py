@@ -129,11 +129,14 @@ def test_what_is_known_alone():
 def test_where_pairs_make_up_the_variance_it_is_theirs():
     """Efron & Stein: pairs count twice in the mean square of deviations."""
     ones = np.tile([1.0, -1.0], 10)
-    assert standard_error(ones, 0.5) == (pytest.approx(0.5**0.5), np.inf)
-    assert standard_error(ones, 0.8) == (pytest.approx(0.8**0.5), np.inf)
+    assert standard_error(ones, 0.5, 0.5) == (pytest.approx(0.5**0.5), np.inf)
+    assert standard_error(ones, 0.6, 0.8) == (pytest.approx(0.8**0.5), np.inf)
+    # Estimated, not known, it is as uncertain as the deviations, and cannot exceed their mean square.
+    assert standard_error(ones, 0.8, 0.1) == (pytest.approx(0.8**0.5), pytest.approx(19))
+    assert standard_error(ones, 7.0, 0.1) == (pytest.approx(1), pytest.approx(19))
     # A share of them, 2 × 0.25, is taken off once; 0.125 of 1. Deviations of one size have no tails: f = 19.
     assert standard_error(ones, 0.25) == (pytest.approx(0.875**0.5), pytest.approx(19 * (0.875 / 1.125) ** 2))
-    assert standard_error(ones, 0.0) == (pytest.approx(1), pytest.approx(19))
+    assert standard_error(ones) == (pytest.approx(1), pytest.approx(19))
 
 
 def test_pairs_of_samples_of_independent_gaussian_nodes():
@@ -143,7 +146,7 @@ def test_pairs_of_samples_of_independent_gaussian_nodes():
     plug_in = np.array([plug_in_vni(rng.standard_normal((p, n))) for _ in range(repeats)])
     values = plug_in - (1 - plug_in) / (p - 2)
     scatter = np.var((values - values.mean()) ** 2) ** 0.5 / repeats**0.5
-    right, wrong = (pair_variance(np.eye(p), p, n, 0.0, centred) for centred in (True, False))
+    right, wrong = (pair_variance(np.eye(p), p, n, 0.0, centred)[1] for centred in (True, False))
     # Negative control: as if the means were known.
     assert_sampled(values.var(), right, scatter, wrong=[wrong])
 

@@ -59,9 +59,10 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
             f"of {counts['constant_nodes']} nodes that are constant over {n_samples} samples some vary too seldom to"
         )
         caveats = (*caveats, f"{seldom} be seen to: about {min(found, counts['n_nodes']):.0f} nodes vary in all")
-    pairs = pair_variance(sums[0].overlaps * (n_samples / n_varying), n_samples, n_varying, overlap, nodes.centred)
-    stderr, freedom = standard_error(deviations, pairs)
-    variances = variance_parts(stderr, freedom, pairs)
+    overlaps = sums[0].overlaps * (n_samples / n_varying)
+    pairs, known = pair_variance(overlaps, n_samples, n_varying, overlap, nodes.centred)
+    stderr, freedom = standard_error(deviations, pairs, known)
+    variances = variance_parts(stderr, freedom, known)
     return summarized(value, variances, plug_in=plug_in, caveats=caveats, **counts)
 
 

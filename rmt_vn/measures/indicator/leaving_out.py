@@ -140,7 +140,7 @@ class GroupSums:
         repeats = sizes.sum() / sizes
         correction = np.sum((1 - 1 / repeats) * (whole - without))
         deviations = ((repeats - 1) * (whole - without) - correction) / np.sqrt(repeats - 1)
-        stderr, freedom = standard_error(deviations, 0.0)
+        stderr, freedom = standard_error(deviations)
         parts = ((0.0, inf), (stderr**2, freedom))
         return summarized(plug_in + correction, parts, plug_in=plug_in, caveats=caveats, **counts)
 

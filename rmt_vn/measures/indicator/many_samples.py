@@ -62,13 +62,13 @@ def vni_of_many_samples(
     deviations = influence_of_leaving_out(z, r, uncorrelated, joint, p - centred)
     if share is not None:
         deviations += share - influence_to_first_order(z, r, uncorrelated, p)
-    pairs = pair_variance(overlaps, p, n, overlap, centred)
-    stderr, freedom = standard_error(off * (deviations - deviations.mean()) / np.sqrt(p), pairs)
-    variances = variance_parts(stderr, freedom, pairs)
+    pairs, known = pair_variance(overlaps, p, n, overlap, centred)
+    stderr, freedom = standard_error(off * (deviations - deviations.mean()) / np.sqrt(p), pairs, known)
+    variances = variance_parts(stderr, freedom, known)
     if k is None:
         # This part of the error comes from k, and would not be there if k were that of all samples.
         unknown = off * (excess_of_each - excess_of_each.mean()) * np.sqrt(1 / len(excess_of_each) - 1 / p)
-        more, freedom = standard_error(unknown, 0.0)
+        more, freedom = standard_error(unknown)
         variances += ((more**2, freedom),)
     return summarized(1 / n + off * overlap, variances, plug_in=float(1 / n + off * square), caveats=caveats, **counts)
 

@@ -89,10 +89,10 @@ def vni(
     That part is estimated as p, no less than p₀, that of Gaussian nodes of the same VNI, and V = J − 2p²/J is left; or
     p itself, up to J, where it is more than J/2; or p₀ where J is less than twice that. The interval is symmetric in
     1/VNI; the square of its half-width there is 1.96² p₀ + t² (V − p₀) with a quantile t of Student's, since p₀ is
-    known well (Banerjee 1960). The degrees of freedom are those that Satterthwaite (1946) gives V: 2/(3 e/G + 2/(G −
-    1)) of J, where e is the excess kurtosis of its G deviations (Fisher's k-statistic, taken three times, since for a few values
-    with heavy tails it is too low more often than not), times ((J − T)/(J + T))² if T = 2p²/J is subtracted, since what
-    remains has all of J's error.
+    known well (Banerjee 1960). The degrees of freedom are those that Satterthwaite (1946) gives V, of J 2/(3 e/G +
+    2/(G − 1)), where e is the excess kurtosis of its G deviations (Fisher's k-statistic, taken three times, since for a
+    few values with heavy tails it is too low more often than not), times ((J − T)/(J + T))² if T = 2p²/J is
+    subtracted, since what remains has all of J's error.
 
     By simulation (independent nodes, one and three factors, groups of four at ρ = 0.8, spectrum 1/k; 20 and 100 nodes;
     5 to 10 × nodes samples; Gaussian, multivariate t of 8 degrees of freedom, independent sources t of 5): the bias is

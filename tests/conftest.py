@@ -32,6 +32,7 @@ FIRST_CASE_ALONE = {
     "test_inputs_that_are_close_are_a_small_ball",
     "test_intervals_from_some_nodes_hold_95_percent_of_networks",
     "test_intervals_hold_95_percent_of_networks",
+    "test_intervals_hold_the_truth_and_those_of_independent_samples_do_not",
     "test_lyapunov_exponents_are_those_of_the_law",
     "test_lyapunov_exponents_of_masked_networks_by_both_methods",
     "test_lyapunov_exponents_of_other_widths",

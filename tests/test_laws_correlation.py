@@ -317,6 +317,7 @@ def test_wide_tanh_networks_have_the_universal_law(weights):
         assert surprise(samples, factor * t, edges) < 1e-7
 
 
+@pytest.mark.slow
 def test_quantiles_of_uniform_numbers_are_samples():
     rho = laws.correlation_quantile(0.5, np.random.default_rng(13).random(600))
     assert stats.kstest(rho, lambda r: laws.correlation_cdf(0.5, r)).pvalue > 1e-4

@@ -456,6 +456,7 @@ def cell_probabilities(n, depth, edges):
     return (high - low)[:, 0] / 2 * (x * laws.complex_ginibre_density(n, depth, x) @ weights)
 
 
+@pytest.mark.slow
 def test_density_is_that_of_samples():
     n, depth, count = 3, 2, 20_000
     rng = np.random.default_rng(2013)

@@ -135,6 +135,7 @@ def test_one_orthogonal_layer_leaves_the_law_of_the_slopes(name):
     assert found[0] == pytest.approx(expected[0], rel=1e-8, abs=0)
 
 
+@pytest.mark.slow
 def test_a_gaussian_layer_of_tanh_against_silverstein():
     # v = −1/(x − ∫ s dH(s)/(1 + s v)) for D W Wᵀ D, by quadrature of mpmath and followed down from x + i.
     network = Network.uniform(10, 1, activation="tanh", sigma_w=1.5, sigma_b=0.2)
@@ -348,6 +349,7 @@ def test_along_the_length_map():
     holds(network, input_variance=30.0)
 
 
+@pytest.mark.slow
 def test_layers_of_different_laws():
     network = Network.uniform(10, 6, activation="tanh", sigma_w=1.5, sigma_b=0.2)
     holds(network, input_variance=3.0)

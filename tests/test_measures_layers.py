@@ -131,6 +131,7 @@ def test_what_was_changed_in_a_mapped_file_stays(tmp_path, mode):
         np.testing.assert_array_equal(np.load(file), expected)
 
 
+@pytest.mark.slow
 def test_float32_products_have_six_digits():
     rng = np.random.default_rng(2)
     x = sample(mixing("three factors", 400), 8000, "gaussian", rng).astype(np.float32)

@@ -311,6 +311,7 @@ def test_the_advised_width_keeps_the_nodes():
     assert (laws.exact_vni(wider) - 1 / n) / (1 - 1 / n) == pytest.approx(0.1, rel=0.05)
 
 
+@pytest.mark.slow
 def test_over_wide_inputs_another_law_stands_beside():
     network = Network.uniform(50, 20, sigma_w=1.5)
     predicted = predict(network, inputs="wide", rng=1)

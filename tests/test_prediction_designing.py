@@ -116,6 +116,7 @@ def test_where_a_law_is_exact_it_decides(depth, vni, parameters):
     )
 
 
+@pytest.mark.slow
 def test_seeds_and_intervals():
     asked = {"weights": "orthogonal", "activation": "tanh"}
     once, again, other = (design(3, 0.3, rng=seed, **asked)[0] for seed in (3, 3, 4))

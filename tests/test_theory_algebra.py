@@ -242,7 +242,6 @@ def test_polynomials_and_moments_of_every_order(widths):
 
 
 @meets("complex_ginibre_density")
-@pytest.mark.slow
 def test_complex_density():
     step = 0.3
     x = np.exp(np.arange(-30, 9, step))
@@ -314,7 +313,6 @@ def test_spectral_moments(name):
 
 @meets("spectral_moments")
 @pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.slow
 def test_spectral_moments_of_any_widths(weights):
     # ReLU: a slope is one or zero with probability 1/2.
     widths = (6, 4, 3, 2) if weights == "orthogonal" else (6, 4, 9, 5)

@@ -185,14 +185,10 @@ def _step(
         size, dimensions = max(shape), max(next_shape) - 1
         kept *= size / max(size - 1, 1)
         products -= n_in / size * along[:, :, None] * along[:, None, :]
+    feed, rest = _root_of_three(kept * products), kept * np.maximum(left[0], 0.0)
     # Two directions across the signal are drawn by themselves.
-    others = network, (next_shape[0] - 2, next_shape[1] - 2)
-    numbers = {
-        "along": along,
-        "feed": _root_of_three(kept * products),
-        "rest": kept * np.maximum(left[0], 0.0),
-        "scatter": wishart_scatter(*others, _depth(*left)),
-    }
+    scatter = wishart_scatter(network, (next_shape[0] - 2, next_shape[1] - 2), _depth(*left))
+    numbers = {"along": along, "feed": feed, "rest": rest, "scatter": scatter}
     return partial(_wide_step, n_out - 1, dimensions, **numbers), added
 
 

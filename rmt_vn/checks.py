@@ -1,4 +1,4 @@
-"""Checks of arguments that many functions share; each error names the value and the valid range."""
+"""Checks of arguments that many functions share; each error names the value and the valid range, in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["checked_choice", "checked_count", "checked_numbers"]
+__all__ = ["checked_choice", "checked_count", "checked_numbers", "one_line"]
+
+_LONGEST_MESSAGE = 300
 
 
 def checked_count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
@@ -102,3 +104,9 @@ def checked_numbers(name: str, values: ArrayLike) -> np.ndarray:
             return array.astype(float)
         except OverflowError:
             raise TypeError(f"{name} must be numbers within the range of float64") from None
+
+
+def one_line(error: Exception) -> str:
+    """What an error of another library says, in one line that is not too long: it may hold what a file holds."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"

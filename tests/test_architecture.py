@@ -115,7 +115,7 @@ MAY_IMPORT = {
     "training": {"network", "mlp", "losses", "optimizers", "tasks", "progress"} | ARGUMENTS,
     "prediction": FOUNDATIONS | {"measures", "laws", "samplers", "progress"},
     "adapters": {"network", "activations", "gaussian_averages", "measures"} | ARGUMENTS,
-    "files": set(),
+    "files": {"checks"},
     # The network alone: a point of a sweep may hold one. Sweeps are of any function.
     "experiments": {"network", "whole_files"} | ARGUMENTS,
     "figures": FOUNDATIONS

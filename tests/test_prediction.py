@@ -340,3 +340,19 @@ def test_over_wide_inputs_another_law_stands_beside():
 def test_wrong_arguments(arguments, told):
     with pytest.raises((TypeError, ValueError), match=told):
         predict(Network.uniform(5, 2), **arguments)
+
+
+@pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
+def test_live_nodes_of_a_flat_activation_are_not_any_nodes(weights, monkeypatch):
+    """Hard tanh is live where |h| < 1: rows with small components along the signal, all the more of few inputs."""
+    monkeypatch.setattr(ball_scatter, "_WORK", 0)
+    network = Network((3, 60, 20), activation="hard_tanh", weights=weights, sigma_w=1.0)
+    first = predict(network, input_variance=4.0, rng=1).layers[0]
+    rng = np.random.default_rng(2)
+    options = {"activation": "hard_tanh", "weights": weights, "v": 4.0}
+    drawn = np.array([ball_vni(rng, network.widths, **options)[0] for _ in range(400)])
+    (every, live), errors = drawn.mean(axis=0), drawn.std(axis=0) / 20
+    assert abs(first.vni - live) < 4 * math.hypot(errors[1], first.stderr)
+    assert abs(first.pre_activation_vni - every) < 4 * errors[0] + 1e-12
+    # The negative control: as if live nodes were any, 1/3 and what is left to chance.
+    assert live > every + 20 * errors[1]

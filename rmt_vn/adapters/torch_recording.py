@@ -18,6 +18,7 @@ from rmt_vn.adapters.torch_layers import axis_of_items, has_sequences_first, tel
 from rmt_vn.adapters.torch_layouts import UNKNOWN_AXIS, Kind, Layout, Layouts, kind_of, layout_of
 from rmt_vn.adapters.torch_records import BYPASSED, COMPILED, Call, Records
 from rmt_vn.adapters.torch_tensors import first_tensor, in_backward, numbers, why_unreadable
+from rmt_vn.checks import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -180,7 +181,7 @@ class Recorder:
                 self.records.add(call, batch)
         except Exception as error:
             if wanted:
-                self.records.spoil(call, str(error).partition("\n")[0] or type(error).__name__)
+                self.records.spoil(call, one_line(error))
 
     def _compiled(self, hooked: _Hooked) -> None:
         if hooked.watched:
@@ -238,7 +239,7 @@ def _mask_of(mask: Mask, arguments: tuple[Any, ...], keywords: dict[str, Any]) -
     try:
         found = numbers(mask(*arguments, **keywords))
     except Exception as error:
-        return f"mask failed: {str(error).partition(chr(10))[0] or type(error).__name__}"
+        return f"mask failed: {one_line(error)}"
     if found.ndim != 2:
         return f"mask must give two axes (batch, time), got shape {found.shape}"
     return found.astype(bool)

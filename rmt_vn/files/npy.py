@@ -10,9 +10,9 @@ from typing import IO
 
 import numpy as np
 
+from rmt_vn.checks import one_line
+
 _LONGEST_HEADER = 2**14
-# Messages of libraries may be long, and hold what the file holds.
-_LONGEST_MESSAGE = 300
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -58,9 +58,3 @@ def check_size(shape: tuple[int, ...], dtype: np.dtype, present: int) -> None:
     if declared != present:
         fault = "truncated" if present < declared else "damaged"
         raise ValueError(f"{fault}: shape {shape} of {dtype} takes {declared} bytes, there are {present}")
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, in one line that is not too long."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"

@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from rmt_vn.files.npy import check_size, npy_header, one_line
+from rmt_vn.checks import one_line
+from rmt_vn.files.npy import check_size, npy_header
 
 _CHUNK = 2**24
 

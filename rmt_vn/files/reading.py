@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rmt_vn.files.npy import one_line, read_npy
+from rmt_vn.checks import one_line
+from rmt_vn.files.npy import read_npy
 from rmt_vn.files.npz import read_npz
 from rmt_vn.files.text_table import read_text_table
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from rmt_vn.checks import one_line
 from rmt_vn.measures.paging import blocks
 
 # Beyond it float64 holds not all integers.
 _LAST_INTEGER = 2**53
-_LONGEST_MESSAGE = 200
 
 
 def real_array(name: str, values: Any) -> np.ndarray:
@@ -30,7 +30,7 @@ def real_array(name: str, values: Any) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:  # each library that has arrays of its own refuses with errors of its own
-        raise TypeError(f"{name} must be an array of real numbers: {_one_line(error)}") from None
+        raise TypeError(f"{name} must be an array of real numbers: {one_line(error)}") from None
     if hasattr(values, "columns") and hasattr(values, "dtypes"):
         array = _of_frame(name, values, array)
     # Types that other packages add to numpy, such as bfloat16; each of those with few digits fits into float32.
@@ -105,8 +105,3 @@ def _of_frame(name: str, frame: Any, array: np.ndarray) -> np.ndarray:
                 f"{name} must be numbers that float64 holds exactly, column {column!r} has integers from 2**53 on"
             )
     return array.astype(np.float64) if array.dtype.kind == "O" else array
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"

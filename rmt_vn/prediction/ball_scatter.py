@@ -8,12 +8,13 @@ odds are interpolated.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from scipy.special import expit, logit
 
+from rmt_vn.activations import Activation
 from rmt_vn.laws.universal import universal_vni
 from rmt_vn.measures import jacobian_vni
 from rmt_vn.network import Network
@@ -154,8 +155,20 @@ def _followed(
         theory = _theory(network, depth, added, grams, float(exact[depth - 1]))
         n, n_live = np.full(n_networks, float(network.widths[depth])), np.concatenate([each.n_live for each in grams])
         every.append(_whole_layer(np.concatenate([_squares(each.every) for each in grams]), n, theory))
+        if _has_flat_parts(network.activation):
+            # What is known is of any nodes. Live ones have small components along the signal, and other rows.
+            theory = replace(theory, mean=Estimate(theory.mean.value, math.inf))
         live.append(_whole_layer(np.concatenate([_squares(each.live) for each in grams]), n_live, theory))
     return _along_depth(network, known, every), _along_depth(network, known, live)
+
+
+def _has_flat_parts(activation: Activation) -> bool:
+    """Whether φ is flat between kinks or beyond them, so that |h| tells which nodes are live, and not sign(h) alone."""
+    if activation.is_homogeneous or not activation.kinks:
+        return False
+    first, last = activation.kinks[0], activation.kinks[-1]
+    between = [first - 1, *((low + high) / 2 for low, high in pairwise(activation.kinks)), last + 1]
+    return bool(np.any(activation.dphi(np.array(between)) == 0))
 
 
 def _nodes_at(network: Network, depth: int, added: np.ndarray) -> int:

@@ -107,7 +107,8 @@ def vni(
     removed and its error found by leaving out groups in turn, in 17 to 32 parts (or as many as there are groups, at
     least four), whatever they are inside. From 129 nodes on, 128 of them tell by how much it changes. By simulation (20
     and 300 nodes; three factors; 4 to 128 groups of 32 samples with correlations of 0.95 from each to the next, or of
-    one half throughout) 93 to 99% of intervals contain the truth; without groups it is 27 to 88%.
+    one half throughout) 93 to 99% of intervals contain the truth; without groups it is 7 to 88%. Where groups have
+    from one to 400 samples it is 89 to 96%.
 
     It is computed from correlations, nodes × nodes, or, if there are at most 256 samples or more than three times as
     many nodes as samples, from overlaps, samples × samples. This takes about min((P + 2500) N², 3 P² N) products (21 P²

@@ -8,7 +8,7 @@ import numpy as np
 
 from rmt_vn.measures.indicator.bias import debiasing, uncorrelated_part
 from rmt_vn.measures.indicator.error import pair_variance, standard_error, variance_parts
-from rmt_vn.measures.indicator.result import NodeVNI, of_too_few_samples, summarized
+from rmt_vn.measures.indicator.result import NodeVNI, of_too_few_samples, summarized, with_unseen_nodes
 from rmt_vn.measures.nodes import Nodes
 from rmt_vn.measures.paging import pieces
 
@@ -52,13 +52,7 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     deviations = (repeats * whole - (repeats - 1) * without - value) / np.sqrt(repeats - 1)
     overlap = (value - 1 / n_varying) / off
     found = len(sizes) * n_varying - np.sum((1 - 1 / repeats) * counted)
-    caveats = nodes.caveats
-    if found > n_varying + 0.5:
-        counts = {**counts, "most_nodes": counts["n_nodes"]}
-        seldom = (
-            f"of {counts['constant_nodes']} nodes that are constant over {n_samples} samples some vary too seldom to"
-        )
-        caveats = (*caveats, f"{seldom} be seen to: about {min(found, counts['n_nodes']):.0f} nodes vary in all")
+    counts, caveats = with_unseen_nodes(counts, nodes.caveats, found)
     overlaps = sums[0].overlaps * (n_samples / n_varying)
     pairs, known = pair_variance(overlaps, n_samples, n_varying, overlap, nodes.centred)
     stderr, freedom = standard_error(deviations, pairs, known)

@@ -15,7 +15,7 @@ from math import inf, nan
 import numpy as np
 
 from rmt_vn.measures.indicator.error import standard_error
-from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples, summarized
+from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples, summarized, with_unseen_nodes
 
 # Parts that are left out in turn, and nodes that tell of all by how much the VNI changes.
 _PARTS, _NODES = 32, 128
@@ -129,10 +129,11 @@ class GroupSums:
         if n_varying == 1:
             return of_one_node(counts, caveats)
         if self.n_groups < _FEWEST:
-            few = f"{self.n_groups} groups of samples tell nothing of the error; it takes {_FEWEST}"
+            several = "group of samples tells" if self.n_groups == 1 else "groups of samples tell"
+            few = f"{self.n_groups} {several} nothing of the error; it takes {_FEWEST}"
             return of_too_few_samples(plug_in, counts, (*caveats, few))
         sizes = np.array([part.samples for part in self._parts], dtype=float)
-        whole, without = self._left_out(n_varying)
+        (whole, without), counted = self._left_out(n_varying)
         if np.isnan(whole):
             few = f"of the {len(self.nodes)} nodes that tell of the error fewer than two vary"
             return of_too_few_samples(plug_in, counts, (*caveats, few))
@@ -140,22 +141,27 @@ class GroupSums:
         repeats = sizes.sum() / sizes
         correction = np.sum((1 - 1 / repeats) * (whole - without))
         deviations = ((repeats - 1) * (whole - without) - correction) / np.sqrt(repeats - 1)
+        counts, caveats = with_unseen_nodes(
+            counts, caveats, n_varying + np.sum((1 - 1 / repeats) * (n_varying - counted))
+        )
         stderr, freedom = standard_error(deviations)
-        parts = ((0.0, inf), (stderr**2, freedom))
+        # Parts of very unequal size are as good as fewer equal ones.
+        freedom = min(freedom, max(np.sum(1 / repeats**2) ** -1 - 1, 1.0))
+        parts = ((0.0, inf), (stderr**2, float(freedom)))
         return summarized(plug_in + correction, parts, plug_in=plug_in, caveats=caveats, **counts)
 
-    def _left_out(self, n_varying: int) -> tuple[float, np.ndarray]:
-        """The plug-in VNI of the nodes at hand, as if of n nodes, and without each part."""
+    def _left_out(self, n_varying: int) -> tuple[tuple[float, np.ndarray], np.ndarray]:
+        """The plug-in VNI of the nodes at hand, as if of n nodes, and without each part; how many vary without it."""
         samples = sum(part.samples for part in self._parts)
         total = np.sum([part.total for part in self._parts], axis=0)
         products = np.sum([part.products for part in self._parts], axis=0)
         power = products.diagonal() - total**2 / samples
         alive = power > _ROUNDING * products.diagonal()
         if alive.sum() < 2:
-            return nan, np.full(len(self._parts), nan)
+            return (nan, np.full(len(self._parts), nan)), np.zeros(len(self._parts))
         scale = n_varying / np.count_nonzero(alive)
 
-        def of_rest(part: _Part | None) -> float:
+        def of_rest(part: _Part | None) -> tuple[float, float]:
             rest, sums, squares = samples, total, products
             if part is not None:
                 rest, sums, squares = samples - part.samples, total - part.total, products - part.products
@@ -165,6 +171,7 @@ class GroupSums:
             norms = np.sqrt(scatter.diagonal())
             n = max(len(norms), 1)
             square = (np.sum((scatter / norms / norms[:, None]) ** 2) - n) / max(n * (n - 1), 1)
-            return 1 / (scale * n) + (1 - 1 / (scale * n)) * float(square)
+            return 1 / (scale * n) + (1 - 1 / (scale * n)) * float(square), scale * n
 
-        return of_rest(None), np.array([of_rest(part) for part in self._parts])
+        without, counted = np.array([of_rest(part) for part in self._parts]).T
+        return (of_rest(None)[0], without), counted

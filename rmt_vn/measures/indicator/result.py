@@ -122,3 +122,19 @@ def of_too_few_samples(plug_in: float, counts: dict[str, int], caveats: tuple[st
     """The result for fewer than five samples: the plug-in estimate, and nothing else."""
     result = summarized(1.0, (), plug_in=plug_in, caveats=caveats, **counts)
     return replace(result, value=nan, stderr=nan, effective_nodes=nan, unlimited=nan)
+
+
+def with_unseen_nodes(
+    counts: dict[str, int], caveats: tuple[str, ...], found: float
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Counts and caveats where, as leaving out samples tells, about so many nodes vary, and some are not seen to."""
+    constant = counts["constant_nodes"]
+    if not constant or found <= counts["n_nodes"] - constant + 0.5:
+        return counts, caveats
+    told = (
+        f"of the {constant} nodes that are constant over {counts['n_samples']} samples some vary too seldom to be seen"
+    )
+    return {**counts, "most_nodes": counts["n_nodes"]}, (
+        *caveats,
+        f"{told}: about {min(found, counts['n_nodes']):.0f} nodes vary in all",
+    )

@@ -2,18 +2,24 @@
 
 import copy
 import importlib.util
-import math
-import pickle
-import re
-import tracemalloc
 
-import numpy as np
 import pytest
+from watched_models import (
+    Attention,
+    Conv1D,
+    NewGELU,
+    ViT,
+    assert_measured,
+    hooks_of,
+    mlp,
+    outputs_of,
+    resnet,
+    torch,
+    watched,
+)
 
-from rmt_vn import measures
 from rmt_vn.adapters import watch
 
-torch = pytest.importorskip("torch")
 nn = torch.nn
 functional = torch.nn.functional
 
@@ -30,153 +36,6 @@ def no_fast_path():
     torch.backends.mha.set_fastpath_enabled(False)
     yield
     torch.backends.mha.set_fastpath_enabled(True)
-
-
-def plug_in(output, node_axis=-1):
-    """The VNI of the sample by its definition, of nodes that vary."""
-    x = np.moveaxis(output.detach().double().numpy(), node_axis, -1)
-    x = x.reshape(-1, x.shape[-1])
-    x = x[:, np.ptp(x, axis=0) > 0]
-    rho = np.corrcoef(x, rowvar=False)
-    return np.mean(np.square(rho))
-
-
-def watched(model, *inputs, select=None, activations=True, **options):
-    """The watch of one pass, which leaves the model and its output as they were."""
-    state = {name: each.clone() for name, each in model.state_dict().items()}
-    rng, n_hooks = torch.get_rng_state(), hooks_of(model)
-    with torch.no_grad():
-        free = first(model(*inputs))
-        model.load_state_dict(state)  # batch normalization counts its passes
-        torch.set_rng_state(rng)
-        with watch(model, select, activations=activations and select is None, **options) as layers:
-            seen = first(model(*inputs))
-    torch.testing.assert_close(free, seen, rtol=0, atol=0, equal_nan=True)
-    assert hooks_of(model) == n_hooks and not any("__getstate__" in vars(module) for module in model.modules())
-    assert model.state_dict().keys() == state.keys()
-    return layers
-
-
-def first(output):
-    return output[0] if isinstance(output, tuple) else output
-
-
-def hooks_of(model):
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
-
-
-def outputs_of(model, names, *inputs):
-    """What each module returns, at each of its calls, by hooks of this test's own."""
-    seen = {name: [] for name in names}
-    handles = [
-        model.get_submodule(name).register_forward_hook(
-            lambda _, __, out, name=name: seen[name].append(first(out).clone())
-        )
-        for name in names
-    ]
-    with torch.no_grad():
-        model(*inputs)
-    for handle in handles:
-        handle.remove()
-    return seen
-
-
-def assert_measured(layers, name, output, node_axis=-1):
-    assert layers[name].plug_in == pytest.approx(plug_in(output, node_axis), rel=1e-12), name
-    assert layers[name].n_nodes == output.shape[node_axis]
-    assert layers[name].n_samples == output.numel() // output.shape[node_axis]
-
-
-# --- models -----------------------------------------------------------------------------------------------------------
-
-
-class Residual(nn.Module):
-    """A block of ResNet-18: one ReLU for two places, and a sum that no module computes."""
-
-    def __init__(self, n_in, n_out):
-        super().__init__()
-        self.conv1 = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(n_out)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(n_out)
-        self.downsample = nn.Sequential(nn.Conv2d(n_in, n_out, 1, bias=False), nn.BatchNorm2d(n_out))
-
-    def forward(self, x):
-        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(out + self.downsample(x))
-
-
-def resnet():
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 5, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        Residual(8, 12),
-        nn.Dropout2d(0.5),
-        nn.Identity(),
-        Residual(12, 10),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(10, 7),
-    )
-
-
-class Attention(nn.Module):
-    """A block of GPT-2: a fused matrix for q, k and v, a matrix class of its own, and its own GELU."""
-
-    def __init__(self, n, heads):
-        super().__init__()
-        self.ln_1, self.ln_2 = nn.LayerNorm(n), nn.LayerNorm(n)
-        self.c_attn, self.c_proj = Conv1D(n, 3 * n), Conv1D(n, n)
-        self.mlp = nn.ModuleDict({"c_fc": Conv1D(n, 4 * n), "act": NewGELU(), "c_proj": Conv1D(4 * n, n)})
-        self.heads = heads
-
-    def forward(self, x):
-        q, k, v = (
-            each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in self.c_attn(self.ln_1(x)).chunk(3, -1)
-        )
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
-        x = x + self.c_proj(mixed)
-        return x + self.mlp["c_proj"](self.mlp["act"](self.mlp["c_fc"](self.ln_2(x))))
-
-
-class Conv1D(nn.Module):
-    def __init__(self, n_in, n_out):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_in, n_out) / math.sqrt(n_in))
-        self.bias = nn.Parameter(torch.zeros(n_out))
-
-    def forward(self, x):
-        return x @ self.weight + self.bias
-
-
-class NewGELU(nn.Module):
-    def forward(self, x):
-        return functional.gelu(x, approximate="tanh")
-
-
-class ViT(nn.Module):
-    def __init__(self, n=16):
-        super().__init__()
-        self.patches = nn.Conv2d(3, n, 4, stride=4)
-        self.token = nn.Parameter(torch.randn(1, 1, n))
-        layer = nn.TransformerEncoderLayer(n, 4, 40, batch_first=True, activation="gelu", norm_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        self.norm, self.head = nn.LayerNorm(n), nn.Linear(n, 5)
-
-    def forward(self, images):
-        x = self.patches(images).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)
-        return self.head(self.norm(self.encoder(x))[:, 0])
-
-
-def mlp():
-    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 3))
-
-
-# --- what it takes: every layer of a model, on the axis of its nodes --------------------------------------------------
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -496,160 +355,3 @@ def test_models_of_other_packages(no_fast_path):
         seen += 1
     if not seen:
         pytest.skip("neither torchvision nor transformers is installed")
-
-
-# --- many nodes, other measures, several watches ----------------------------------------------------------------------
-
-
-def test_many_nodes_are_measured_by_some_of_them():
-    head, x = nn.Linear(20, 1500), torch.randn(400, 20)
-    layers = watched(head, x, most_nodes=150)
-    (output,) = outputs_of(head, [""], x)[""]
-    assert layers.notes == {"": "from 150 of its 1500 nodes, drawn at random"}
-    assert "from 150 of its 1500 nodes" in str(layers)
-    nodes = np.sort(np.random.default_rng([1500, 150]).choice(1500, 150, replace=False))
-    some = plug_in(output[:, nodes])
-    pairs = (some - 1 / 150) / (1 - 1 / 150)
-    assert layers[""].plug_in == pytest.approx(1 / 1500 + (1 - 1 / 1500) * pairs, rel=1e-12)
-    assert layers[""].n_nodes == 1500 and layers[""].constant_nodes == 0
-    low, high = layers[""].confidence_interval()
-    truth = measures.vni(output.numpy())
-    assert low < truth.value < high and abs(layers[""].value - truth.value) < 4 * layers[""].stderr
-    # The error holds the choice of nodes: over many samples nothing else is left of it.
-    assert layers[""].stderr > truth.stderr
-    assert layers.accumulator("").n_nodes == 150
-    assert watched(head, x, most_nodes=1500).notes == {}
-
-
-def test_a_vocabulary_needs_little_memory():
-    """20 000 nodes, of which all would take gigabytes."""
-    head, x = nn.Linear(16, 20_000), torch.randn(60, 16)
-    tracemalloc.start()
-    with torch.no_grad(), watch(head) as layers:
-        head(x)
-        assert layers[""].n_nodes == 20_000
-        assert tracemalloc.get_traced_memory()[1] < 500e6
-    tracemalloc.stop()
-    low, high = layers[""].confidence_interval()
-    assert low < measures.vni(head(x).detach().numpy()).value < high
-
-
-def test_the_error_of_some_nodes_is_that_of_the_draw():
-    """Of nodes in unequal clusters, 30 of 300 at a time: the reported variance against that of 300 other draws."""
-    rng = np.random.default_rng(0)
-    clusters = np.repeat(np.arange(20), 15)
-    x = (
-        rng.standard_normal((4000, 300))
-        + np.linspace(0, 3, 20)[clusters] * rng.standard_normal((4000, 20))[:, clusters]
-    )
-    truth = measures.vni(x)
-    estimates = []
-    for _ in range(60):
-        identity = nn.Identity()
-        with watch(identity, "", most_nodes=30) as layers:
-            identity(torch.from_numpy(x[:, rng.permutation(300)]))
-        estimates.append((layers[""].value, layers[""].stderr))
-    values, errors = np.array(estimates).T
-    # k = 4 standard errors: of the mean of 60, and of a mean square of 60 numbers whose kurtosis is at most 6.
-    assert abs(values.mean() - truth.value) < 4 * values.std(ddof=1) / math.sqrt(60)
-    ratio = np.mean((values - truth.value) ** 2) / np.mean(errors**2)
-    assert abs(ratio - 1) < 4 * math.sqrt(5 / 60) and ratio > 0.5
-
-
-def test_all_measures_of_a_layer_and_a_flat_dict():
-    model, x = mlp(), torch.randn(50, 6)
-    layers = watched(model, x)
-    (output,) = outputs_of(model, ["2"], x)["2"]
-    sums, array = layers.accumulator("2"), output.double().numpy()
-    for name in ("participation_ratio", "effective_rank", "stable_rank", "correlation"):
-        np.testing.assert_allclose(getattr(sums, name)(), getattr(measures, name)(array), rtol=1e-9)
-    flat = layers.as_dict()
-    assert list(flat)[:3] == ["0/vni", "0/effective_nodes", "0/constant_nodes"] and len(flat) == 3 * len(layers)
-    assert all(type(value) is float for value in flat.values())
-    assert flat["2/effective_nodes"] == layers["2"].effective_nodes
-
-
-def test_watches_are_merged():
-    model, x = mlp(), torch.randn(5000, 6)
-    whole, *parts = watched(model, x), watched(model, x[:2000]), watched(model, x[2000:])
-    sent = pickle.loads(pickle.dumps(parts[1]))
-    with pytest.raises(RuntimeError, match="was loaded has no model"):
-        sent.__enter__()
-    parts[0].merge(sent)
-    for name in whole:
-        assert parts[0][name].plug_in == pytest.approx(whole[name].plug_in, rel=1e-12)
-        assert parts[0][name].n_samples == 5000 and sent[name].n_samples == 3000
-    broken = watched(model, x * math.nan)
-    parts[0].merge(broken)
-    assert list(parts[0].faults) == ["0", "1", "2", "3", "4"]
-    for other in (watched(model, x, select="1"), watched(model, x, most_nodes=7)):
-        with pytest.raises(ValueError, match="of the same layers and the same most_nodes"):
-            whole.merge(other)
-    with watch(model) as running, pytest.raises(TypeError, match="once its context is left"):
-        pickle.dumps(running)
-
-
-def test_images_are_groups_and_autocast_is_known():
-    """A spread of a thousandth of the mean is more than float32's rounding, and less than bfloat16's."""
-    model, x = resnet(), torch.randn(9, 3, 30, 30)
-    with watch(model, activations=True) as layers:
-        model(x)
-    assert all(layer.n_groups == 9 for layer in layers.values())
-    narrow = torch.nn.Linear(6, 5)
-    with torch.no_grad():
-        narrow.weight.mul_(1e-3)
-        narrow.bias.copy_(torch.linspace(1, 2, 5))
-    with watch(narrow) as single:
-        narrow(torch.randn(50, 6))
-    with watch(narrow) as half, torch.autocast("cpu", torch.bfloat16):
-        narrow(torch.randn(50, 6))
-    assert single[""].constant_nodes == 0 and not single[""].caveats
-    assert "" in half.faults or half[""].constant_nodes > 0
-
-
-# --- padding ----------------------------------------------------------------------------------------------------------
-
-
-class Padded(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embedding, self.layer, self.head = nn.Embedding(11, 6), nn.Linear(6, 5), nn.Linear(5, 3)
-
-    def forward(self, tokens, *, attention_mask):
-        h = torch.relu(self.layer(self.embedding(tokens)))
-        return self.head((h * attention_mask[..., None]).sum(1))
-
-
-def test_a_mask_leaves_out_padding():
-    model, tokens = Padded(), torch.randint(0, 11, (9, 7))
-    lengths = torch.tensor([7, 7, 2, 5, 4, 0, 1, 6, 3])
-    kept = torch.arange(7) < lengths[:, None]
-    with watch(model, mask=lambda tokens, attention_mask: attention_mask) as layers, torch.no_grad():
-        model(tokens, attention_mask=kept)
-    whole = model.layer(model.embedding(tokens)).detach()
-    samples = whole[kept].numpy()
-    assert layers["layer"].plug_in == pytest.approx(plug_in(whole[kept]), rel=1e-12)
-    # A sequence of nothing but padding is no group; the head's outputs have no time.
-    assert (layers["layer"].n_samples, layers["layer"].n_groups) == (35, 8) and layers["head"].n_samples == 9
-    labels = np.nonzero(kept.numpy())[0]
-    assert layers["layer"].stderr == pytest.approx(measures.vni(samples, groups=labels).stderr, rel=1e-6)
-    with watch(model) as layers, torch.no_grad():
-        model(tokens, attention_mask=kept)
-    assert layers["layer"].n_samples == 63
-
-
-@pytest.mark.parametrize(
-    ("mask", "told"),
-    [
-        (lambda tokens: tokens > 0, "mask failed: .*attention_mask"),
-        (lambda tokens, attention_mask: tokens[0] > 0, r"two axes \(batch, time\), got shape \(7,\)"),
-        (lambda tokens, attention_mask: "no tensor", "mask failed: its output must be a tensor"),
-    ],
-)
-def test_masks_that_fail_are_told_and_do_not_disturb(mask, told):
-    model, tokens = Padded(), torch.randint(0, 11, (9, 7))
-    with watch(model, mask=mask) as layers:
-        assert model(tokens, attention_mask=torch.ones(9, 7)).shape == (9, 3)
-    assert not layers and all(re.search(told, reason) for reason in layers.faults.values())
-    with pytest.raises(TypeError, match="mask must be a function of the model's arguments, got Tensor"):
-        watch(model, mask=torch.ones(9, 7))

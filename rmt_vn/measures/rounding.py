@@ -1,8 +1,10 @@
 """What rounding explains of the spread of a node: activations are known to the precision of the computation only.
 
 Dot products in a precision of unit roundoff u have errors of about u times the size of the layer's activations, however
-little these vary over the samples. In ReLU, GELU and tanh networks of 64 to 1024 nodes and 12 to 60 layers the values
-of a node range over up to 16 u times that size by rounding alone in 95% of layers: 32-bit numbers, and 16-bit ones.
+little these vary over the samples. In ReLU, GELU and tanh networks of 64 to 1024 nodes and 12 to 60 layers, in float32
+and under bfloat16 autocast, the values of half of the nodes of a layer range over less than 10 u times that size by
+rounding alone in 95% of layers, those of 95% of the nodes over less than 16 u in half of the layers, and none over more
+than 33 u.
 """
 
 from __future__ import annotations

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 # Names that are not modules, and the modules that hold them.
-_HOMES = {"Activation": "activations", "Network": "network", "watch": "adapters"}
+_HOMES = {"Activation": "activations", "Network": "network", "ResidualNetwork": "network", "watch": "adapters"}
 
 __all__ = [
     "Activation",
     "Network",
+    "ResidualNetwork",
     "activations",
     "adapters",
     "ensembles",
@@ -34,6 +35,7 @@ __all__ = [
     "mlp",
     "optimizers",
     "prediction",
+    "residual_mean_field",
     "samplers",
     "tasks",
     "training",
@@ -55,13 +57,14 @@ if TYPE_CHECKING:
         mlp,
         optimizers,
         prediction,
+        residual_mean_field,
         samplers,
         tasks,
         training,
     )
     from rmt_vn.activations import Activation
     from rmt_vn.adapters import watch
-    from rmt_vn.network import Network
+    from rmt_vn.network import Network, ResidualNetwork
 
 
 def __getattr__(name: str) -> Any:

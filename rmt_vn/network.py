@@ -1,4 +1,4 @@
-"""`Network`, the description of a random network, which laws, samplers and predictions take as their argument."""
+"""`Network` and `ResidualNetwork`: descriptions of random networks, which laws, samplers and predictions take."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from rmt_vn.activations import Activation
 from rmt_vn.checks import checked_choice, checked_count
 from rmt_vn.results import Result
 
-__all__ = ["WEIGHTS", "Network", "Weights"]
+__all__ = ["NORMALIZATIONS", "WEIGHTS", "Network", "Normalization", "ResidualNetwork", "Weights"]
 
 Weights = Literal["gaussian", "orthogonal"]
 WEIGHTS = get_args(Weights)
+Normalization = Literal["none", "pre", "post"]
+NORMALIZATIONS = get_args(Normalization)
+BranchRule = Literal["1/sqrt(L)"]
 _WIDEST = 10**9
 _LARGEST = 1e100
 
@@ -84,10 +87,7 @@ class Network(Result):
 
         store("widths", _checked_widths(self.widths))
         store("hidden_shapes", Counter(zip(self.widths[1:], self.widths[2:], strict=False)))
-        if isinstance(self.activation, str):
-            store("activation", activations.get(self.activation))
-        elif not isinstance(self.activation, Activation):
-            raise TypeError(f"activation must be a name or an Activation, got {self.activation!r}")
+        store("activation", _checked_activation(self.activation))
         checked_choice("weights", self.weights, WEIGHTS)
         store("sigma_w", _checked_number("sigma_w", self.sigma_w, "> 0", lambda s: s > 0))
         store("sigma_b", _checked_number("sigma_b", self.sigma_b, "≥ 0", lambda s: s >= 0))
@@ -138,6 +138,126 @@ class Network(Result):
         return -1 if self.weights == "gaussian" else 0
 
 
+@dataclass(frozen=True, repr=False)
+class ResidualNetwork(Result):
+    """A random residual network at initialization, L blocks x → s x + β W_2 φ(W_1 u) of a stream of width N.
+
+    u is x, or LN(x) with normalization "pre"; with "post" LN is applied to the sum. LN takes from a vector the mean
+    over its nodes and divides by their standard deviation. There are no biases, which are zero at initialization.
+
+    Parameters
+    ----------
+    width : int
+        N, of the stream.
+    depth : int
+        L, the number of blocks.
+    hidden : int, optional
+        m, the nodes between W_1 and W_2. By default the branch is a single matrix, β W u, and has no φ.
+    activation : str or Activation
+        φ; must be "linear" where the branch is a single matrix.
+    weights : {"gaussian", "orthogonal"}
+        As in `Network`, for all matrices.
+    sigma_w : float or (float, float)
+        σ_1 and σ_2: W_1 has entries of variance σ_1²/N, W_2 of variance σ_2²/m. One number is both, or that of the
+        single matrix.
+    skip : float
+        s > 0.
+    branch_scale : float or "1/sqrt(L)"
+        β ≥ 0, or the rule that it follows as the depth changes.
+    normalization : {"none", "pre", "post"}
+    inputs, outputs : int, optional
+        Nodes of an embedding's inputs, x_0 = E input, and of a readout's outputs, R x_L: matrices as the others, of
+        σ = 1. By default there is none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is not what it should be; the message names the value and the valid range.
+
+    Examples
+    --------
+    >>> network = ResidualNetwork(64, 25, hidden=128, activation="relu", sigma_w=(2**0.5, 1), branch_scale="1/sqrt(L)")
+    >>> network.beta
+    0.2
+    """
+
+    width: int
+    depth: int
+    hidden: int | None = None
+    activation: Activation = "tanh"  # type: ignore[assignment]
+    weights: Weights = "gaussian"
+    sigma_w: tuple[float, ...] = 1.0  # type: ignore[assignment]
+    skip: float = 1.0
+    branch_scale: float | BranchRule = 1.0
+    normalization: Normalization = "none"
+    inputs: int | None = None
+    outputs: int | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            width: int,
+            depth: int,
+            hidden: int | None = None,
+            activation: Activation | str = "tanh",
+            weights: Weights = "gaussian",
+            sigma_w: float | Sequence[float] = 1.0,
+            skip: float = 1.0,
+            branch_scale: float | BranchRule = 1.0,
+            normalization: Normalization = "none",
+            inputs: int | None = None,
+            outputs: int | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        def store(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        store("width", checked_count("width", self.width, most=_WIDEST))
+        store("depth", checked_count("depth", self.depth, most=_WIDEST))
+        for name in ("hidden", "inputs", "outputs"):
+            if getattr(self, name) is not None:
+                store(name, checked_count(name, getattr(self, name), most=_WIDEST))
+        store("activation", _checked_activation(self.activation))
+        if self.hidden is None and self.activation.name != "linear":
+            raise ValueError(
+                f"hidden must be given where the branch has an activation, got None with {self.activation!r}; a branch "
+                "of a single matrix is 'linear'"
+            )
+        checked_choice("weights", self.weights, WEIGHTS)
+        checked_choice("normalization", self.normalization, NORMALIZATIONS)
+        least = 1 if self.normalization == "none" else 3
+        if self.width < least:
+            raise ValueError(
+                f"width must be at least {least} with normalization {self.normalization!r}, got {self.width}"
+            )
+        store("sigma_w", _checked_scales(self.sigma_w, 1 if self.hidden is None else 2))
+        store("skip", _checked_number("skip", self.skip, "> 0", lambda s: s > 0))
+        if isinstance(self.branch_scale, str):
+            checked_choice("branch_scale, where it is no number ≥ 0,", self.branch_scale, get_args(BranchRule))
+        else:
+            store("branch_scale", _checked_number("branch_scale", self.branch_scale, "≥ 0", lambda s: s >= 0))
+
+    @property
+    def beta(self) -> float:
+        """β, the number that multiplies the branch."""
+        return self.depth**-0.5 if isinstance(self.branch_scale, str) else self.branch_scale
+
+    @property
+    def branch_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(n_in, n_out) of the branch's one or two matrices, W_1 first."""
+        if self.hidden is None:
+            return ((self.width, self.width),)
+        return (self.width, self.hidden), (self.hidden, self.width)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Those of the inputs, where there is an embedding, of x_0, x_1, …, x_L, and of the outputs of a readout."""
+        ends = [() if each is None else (each,) for each in (self.inputs, self.outputs)]
+        return ends[0] + (self.width,) * (self.depth + 1) + ends[1]
+
+
 def mask_probability(network: Network, what: str, instead: str = "") -> float:
     """`Network.live_probability`, where D_l is a random mask.
 
@@ -149,6 +269,22 @@ def mask_probability(network: Network, what: str, instead: str = "") -> float:
     if network.live_probability is None:
         raise ValueError(f"{what} is for 'linear' and 'relu' only, got {network.activation!r}{instead}")
     return network.live_probability
+
+
+def _checked_activation(activation: Activation | str) -> Activation:
+    if isinstance(activation, str):
+        return activations.get(activation)
+    if not isinstance(activation, Activation):
+        raise TypeError(f"activation must be a name or an Activation, got {activation!r}")
+    return activation
+
+
+def _checked_scales(sigma_w: float | Sequence[float], count: int) -> tuple[float, ...]:
+    """One number for each of `count` matrices."""
+    scales = (sigma_w,) * count if isinstance(sigma_w, Real) else sigma_w
+    if not isinstance(scales, (tuple, list, np.ndarray)) or len(scales) != count:
+        raise ValueError(f"sigma_w must be a number > 0, or {count}, one for each matrix of the branch, got {scales!r}")
+    return tuple(_checked_number("sigma_w", each, "> 0", lambda s: s > 0) for each in scales)
 
 
 def _checked_widths(widths: Sequence[int] | np.ndarray) -> tuple[int, ...]:

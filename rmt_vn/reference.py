@@ -26,6 +26,7 @@ ROOMS = (
     "activations",
     "gaussian_averages",
     "mean_field",
+    "residual_mean_field",
     "ensembles",
     "mlp",
     "losses",

@@ -24,6 +24,7 @@ from rmt_vn import (
     mlp,
     optimizers,
     prediction,
+    residual_mean_field,
     samplers,
     tasks,
     training,
@@ -90,7 +91,7 @@ def test_matplotlib_lives_in_figures_alone():
 
 # What each room may import of the others: the arrows of the design, which point one way. A new room needs a row.
 ARGUMENTS = {"checks", "rng", "results"}
-FOUNDATIONS = {"activations", "network", "gaussian_averages", "mean_field"} | ARGUMENTS
+FOUNDATIONS = {"activations", "network", "gaussian_averages", "mean_field", "residual_mean_field"} | ARGUMENTS
 MAY_IMPORT = {
     "checks": set(),
     "rng": set(),
@@ -103,6 +104,7 @@ MAY_IMPORT = {
     "tables": set(),
     "gaussian_averages": {"activations"},
     "mean_field": {"gaussian_averages", "network", "tables"} | ARGUMENTS,
+    "residual_mean_field": {"gaussian_averages", "mean_field", "network", "tables"} | ARGUMENTS,
     "ensembles": {"network"} | ARGUMENTS,
     "measures": ARGUMENTS,
     "laws": FOUNDATIONS,
@@ -215,6 +217,7 @@ DOCUMENTED = (
     | public(measures)
     | public(gaussian_averages)
     | public(mean_field)
+    | public(residual_mean_field)
     | public(ensembles)
     | public(mlp)
     | public(optimizers)
@@ -223,7 +226,7 @@ DOCUMENTED = (
     | public(prediction)
     | public(adapters)
     | public(files)
-    | {"Network": rmt_vn.Network, "Activation": rmt_vn.Activation}
+    | {"Network": rmt_vn.Network, "ResidualNetwork": rmt_vn.ResidualNetwork, "Activation": rmt_vn.Activation}
 )
 
 

@@ -1,4 +1,4 @@
-"""The statements S1 to S7: how correlations of nodes depend on depth and width. Pure functions without randomness.
+"""The statements S1 to S8: how correlations of nodes depend on depth and width. Pure functions without randomness.
 
 =================  ======================================  =====================================================
 statement          function                                is
@@ -13,6 +13,8 @@ S4                 `universal_vni`,                        the limit of wide net
                    `universal_vni_complement`,
                    `effective_depth`,
                    `layer_depth`, `approximate_vni`
+S8                 `residual_block_depth`,                 residual networks: S4 again, with what a block adds to t; the
+                   `pre_norm_slope`                        laws of S3, S4 and S5 take them as they take plain ones
 S3, S4             `correlation_density`,                  the distribution of a single ρ, in wide networks or exact at
                    `correlation_cdf`,                      any widths: is it more than depth alone would give?
                    `correlation_p_value`,
@@ -37,7 +39,7 @@ S7                 `wide_input_participation`,             wide inputs, odd acti
                    `wide_input_limit`                      whether all inputs, and so all nodes, become one
 =================  ======================================  =====================================================
 
-S1 to S5 are about the *Jacobian* VNI: nodes measured over inputs in a small ball. S7 is about wide inputs.
+S1 to S5 and S8 are about the *Jacobian* VNI: nodes measured over inputs in a small ball. S7 is about wide inputs.
 """
 
 from rmt_vn.laws.annealed import annealed_participation, log_trace_moments
@@ -49,6 +51,7 @@ from rmt_vn.laws.correlation import (
     correlation_p_value,
     correlation_quantile,
 )
+from rmt_vn.laws.effective_depth import effective_depth, layer_depth, pre_norm_slope, residual_block_depth
 from rmt_vn.laws.exact import exact_vni, exact_vni_complement
 from rmt_vn.laws.first_order import first_order_vni
 from rmt_vn.laws.gradients import gradient_growth
@@ -65,12 +68,7 @@ from rmt_vn.laws.spectrum.wide_layers import (
     spectral_moments,
 )
 from rmt_vn.laws.trace_moments import trace_moment
-from rmt_vn.laws.universal import (
-    effective_depth,
-    layer_depth,
-    universal_vni,
-    universal_vni_complement,
-)
+from rmt_vn.laws.universal import universal_vni, universal_vni_complement
 from rmt_vn.laws.wide_inputs import wide_input_limit, wide_input_participation, wide_input_vni
 
 __all__ = [
@@ -93,6 +91,8 @@ __all__ = [
     "log_trace_moments",
     "lyapunov_exponents",
     "mean_log_determinant",
+    "pre_norm_slope",
+    "residual_block_depth",
     "signal_mode_outlier",
     "signal_mode_share",
     "signal_mode_vni",

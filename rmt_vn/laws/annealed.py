@@ -6,7 +6,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from rmt_vn.laws.universal import moments_variance
+from rmt_vn.laws.effective_depth import moments_variance
 from rmt_vn.mean_field import layer_moments
 from rmt_vn.network import Network
 

@@ -8,9 +8,10 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, gaussian_mean, signal_moments, slope_moment
+from rmt_vn.laws.effective_depth import layer_depth
 from rmt_vn.laws.hyperbolic.masks import live_count_distribution
 from rmt_vn.laws.signal_mode import layer_variances, mode_ratio, signal_mode_vni, variance_scatter
-from rmt_vn.laws.universal import layer_depth, universal_vni
+from rmt_vn.laws.universal import universal_vni
 from rmt_vn.network import Network, Weights
 
 # How far the signal mode may raise the VNI, by its own law, before S4 is said not to hold.

@@ -23,7 +23,7 @@ from scipy.special import ellipkm1, elliprj
 
 from rmt_vn.checks import checked_count, checked_numbers
 from rmt_vn.laws.hyperbolic.walk import FARTHEST, LAST, Walk, diffusion, network_walk
-from rmt_vn.network import Network
+from rmt_vn.network import Network, ResidualNetwork
 
 # The integrals over x: x = y + w e^{v − e^{−v}}, by the trapezoid rule in v.
 _LOWEST, _HIGHEST, _FINENESS = -3.6, 5.7, 0.1
@@ -32,15 +32,16 @@ _ROWS = 256
 _ROUNDING = 1e-10
 
 
-def correlation_density(network_or_t: Network | float, rho: ArrayLike) -> float | np.ndarray:
+def correlation_density(network_or_t: Network | ResidualNetwork | float, rho: ArrayLike) -> float | np.ndarray:
     """Probability density of the correlation ρ of two nodes of the last layer.
 
     Parameters
     ----------
-    network_or_t : Network or float
+    network_or_t : Network, ResidualNetwork or float
         A linear or ReLU network, dropout and biases included, for the exact law at its widths (S3): that of two
-        pre-activations, given a live node in every layer. Or an effective depth t ≥ 0, for the limit of wide networks
-        (S4).
+        pre-activations, given a live node in every layer. Or a linear residual network, branches of a single Gaussian
+        matrix (S8): two nodes of the stream, or of the readout. Or an effective depth t ≥ 0, for the limit of wide
+        networks (S4).
     rho : float or array_like
         Outside [−1, 1] the density is zero; at ±1, where it may be infinite, it is that of the last ρ before.
 
@@ -70,7 +71,7 @@ def correlation_density(network_or_t: Network | float, rho: ArrayLike) -> float 
     return _like(rho, np.where(inside, density, 0.0))
 
 
-def correlation_cdf(network_or_t: Network | float, rho: ArrayLike) -> float | np.ndarray:
+def correlation_cdf(network_or_t: Network | ResidualNetwork | float, rho: ArrayLike) -> float | np.ndarray:
     """P(ρ' ≤ ρ), for the correlation ρ' of two nodes of the last layer; atoms included.
 
     Parameters and errors as `correlation_density`. The relative error is small in the lower tail, as that of
@@ -86,7 +87,7 @@ def correlation_cdf(network_or_t: Network | float, rho: ArrayLike) -> float | np
     return _like(rho, np.where(rho < 0, half + np.where(rho == -1, walk.merged / 2, 0.0), 1 - half))
 
 
-def correlation_p_value(network_or_t: Network | float, rho: ArrayLike) -> float | np.ndarray:
+def correlation_p_value(network_or_t: Network | ResidualNetwork | float, rho: ArrayLike) -> float | np.ndarray:
     """P(|ρ'| ≥ |ρ|): how often depth alone makes two nodes as correlated as that, positively or negatively.
 
     Parameters and errors as `correlation_density`. The relative error is below 1e-10 down to the smallest normal
@@ -105,14 +106,14 @@ def correlation_p_value(network_or_t: Network | float, rho: ArrayLike) -> float 
     return _like(rho, _beyond(walk, np.abs(rho)) + at)
 
 
-def correlation_quantile(network_or_t: Network | float, p: ArrayLike) -> float | np.ndarray:
+def correlation_quantile(network_or_t: Network | ResidualNetwork | float, p: ArrayLike) -> float | np.ndarray:
     """The ρ below which a correlation is with probability p: the inverse of `correlation_cdf`.
 
     Applied to uniform random p it gives samples of ρ, about a thousand a second.
 
     Parameters
     ----------
-    network_or_t : Network or float
+    network_or_t : Network, ResidualNetwork or float
         As in `correlation_density`, with the same errors.
     p : float or array_like
         Between 0 and 1.
@@ -139,14 +140,14 @@ def correlation_quantile(network_or_t: Network | float, p: ArrayLike) -> float |
     return _like(p, np.copysign(np.tanh(distance), p - 0.5) + 0.0)
 
 
-def correlation_moment(network_or_t: Network | float, order: int) -> float:
+def correlation_moment(network_or_t: Network | ResidualNetwork | float, order: int) -> float:
     """E ρ^order, for the correlation ρ of two nodes of the last layer.
 
     E ρ² is R(t) under S4, and 1 − S under S3. E ρ⁴ = (3R + R′ − 1)/2 under S4. Odd moments are zero.
 
     Parameters
     ----------
-    network_or_t : Network or float
+    network_or_t : Network, ResidualNetwork or float
         As in `correlation_density`, with the same errors.
     order : int
         At least 0.
@@ -281,8 +282,8 @@ def _scaled_sinh(x: np.ndarray) -> np.ndarray:
 # --- input and output -------------------------------------------------------------------------------------------------
 
 
-def _walk(network_or_t: Network | float) -> Walk:
-    if isinstance(network_or_t, Network):
+def _walk(network_or_t: Network | ResidualNetwork | float) -> Walk:
+    if isinstance(network_or_t, Network | ResidualNetwork):
         if network_or_t.widths[-1] < 2:
             raise ValueError(f"a correlation needs at least 2 nodes in the last layer, got {network_or_t.widths[-1]}")
         return network_walk(network_or_t)

@@ -1,4 +1,4 @@
-"""S3, the exact mean VNI at any widths and depth: linear and ReLU networks, Gaussian and Haar weights, dropout."""
+"""S3, the exact mean VNI at any widths and depth: linear and ReLU networks, dropout, linear residual networks (S8)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from itertools import pairwise
 import numpy as np
 
 from rmt_vn.laws.hyperbolic.masks import live_count_quadrature
+from rmt_vn.laws.hyperbolic.steps import Refusal, Step, layer_step, network_steps
 from rmt_vn.laws.hyperbolic.transforms import (
     NODES,
-    log_gaussian_step,
     mean_sech_distance,
     mean_square_correlation,
     mean_square_correlation_from,
 )
-from rmt_vn.network import Network, mask_probability
+from rmt_vn.network import Network, ResidualNetwork, mask_probability
+
+_REFUSAL = Refusal("S3, the exact law,", "; for others use S4 or S8, laws.approximate_vni(network)")
 
 
-def exact_vni(network: Network) -> float:
+def exact_vni(network: Network | ResidualNetwork) -> float:
     """The exact mean VNI of the Jacobian (S3): a theorem at any widths and depth, with no fitted number in it.
 
     E VNI = 1/n_L + (1 − 1/n_L)(1 − S), where S is the inversion of a product of one factor per weight matrix (see
@@ -25,10 +27,13 @@ def exact_vni(network: Network) -> float:
     with at least one in each layer: every hidden fan-in n becomes k ~ Bin(n, p), given k ≥ 1, and 1/n_L becomes
     E[1/k | k ≥ 1]. Biases are allowed: they leave the signs of h independent fair coins.
 
+    A linear residual block x → s x + β W x, W Gaussian, is a Gaussian layer of a random fan-in ≥ N (S8, see
+    `rmt_vn.laws.hyperbolic.residual_fan_in`).
+
     Parameters
     ----------
-    network : Network
-        With activation "linear" or "relu".
+    network : Network or ResidualNetwork
+        With activation "linear" or "relu"; residual with branches of a single Gaussian matrix, and no normalization.
 
     Returns
     -------
@@ -38,7 +43,7 @@ def exact_vni(network: Network) -> float:
     Raises
     ------
     ValueError
-        For any other activation; S4 covers those.
+        For any other; S4 and S8 cover those, `approximate_vni`.
 
     Examples
     --------
@@ -46,14 +51,16 @@ def exact_vni(network: Network) -> float:
     >>> round(exact_vni(Network.uniform(100, 100, activation="linear")), 6)
     0.478616
     """
-    alone, others = _self_and_others(network.widths[-1], _covered_probability(network))
-    return min(1.0, float(alone + others * mean_square_correlation(lambda nu: _log_factor(network, nu))))
+    steps = network_steps(network, _REFUSAL)
+    alone, others = _self_and_others(network.widths[-1], _live_probability(network))
+    return min(1.0, float(alone + others * mean_square_correlation(lambda nu: _log_factor(steps, nu))))
 
 
-def exact_vni_complement(network: Network) -> float:
+def exact_vni_complement(network: Network | ResidualNetwork) -> float:
     """1 − E VNI (S3) without cancellation. Parameters and errors as `exact_vni`."""
-    _, others = _self_and_others(network.widths[-1], _covered_probability(network))
-    return float(others * mean_sech_distance(lambda nu: _log_factor(network, nu)))
+    steps = network_steps(network, _REFUSAL)
+    _, others = _self_and_others(network.widths[-1], _live_probability(network))
+    return float(others * mean_sech_distance(lambda nu: _log_factor(steps, nu)))
 
 
 def exact_vni_along_depth(network: Network) -> np.ndarray:
@@ -70,25 +77,21 @@ def exact_parts_along_depth(network: Network) -> tuple[np.ndarray, np.ndarray]:
 
     Errors as `exact_vni`.
     """
-    probability = _covered_probability(network)
+    probability = mask_probability(network, *_REFUSAL)
     ends = {width: _self_and_others(width, probability)[0] for width in set(network.widths[1:])}
     alone = np.array([ends[width] for width in network.widths[1:]])
     # The inputs are never masked.
     layers = [(shape, probability if layer else 1.0) for layer, shape in enumerate(pairwise(network.widths))]
+    known = {kind: layer_step(*kind, network.weights).log_factor(NODES) for kind in set(layers)}
     correlations, log_factor = np.empty(network.depth), np.zeros(len(NODES))
-    known: dict[tuple[tuple[int, int], float], np.ndarray] = {}
     for layer, kind in enumerate(layers):
-        if kind not in known:
-            known[kind] = _log_step(*kind, network.weights, NODES)
         log_factor = log_factor + known[kind]
         correlations[layer] = mean_square_correlation_from(log_factor)
     return alone, correlations
 
 
-def _covered_probability(network: Network) -> float:
-    return mask_probability(
-        network, "S3, the exact law,", "; for other activations use S4, laws.approximate_vni(network)"
-    )
+def _live_probability(network: Network | ResidualNetwork) -> float:
+    return 1.0 if isinstance(network, ResidualNetwork) else mask_probability(network, *_REFUSAL)
 
 
 def _self_and_others(width: int, probability: float) -> tuple[float, float]:
@@ -99,31 +102,6 @@ def _self_and_others(width: int, probability: float) -> tuple[float, float]:
     return float(weight @ (1 / k)), float(weight @ ((k - 1) / k))
 
 
-def _log_factor(network: Network, nu: np.ndarray) -> np.ndarray:
-    """ln M(ν) = Σ_l ln m_l(ν). The inputs are never masked."""
-    probability = _covered_probability(network)
-    total = _log_step(network.widths[:2], 1.0, network.weights, nu)
-    for shape, count in network.hidden_shapes.items():
-        total = total + count * _log_step(shape, probability, network.weights, nu)
-    return total
-
-
-def _log_step(shape: tuple[int, ...], probability: float, weights: str, nu: np.ndarray) -> np.ndarray:
-    n_in, n_out = shape
-    if n_in == 1:
-        return np.full(nu.shape, -np.inf)
-    if weights == "orthogonal" and probability == 1 and n_out <= n_in:
-        return np.zeros(nu.shape)
-    log_m = log_gaussian_step(n_in, nu) if probability == 1 else _log_masked_step(n_in, probability, nu)
-    if weights == "orthogonal":
-        log_m = log_m - log_gaussian_step(max(n_in, n_out), nu)
-    return log_m
-
-
-def _log_masked_step(n: int, probability: float, nu: np.ndarray) -> np.ndarray:
-    """ln E[m_k(ν) | k ≥ 1], k ~ Bin(n, p)."""
-    k, weight = live_count_quadrature(n, probability)
-    log_m = log_gaussian_step(k[:, None], nu)
-    deficit = -weight @ np.expm1(log_m)
-    # A wide layer's factor is 1 − O(1/n): its logarithm must be accurate relative to that small number.
-    return np.where(deficit < 0.5, np.log1p(-np.minimum(deficit, 0.5)), np.log(weight @ np.exp(log_m)))
+def _log_factor(steps: list[Step], nu: np.ndarray) -> np.ndarray:
+    """ln M(ν) = Σ ln m(ν) over all steps."""
+    return sum((step.count * step.log_factor(nu) for step in steps), np.zeros(nu.shape))

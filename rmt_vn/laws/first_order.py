@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from rmt_vn.laws.universal import layer_depth, slope_ratio
+from rmt_vn.laws.effective_depth import layer_depth, slope_ratio
 from rmt_vn.network import Network
 
 

@@ -10,8 +10,8 @@ from numpy.polynomial.hermite_e import hermegauss
 
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, signal_moments
 from rmt_vn.laws.approximate import OutsideDomainWarning
+from rmt_vn.laws.effective_depth import moments_variance
 from rmt_vn.laws.signal_mode import pair_along_depth
-from rmt_vn.laws.universal import moments_variance
 from rmt_vn.mean_field import fixed_point, layer_moments, variances_along_depth
 from rmt_vn.network import Network
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.special import erfcx
 
 from rmt_vn.gaussian_averages import SignalMoments, signal_moments
-from rmt_vn.laws.universal import layer_depth
+from rmt_vn.laws.effective_depth import layer_depth
 from rmt_vn.mean_field import fixed_point, variances_along_depth
 from rmt_vn.network import Network
 

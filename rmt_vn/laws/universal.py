@@ -1,8 +1,10 @@
 """S4, the universal law: at large width the VNI depends on the effective depth t alone.
 
-It takes D_l, the slopes of a layer, to be independent of what it multiplies. D_l is not: it knows the signal x_{l−1},
-as W_l does. The one direction that they share is the signal mode (`rmt_vn.laws.signal_mode`), whose share of a row of
-the Jacobian grows by Λ = χ_q²/χ a layer; S4 needs Λ^L ≪ N. Homogeneous φ have Λ = 1 and feed nothing into it.
+`rmt_vn.laws.effective_depth` says what t a network has.
+
+The law takes D_l, the slopes of a layer, to be independent of what it multiplies. D_l is not: it knows the signal
+x_{l−1}, as W_l does. The one direction that they share is the signal mode (`rmt_vn.laws.signal_mode`), whose share of a
+row of the Jacobian grows by Λ = χ_q²/χ a layer; S4 needs Λ^L ≪ N. Homogeneous φ have Λ = 1 and feed nothing into it.
 `rmt_vn.laws.approximate` is S4 at a finite width, and says where it does not hold.
 """
 
@@ -13,8 +15,6 @@ from numpy.typing import ArrayLike
 
 from rmt_vn.checks import checked_numbers
 from rmt_vn.laws.hyperbolic.transforms import mean_sech_distance, mean_square_correlation
-from rmt_vn.mean_field import fixed_point, layer_moments, moments_along, variances_along_depth
-from rmt_vn.network import Network, Weights
 
 # Rows of t at a time: bounds the memory of the (rows × nodes) integrand to some MB.
 _BLOCK = 1024
@@ -55,73 +55,6 @@ def universal_vni_complement(t: ArrayLike) -> float | np.ndarray:
     Parameters, errors and accuracy as `universal_vni`.
     """
     return _over_depths(mean_sech_distance, t)
-
-
-def effective_depth(network: Network, *, input_variance: float | None = None) -> float:
-    """t, the effective depth of a network (S4).
-
-    Each weight matrix adds r_l/n_l (Gaussian) or r_l/n_l − 1/max(n_l, n_{l+1}) (Haar: r_l − 1 over n_l where the
-    layer does not widen), with r_l = (μ_2/μ_1²) at its inputs' activation and r_0 = 1 for the inputs themselves.
-
-    Parameters
-    ----------
-    network : Network
-    input_variance : float, optional
-        ‖x_0‖²/n_0. If given, μ_k follow the length map layer by layer from there; if not, they are taken at q*.
-
-    Raises
-    ------
-    ValueError
-        If μ_k is needed at a q* that does not exist, or a variance is out of range.
-
-    Examples
-    --------
-    >>> from rmt_vn import Network
-    >>> effective_depth(Network.uniform(100, 50, activation="linear"))
-    0.5
-    """
-    variances = variances_along_depth(network, input_variance)
-    if variances is None:
-        ratio = slope_ratio(network)
-        hidden = sum(
-            count * layer_depth(*shape, network.weights, slope_ratio=ratio)
-            for shape, count in network.hidden_shapes.items()
-        )
-    else:
-        moments = moments_along(network, variances[:-1]).tolist()
-        shapes = zip(network.widths[1:], network.widths[2:], strict=False)
-        hidden = sum(
-            layer_depth(*shape, network.weights, slope_ratio=mu2 / mu1**2)
-            for shape, (mu1, mu2) in zip(shapes, moments, strict=True)
-        )
-    n_0, n_1 = network.widths[:2]
-    return layer_depth(n_0, n_1, network.weights) + hidden
-
-
-def layer_depth(n_in: int, n_out: int, weights: Weights, *, slope_ratio: float = 1.0) -> float:
-    """What one weight matrix adds to the effective depth (S4).
-
-    Parameters
-    ----------
-    n_in, n_out : int
-        Its fan-in and fan-out.
-    weights : {"gaussian", "orthogonal"}
-    slope_ratio : float
-        μ_2/μ_1² of the nodes that feed it; 1 for the inputs of the network.
-    """
-    frame = 1 / max(n_in, n_out) if weights == "orthogonal" else 0.0
-    return slope_ratio / n_in - frame
-
-
-def slope_ratio(network: Network) -> float:
-    """μ_2/μ_1² at q*, dropout included."""
-    mu1, mu2 = layer_moments(network, moments_variance(network))
-    return mu2 / mu1**2
-
-
-def moments_variance(network: Network) -> float:
-    """The variance at which to take μ_k: q*, or any where φ is homogeneous and μ_k does not depend on it."""
-    return 1.0 if network.activation.is_homogeneous else fixed_point(network).q_star
 
 
 def _over_depths(inversion, t: ArrayLike) -> float | np.ndarray:

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from rmt_vn.checks import checked_choice
-from rmt_vn.laws.universal import effective_depth, universal_vni
+from rmt_vn.laws.effective_depth import effective_depth
+from rmt_vn.laws.universal import universal_vni
 from rmt_vn.network import Network
 from rmt_vn.results import Result
 

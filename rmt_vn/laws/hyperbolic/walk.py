@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import expm1, log1p
+from scipy.special import log1p
 
-from rmt_vn.laws.hyperbolic.masks import live_count_quadrature
-from rmt_vn.laws.hyperbolic.transforms import LogFactor, log_gaussian_step_off_axis
-from rmt_vn.network import Network, mask_probability
+from rmt_vn.laws.hyperbolic.steps import Refusal, network_steps
+from rmt_vn.laws.hyperbolic.transforms import LogFactor
+from rmt_vn.network import Network, ResidualNetwork
 
 # Where ln M(0) = −t/8 has fallen below this, all but 1e-36 of the law is at |ρ| = 1 in double precision.
 _MERGED = -85.0
@@ -97,24 +97,19 @@ def diffusion(t: float) -> Walk:
 
 
 @lru_cache(maxsize=64)
-def network_walk(network: Network) -> Walk:
-    probability = mask_probability(
-        network, "the exact law of ρ", "; for other activations give laws.effective_depth(network)"
-    )
-    n_0, n_1 = network.widths[:2]
-    layers = [_Layer(n_0, n_1, 1.0, network.weights, 1)]
-    for (n_in, n_out), count in network.hidden_shapes.items():
-        layers.append(_Layer(n_in, n_out, probability, network.weights, count))
-    start = float(np.prod([layer.no_step**layer.count for layer in layers]))
+def network_walk(network: Network | ResidualNetwork) -> Walk:
+    refusal = Refusal("the exact law of ρ", "; for others give laws.effective_depth(network)")
+    steps = network_steps(network, refusal)
+    start = float(np.prod([step.no_step**step.count for step in steps]))
     with np.errstate(divide="ignore"):  # fan-in 1
-        log_apart = sum(layer.count * np.log1p(-layer.merging) for layer in layers)
-    merged = -float(np.expm1(log_apart))
+        log_apart = sum(step.count * np.log1p(-step.merging) for step in steps)
+    merged = 0.0 - float(np.expm1(log_apart))
     if np.exp(log_apart) - start <= 1e-14 * start:
         return Walk(start, merged)
-    pole = min(layer.pole for layer in layers)
+    pole = min((step.pole for step in steps), default=np.inf)
 
     def log_factor(nu: np.ndarray) -> np.ndarray:
-        return np.sum([layer.count * layer.log_step(nu) for layer in layers], axis=0)
+        return np.sum([step.count * step.log_factor_off_axis(nu) for step in steps], axis=0)
 
     return _prepared(log_factor, pole, start, merged)
 
@@ -167,65 +162,3 @@ def _prepared(log_factor: LogFactor, pole: float, start: float, merged: float) -
             break
     contours = Contours(spread, reach, edges, shift, peak, np.hstack(nodes), np.hstack(terms))
     return Walk(start, merged, contours)
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """`count` weight matrices, whose inputs are the live ones of n_in nodes. As in S3, but for complex ν."""
-
-    n_in: int
-    n_out: int
-    live_probability: float
-    weights: str
-    count: int
-
-    @property
-    def fan_ins(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values of k ≥ 1, and their probabilities."""
-        if self.live_probability == 1:
-            return np.array([self.n_in]), np.ones(1)
-        return live_count_quadrature(self.n_in, self.live_probability)
-
-    @property
-    def no_step(self) -> float:
-        """Probability that the layer leaves ρ as it is: no node is masked."""
-        k, probability = self.fan_ins
-        keeps = self.weights == "orthogonal" and self.n_out <= self.n_in and k[-1] == self.n_in > 1
-        return float(probability[-1]) if keeps else 0.0
-
-    @property
-    def merging(self) -> float:
-        """Probability that all nodes have the same single live input."""
-        k, probability = self.fan_ins
-        return float(probability[0]) if k[0] == 1 else 0.0
-
-    @property
-    def pole(self) -> float:
-        """The first pole iτ of the factor, that of the least k > 1."""
-        k, _ = self.fan_ins
-        return np.inf if self.no_step == 1 else k[k > 1][0] - 0.5
-
-    def log_step(self, nu: np.ndarray) -> np.ndarray:
-        """ln of the layer's factor of M(ν), that of S3."""
-        if self.no_step == 1:
-            return np.zeros(nu.shape, dtype=complex)
-        flat, haar = nu.ravel(), self.weights == "orthogonal"
-        frame = log_gaussian_step_off_axis(max(self.n_in, self.n_out), flat, haar) if haar else np.zeros(1)
-        k, probability = self.fan_ins
-        if len(k) == 1:
-            return (log_gaussian_step_off_axis(k, flat, haar) - frame).reshape(nu.shape)
-        # ln E[m_k/frame], m_1 = 0.
-        deficit, mean, peak = np.full(len(flat), -probability[k == 1].sum(), dtype=complex), 0.0, -np.inf
-        k, probability = k[k > 1], probability[k > 1]
-        size = max(1, _BLOCK // (4 * len(flat)))
-        for start in range(0, len(k), size):
-            log_m = log_gaussian_step_off_axis(k[start : start + size, None], flat, haar) - frame
-            weight = probability[start : start + size]
-            with np.errstate(over="ignore", invalid="ignore"):
-                deficit += weight @ expm1(log_m)
-            top = np.maximum(peak, log_m.real.max(axis=0))
-            mean = mean * np.exp(peak - top) + weight @ np.exp(log_m - top)
-            peak = top
-        # A wide layer's factor is 1 − O(1/n): its logarithm must be accurate relative to that small number.
-        small = np.abs(deficit) < 0.5
-        return np.where(small, log1p(np.where(small, deficit, 0)), np.log(mean) + peak).reshape(nu.shape)

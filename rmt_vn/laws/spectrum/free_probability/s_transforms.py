@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmt_vn.gaussian_averages import slope_moment
+from rmt_vn.laws.effective_depth import moments_variance
 from rmt_vn.laws.spectrum.free_probability.squared_slopes import SlopeLaw, slope_law
-from rmt_vn.laws.universal import moments_variance
 from rmt_vn.mean_field import variances_along_depth
 from rmt_vn.network import Network
 

@@ -252,6 +252,23 @@ class ResidualNetwork(Result):
         return (self.width, self.hidden), (self.hidden, self.width)
 
     @property
+    def branch(self) -> tuple[Network, ...]:
+        """The branch's matrices, W_1 with the φ behind it first, as networks of one layer each."""
+        ends = (self.activation,) if self.hidden is None else (self.activation, activations.get("linear"))
+        layers = zip(self.branch_shapes, ends, self.sigma_w, strict=True)
+        return tuple(Network(shape, phi, self.weights, sigma_w) for shape, phi, sigma_w in layers)
+
+    @property
+    def embedding(self) -> Network | None:
+        """E as a network of one linear layer, where there is one."""
+        return None if self.inputs is None else Network((self.inputs, self.width), "linear", self.weights)
+
+    @property
+    def readout(self) -> Network | None:
+        """R as a network of one linear layer, where there is one."""
+        return None if self.outputs is None else Network((self.width, self.outputs), "linear", self.weights)
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """Those of the inputs, where there is an embedding, of x_0, x_1, …, x_L, and of the outputs of a readout."""
         ends = [() if each is None else (each,) for each in (self.inputs, self.outputs)]

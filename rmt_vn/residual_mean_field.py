@@ -11,7 +11,7 @@ import numpy as np
 
 from rmt_vn.gaussian_averages import checked_variance, second_moment, slope_moment
 from rmt_vn.mean_field import moments_along
-from rmt_vn.network import Network, ResidualNetwork
+from rmt_vn.network import ResidualNetwork
 from rmt_vn.results import Result
 from rmt_vn.tables import tabulated
 
@@ -151,8 +151,7 @@ def _slope_moments(network: ResidualNetwork, variances: np.ndarray) -> np.ndarra
     """μ_1 and μ_2 at each variance, shape (L, 2)."""
     if network.activation.is_homogeneous:
         variances = np.ones(network.depth)
-    first_layer = Network(network.branch_shapes[0], network.activation, network.weights, network.sigma_w[0])
-    return moments_along(first_layer, variances)
+    return moments_along(network.branch[0], variances)
 
 
 def depth_phase(network: ResidualNetwork) -> DepthPhase:

@@ -38,7 +38,7 @@ def effective_depth(network: Network | ResidualNetwork, *, input_variance: float
     0.5
     """
     if isinstance(network, ResidualNetwork):
-        ends = [layer_depth(*shape, network.weights) for shape in _end_shapes(network)]
+        ends = [effective_depth(end) for end in (network.embedding, network.readout) if end is not None]
         return float(np.sum(block_depths(network, input_variance=input_variance)) + sum(ends))
     variances = variances_along_depth(network, input_variance)
     if variances is None:
@@ -148,12 +148,6 @@ def pre_norm_slope(network: ResidualNetwork) -> float:
     q = network.sigma_w[0] ** 2
     kappa = q * slope_moment(network.activation, q, 1) / second_moment(network.activation, q)
     return 2 * kappa / network.width
-
-
-def _end_shapes(network: ResidualNetwork) -> list[tuple[int, int]]:
-    """(n_in, n_out) of the embedding and of the readout, where there are any."""
-    embedding = [] if network.inputs is None else [(network.inputs, network.width)]
-    return embedding + ([] if network.outputs is None else [(network.width, network.outputs)])
 
 
 def slope_ratio(network: Network) -> float:

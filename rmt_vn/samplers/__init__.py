@@ -17,7 +17,8 @@ wide inputs              inputs
 """
 
 from rmt_vn.samplers.activations import sample_activations, walk_activations
-from rmt_vn.samplers.jacobian import JacobianLayer, sample_along_depth, walk_jacobian
+from rmt_vn.samplers.forward import JacobianLayer
+from rmt_vn.samplers.jacobian import sample_along_depth, walk_jacobian
 from rmt_vn.samplers.lyapunov import SampledLyapunov, sample_lyapunov
 from rmt_vn.samplers.singular_values import log_singular_values, sample_log_singular_values
 from rmt_vn.samplers.vni import SampledVNI, sample_correlation, sample_vni

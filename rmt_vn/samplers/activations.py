@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Literal
 
@@ -12,20 +12,25 @@ from numpy.typing import ArrayLike
 from rmt_vn.checks import checked_choice
 from rmt_vn.ensembles import biases, haar, weight_matrices
 from rmt_vn.measures.arrays import finite_array
-from rmt_vn.network import Network
+from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.forward import dropout_mask, last_of
+from rmt_vn.samplers.residual_blocks import layer_normalized
 
 
 def sample_activations(
-    network: Network, inputs: ArrayLike, *, rng: RNG = None, method: Literal["auto", "weights", "gram"] = "auto"
+    network: Network | ResidualNetwork,
+    inputs: ArrayLike,
+    *,
+    rng: RNG = None,
+    method: Literal["auto", "weights", "gram"] = "auto",
 ) -> np.ndarray:
     """Activations x_L of a batch of inputs through one random network.
 
     Parameters
     ----------
-    network : Network
+    network : Network or ResidualNetwork
         Under dropout one mask is drawn per layer, the same for all inputs: the outputs of one thinned network.
     inputs : array_like, shape (samples, n_0)
     rng : seed or Generator
@@ -51,15 +56,26 @@ def sample_activations(
 
 
 def walk_activations(
-    network: Network, inputs: ArrayLike, *, rng: RNG = None, method: Literal["auto", "weights", "gram"] = "auto"
+    network: Network | ResidualNetwork,
+    inputs: ArrayLike,
+    *,
+    rng: RNG = None,
+    method: Literal["auto", "weights", "gram"] = "auto",
 ) -> Iterator[np.ndarray]:
-    """x_1, …, x_L of one random network, layer by layer: parameters and numbers are those of `sample_activations`."""
+    """x_1, …, x_L of one random network, layer by layer: parameters and numbers are those of `sample_activations`.
+
+    Of a residual network they are the stream behind each block, and the outputs of a readout last.
+    """
     x = _checked_inputs(network, inputs)
     rng = np.random.default_rng(rng)
     checked_choice("method", method, ("auto", "weights", "gram"))
     if method == "auto":
-        method = "gram" if 2 * len(x) < max(network.widths) else "weights"
+        widest = max(network.widths + tuple(network.branch_shapes[0] if isinstance(network, ResidualNetwork) else ()))
+        method = "gram" if 2 * len(x) < widest else "weights"
     pre_activations = _from_weights if method == "weights" else _from_gram
+    if isinstance(network, ResidualNetwork):
+        yield from _walk_blocks(network, x, rng, pre_activations)
+        return
     for layer, (n_in, n_out) in enumerate(pairwise(network.widths), start=1):
         with np.errstate(over="ignore", invalid="ignore"):
             h = pre_activations(network, x, n_in, n_out, rng)
@@ -71,6 +87,30 @@ def walk_activations(
                 f"activations overflow at layer {layer} of {network.depth}: lower sigma_w, got {network.sigma_w}"
             )
         yield x
+
+
+def _walk_blocks(
+    network: ResidualNetwork, x: np.ndarray, rng: np.random.Generator, pre_activations: Callable[..., np.ndarray]
+) -> Iterator[np.ndarray]:
+    branch, norm = network.branch, network.normalization
+    if network.embedding is not None:
+        x = pre_activations(network.embedding, x, *network.embedding.widths, rng)
+    for block in range(1, network.depth + 1):
+        with np.errstate(over="ignore", invalid="ignore"):
+            signal = layer_normalized(x)[0] if norm == "pre" else x
+            for layer in branch:
+                signal = layer.activation.phi(pre_activations(layer, signal, *layer.widths, rng))
+            x = network.skip * x + network.beta * signal
+        if not np.all(np.isfinite(x)):
+            raise OverflowError(
+                f"activations overflow at block {block} of {network.depth}: lower skip, got {network.skip:g}, or "
+                f"branch_scale, got {network.branch_scale}"
+            )
+        if norm == "post":
+            x = layer_normalized(x)[0]
+        yield x
+    if network.readout is not None:
+        yield pre_activations(network.readout, x, *network.readout.widths, rng)
 
 
 def _from_weights(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
@@ -106,7 +146,7 @@ def _gram_root(x: np.ndarray) -> np.ndarray:
     return np.transpose(np.linalg.qr(x.T, mode="r"))
 
 
-def _checked_inputs(network: Network, inputs: ArrayLike) -> np.ndarray:
+def _checked_inputs(network: Network | ResidualNetwork, inputs: ArrayLike) -> np.ndarray:
     x = finite_array("inputs", inputs)
     if x.ndim != 2 or len(x) < 1 or x.shape[1] != network.widths[0]:
         raise ValueError(f"inputs must have shape (samples ≥ 1, n_0 = {network.widths[0]}), got {x.shape}")

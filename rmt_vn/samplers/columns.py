@@ -15,7 +15,8 @@ import numpy as np
 from rmt_vn.ensembles import orthonormal_columns
 from rmt_vn.network import Network
 from rmt_vn.rng import RNG
-from rmt_vn.samplers.jacobian import JacobianLayer, walk_layers
+from rmt_vn.samplers.forward import JacobianLayer
+from rmt_vn.samplers.jacobian import walk_layers
 from rmt_vn.samplers.rows import through_images, unit_vectors
 
 

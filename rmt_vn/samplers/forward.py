@@ -1,4 +1,4 @@
-"""What all samplers of Jacobians share: the forward pass that decides the slopes D_l, for a batch of networks."""
+"""What all samplers of Jacobians share: the forward pass, which decides the slopes D_l, and what is told of a layer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmt_vn.activations import Activation
-from rmt_vn.ensembles import biases
+from rmt_vn.ensembles import biases, weight_matrices
 from rmt_vn.gaussian_averages import checked_variance
 from rmt_vn.mean_field import fixed_point
 from rmt_vn.network import Network
+from rmt_vn.results import Result
 
 # Draws weights for a batch of signals (networks, n_in); returns them with W x, (networks, n_out).
 Propagate = Callable[[Network, int, int, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -48,6 +49,44 @@ class Slopes:
     values: np.ndarray
     log_scale: np.ndarray
     lift: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class JacobianLayer(Result):
+    """One layer of a batch of simulated Jacobians, J_l = D_l W_l J_{l−1} = e^{log_norm} × slopes × rows.
+
+    Slopes that underflow (GELU at h = −50, say) are given by what counts of them: they are not zero.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (networks, n_l, n_0)
+        W_l J_{l−1}, scaled so that J_{l−1} has unit Frobenius norm: the Jacobian of the pre-activations, a row for each
+        node.
+    slopes : ndarray, shape (networks, n_l)
+        The diagonal of D_l: φ′(h_l), times 0 or 1/p under dropout. Where all of a layer are below 1e-100 a common
+        factor is taken out, and none but zeros are below 1e-150.
+    log_norm : ndarray, shape (networks,)
+        The logarithm of the scale that was divided by.
+    """
+
+    rows: np.ndarray
+    slopes: np.ndarray
+    log_norm: np.ndarray
+
+    @property
+    def jacobian(self) -> np.ndarray:
+        """J_l e^{−log_norm}, shape (networks, n_l, n_0)."""
+        return self.slopes[..., None] * self.rows
+
+
+def unit_norm(layer: JacobianLayer) -> tuple[np.ndarray, np.ndarray]:
+    """J_l of unit Frobenius norm, and the logarithm of the scale that it was divided by."""
+    # A power of two is taken out first, so that no square under- or overflows.
+    jacobian = layer.jacobian
+    power = np.frexp(np.abs(jacobian).max(axis=(-2, -1)))[1]
+    jacobian = np.ldexp(jacobian, -power[:, None, None])
+    norm = np.linalg.norm(jacobian, axis=(-2, -1))
+    return jacobian / norm[:, None, None], layer.log_norm + np.log(np.ldexp(norm, power))
 
 
 def default_input_variance(network: Network) -> float:
@@ -137,6 +176,13 @@ def _slopes(activation: Activation, h: np.ndarray, mask: np.ndarray) -> Slopes:
     changed = np.isfinite(logs) & ((lift > 0) | (log_scale[:, None] != 0))
     logs = np.where(changed, logs + lift, 0.0)
     return Slopes(np.where(changed, np.copysign(np.exp(logs), values), values), log_scale, lift)
+
+
+def through_matrices(
+    network: Network, n_out: int, n_in: int, x: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    w = weight_matrices(n_out, n_in, network.weights, sigma_w=network.sigma_w, batch=x.shape[:1], rng=rng)
+    return w, (w @ x[..., None])[..., 0]
 
 
 def dropout_mask(network: Network, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

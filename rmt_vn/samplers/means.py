@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rmt_vn.network import Network
+from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.results import ConfidenceInterval, Result, student_interval
 
 
@@ -19,14 +19,14 @@ class SampledMean(Result):
     ----------
     values : ndarray, shape (n_networks, …)
         The number, or array, of each network.
-    network : Network
+    network : Network or ResidualNetwork
         The description from which the networks were drawn.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("value", "stderr", "n_networks")
 
     values: np.ndarray
-    network: Network
+    network: Network | ResidualNetwork
 
     @property
     def value(self) -> Any:

@@ -39,7 +39,7 @@ def sample_rows(
     nodes = np.argsort(dead, axis=-1, kind="stable")[:, :count, None]
     rows = (np.arange(network.widths[-1]) == nodes) * ~dead[:, None, :]
     for layer in reversed(range(network.depth)):
-        rows = _rows_through(network, shapes[layer], rows, directions[layer], images[layer], rng)
+        rows = rows_through(network, shapes[layer], rows, directions[layer], images[layer], rng)
         if layer > 0:
             rows = rows * slopes[layer - 1][:, None, :]
         rows = rows / np.abs(rows).max(axis=(-2, -1), keepdims=True)
@@ -84,7 +84,7 @@ def through_images(
     return image, image[:, :n_out] * np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def _rows_through(
+def rows_through(
     network: Network,
     shape: tuple[int, int],
     rows: np.ndarray,

@@ -144,8 +144,7 @@ def _residual_steps(network: ResidualNetwork, refusal: Refusal) -> list[Step]:
     ratio = linear_block_ratio(network)
     # A branch of nothing leaves everything as it is.
     steps = [Step(*fan_in_quadrature(network.width, ratio), count=network.depth)] if ratio > 0 else []
-    if network.inputs is not None:
-        steps.append(layer_step((network.inputs, network.width), 1.0, network.weights))
-    if network.outputs is not None:
-        steps.append(layer_step((network.width, network.outputs), 1.0, network.weights))
+    for end in (network.embedding, network.readout):
+        if end is not None:
+            steps += network_steps(end, refusal)
     return steps

@@ -1,4 +1,4 @@
-"""S4 at a finite width: the VNI of any network to order 1/width, and where it is not to be trusted."""
+"""S4 and S8 at a finite width: the VNI of any network to order 1/width, and where it is not to be trusted."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, gaussian_mean, signal_moments, slope_moment
-from rmt_vn.laws.effective_depth import layer_depth
+from rmt_vn.laws.effective_depth import effective_depth, layer_depth
 from rmt_vn.laws.hyperbolic.masks import live_count_distribution
+from rmt_vn.laws.residual_mode import residual_parts_along_depth
 from rmt_vn.laws.signal_mode import layer_variances, mode_ratio, signal_mode_vni, variance_scatter
 from rmt_vn.laws.universal import universal_vni
-from rmt_vn.network import Network, Weights
+from rmt_vn.network import Network, ResidualNetwork, Weights
 
 # How far the signal mode may raise the VNI, by its own law, before S4 is said not to hold.
 _TOLERANCE = 0.1
@@ -28,7 +29,7 @@ class OutsideDomainWarning(UserWarning):
     """A law was asked about a network outside the domain in which it holds."""
 
 
-def approximate_vni(network: Network, *, input_variance: float | None = None) -> float:
+def approximate_vni(network: Network | ResidualNetwork, *, input_variance: float | None = None) -> float:
     """The mean VNI by S4, corrected to order 1/width, for any activation and either weight family.
 
     E[1/k] + (1 − E[1/k]) R(t) over the number k ≥ 1 of live nodes of the last layer, with each layer's effective depth
@@ -40,16 +41,20 @@ def approximate_vni(network: Network, *, input_variance: float | None = None) ->
     standard deviation off, a warning says so. Then ``samplers.sample_vni(network, n_networks)`` is what answers, or its
     fast approximation ``method="signal_chain"``, which follows the mode.
 
+    Residual networks (S8) have 1/N + (1 − 1/N) R(t), N the nodes of the stream or of the readout, without a correction
+    of t: it warns where the signal mode makes more than 10% of it.
+
     Parameters
     ----------
-    network : Network
+    network : Network or ResidualNetwork
     input_variance : float, optional
-        ‖x_0‖²/n_0. If given, all moments follow the length map layer by layer from there; if not, they are taken at q*.
+        ‖x_0‖²/n_0. If given, all moments follow the length map layer by layer from there; if not, they are taken at
+        q*, or in residual networks along the map from 1.
 
     Warns
     -----
     OutsideDomainWarning
-        Where S4 does not hold; the message says by how much, and what to call instead.
+        Where S4 or S8 does not hold; the message says by how much, and what to call instead.
 
     Raises
     ------
@@ -62,6 +67,11 @@ def approximate_vni(network: Network, *, input_variance: float | None = None) ->
     >>> round(approximate_vni(Network.uniform(100, 50, activation="linear")), 4)
     0.32
     """
+    if isinstance(network, ResidualNetwork):
+        value, with_mode = _residual_vni(network, input_variance)
+        if abs(with_mode / value - 1) > _TOLERANCE:
+            _warn("S8", value, f"{with_mode:.3g}")
+        return value
     variances = layer_variances(network, input_variance)
     value = last_approximate_vni(network, variances)
     if network.activation.is_homogeneous:
@@ -72,15 +82,27 @@ def approximate_vni(network: Network, *, input_variance: float | None = None) ->
         shifted = np.minimum(shifted, LARGEST_VARIANCE)
         with_mode = _with_mode(network, shifted)
         if abs(with_mode / value - 1) > _TOLERANCE:
-            warnings.warn(
-                f"S4 does not hold here: it says that the VNI is {value:.4g}, but the signal mode takes it to about "
-                f"{with_mode:.3g}{of_the_variances}. Sample it: samplers.sample_vni(network, n_networks), or faster, "
-                'method="signal_chain"',
-                OutsideDomainWarning,
-                stacklevel=2,
-            )
+            _warn("S4", value, f"{with_mode:.3g}{of_the_variances}", ', or faster, method="signal_chain"')
             break
     return value
+
+
+def _warn(law: str, value: float, with_mode: str, faster: str = "") -> None:
+    warnings.warn(
+        f"{law} does not hold here: it says that the VNI is {value:.4g}, but the signal mode takes it to about "
+        f"{with_mode}. Sample it: samplers.sample_vni(network, n_networks){faster}",
+        OutsideDomainWarning,
+        stacklevel=3,
+    )
+
+
+def _residual_vni(network: ResidualNetwork, input_variance: float | None) -> tuple[float, float]:
+    """S8, and S8 with the law of the signal mode above it, for rows that have at x_0 what the mean gradient has."""
+    alone = 1 / network.widths[-1]
+    value = alone + (1 - alone) * float(universal_vni(effective_depth(network, input_variance=input_variance)))
+    shares, _ = residual_parts_along_depth(network, input_variance=input_variance)
+    ratio = shares[0] / max(1 - shares[0], 1e-12)
+    return value, value + (1 - value) * float(signal_mode_vni(ratio))
 
 
 def approximate_parts_along_depth(

@@ -11,9 +11,10 @@ from numpy.polynomial.hermite_e import hermegauss
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, signal_moments
 from rmt_vn.laws.approximate import OutsideDomainWarning
 from rmt_vn.laws.effective_depth import moments_variance
+from rmt_vn.laws.residual_mode import residual_parts_along_depth
 from rmt_vn.laws.signal_mode import pair_along_depth
 from rmt_vn.mean_field import fixed_point, layer_moments, variances_along_depth
-from rmt_vn.network import Network
+from rmt_vn.network import Network, ResidualNetwork
 
 # Nodes and weights for means over a normal variable z, and the coefficients of polynomials through those nodes.
 _Z, _WEIGHTS = hermegauss(7)
@@ -23,7 +24,7 @@ _COEFFICIENTS = np.linalg.inv(np.vander(_Z, increasing=True))
 _WIDEST = 1.0
 
 
-def gradient_growth(network: Network, *, input_variance: float | None = None) -> np.ndarray:
+def gradient_growth(network: Network | ResidualNetwork, *, input_variance: float | None = None) -> np.ndarray:
     """E‖∂_l‖² / E‖∂_L‖², the mean squared gradient at each layer relative to the last one's (S5).
 
     The mean over networks and over gradients ∂_L of any direction, independent of the network. For homogeneous φ
@@ -36,16 +37,21 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
     they are in infinitely wide networks if they must. And it is a mean: where its logarithm is far from that of χ^L, a
     few networks have most of it.
 
+    In residual networks (S8) a block's factor is s²(1 + a) across the signal (over the variance of the sum, where LN is
+    applied to that) and, without LN, what `rmt_vn.laws.residual_mode` says along it, at the variances of infinitely
+    wide networks: corrections are of order L/width.
+
     Parameters
     ----------
-    network : Network
+    network : Network or ResidualNetwork
     input_variance : float, optional
-        ‖x_0‖²/n_0. By default that whose pre-activations have variance q*.
+        ‖x_0‖²/n_0. By default that whose pre-activations have variance q*, and 1 for a residual network.
 
     Returns
     -------
     ndarray, shape (L + 1,)
-        At x_0, x_1, …, x_L; the last is 1.
+        At x_0, x_1, …, x_L; the last is 1. Of a residual network one for each of its `widths`: at the inputs of an
+        embedding, and at the outputs of a readout, too.
 
     Warns
     -----
@@ -59,11 +65,19 @@ def gradient_growth(network: Network, *, input_variance: float | None = None) ->
 
     Examples
     --------
-    >>> from rmt_vn import Network
+    >>> from rmt_vn import Network, ResidualNetwork
     >>> network = Network.uniform(100, 20, activation="softplus", sigma_w=1.35)
     >>> f"{gradient_growth(network)[0]:.1e}"
     '2.3e-03'
     """
+    if isinstance(network, ResidualNetwork):
+        _, log_growth = residual_parts_along_depth(network, input_variance=input_variance)
+        # Embedding and readout, of σ = 1, change no mean square.
+        log_growth = np.pad(
+            log_growth, [int(end is not None) for end in (network.inputs, network.outputs)], mode="edge"
+        )
+        with np.errstate(over="ignore"):
+            return np.exp(log_growth)
     variances_along_depth(network, input_variance)  # which refuses what is no variance
     if network.activation.is_homogeneous:
         chi = network.sigma_w**2 * layer_moments(network, moments_variance(network))[0]

@@ -10,7 +10,7 @@ import numpy as np
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, gaussian_mean, signal_moments, slope_moment
 from rmt_vn.laws.effective_depth import effective_depth, layer_depth
 from rmt_vn.laws.hyperbolic.masks import live_count_distribution
-from rmt_vn.laws.residual_mode import residual_parts_along_depth
+from rmt_vn.laws.residual_mode import residual_mode_ratio
 from rmt_vn.laws.signal_mode import layer_variances, mode_ratio, signal_mode_vni, variance_scatter
 from rmt_vn.laws.universal import universal_vni
 from rmt_vn.network import Network, ResidualNetwork, Weights
@@ -97,11 +97,10 @@ def _warn(law: str, value: float, with_mode: str, faster: str = "") -> None:
 
 
 def _residual_vni(network: ResidualNetwork, input_variance: float | None) -> tuple[float, float]:
-    """S8, and S8 with the law of the signal mode above it, for rows that have at x_0 what the mean gradient has."""
+    """S8, and S8 with the law of the signal mode above it."""
     alone = 1 / network.widths[-1]
     value = alone + (1 - alone) * float(universal_vni(effective_depth(network, input_variance=input_variance)))
-    shares, _ = residual_parts_along_depth(network, input_variance=input_variance)
-    ratio = shares[0] / max(1 - shares[0], 1e-12)
+    ratio = residual_mode_ratio(network, input_variance=input_variance)
     return value, value + (1 - value) * float(signal_mode_vni(ratio))
 
 

@@ -10,9 +10,13 @@ before the branch leaves s²p of the mode, LN behind the sum nothing: with LN no
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import numpy as np
 
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, signal_moments
+from rmt_vn.laws.effective_depth import block_depths, effective_depth
+from rmt_vn.laws.signal_mode import ratio_of_pairs
 from rmt_vn.network import ResidualNetwork
 from rmt_vn.residual_mean_field import ResidualMeanField, blocks_mean_field
 
@@ -44,6 +48,16 @@ def residual_parts_along_depth(
         shares.append(state[0])
         logs.append(logs[-1] + float(np.log(size)))
     return np.array(shares[::-1]), np.array(logs[::-1])
+
+
+def residual_mode_ratio(network: ResidualNetwork, *, input_variance: float | None = None) -> float:
+    """κ, by how much the signal mode has grown above the rest: `rmt_vn.laws.signal_mode.ratio_of_pairs`; 0 with LN."""
+    if network.normalization != "none" or network.activation.is_homogeneous:
+        return 0.0
+    steps = _steps(network, blocks_mean_field(network, input_variance=input_variance))
+    depths = block_depths(network, input_variance=input_variance).tolist()
+    embedding = 0.0 if network.embedding is None else effective_depth(network.embedding)
+    return ratio_of_pairs(zip(steps[::-1], depths[::-1], repeat(1)), network.width, embedding)
 
 
 def _steps(network: ResidualNetwork, found: ResidualMeanField) -> np.ndarray:

@@ -8,7 +8,7 @@ obey a linear recursion in the limit of wide layers, (E a², E B) ← [[G, b/(n 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -200,28 +200,45 @@ def signal_mode_vni(ratio: ArrayLike) -> float | np.ndarray:
 
 
 def mode_ratio(network: Network, variances: np.ndarray) -> float:
-    """κ, by how much the signal mode has grown above the rest in rows of W_L D_{L−1} … W_1 (S4).
+    """κ, by how much the signal mode has grown above the rest in rows of W_L D_{L−1} … W_1 (S4): `ratio_of_pairs`."""
+    if network.activation.is_homogeneous:
+        return 0.0
+    shapes = list(pairwise(network.widths))
+    layers = []
+    below = zip(shapes[1:], shapes[:-1], variances[:-1].tolist(), strict=True)
+    for (shape, shape_below, q), run in groupby(reversed(list(below))):
+        moments = signal_moments(network.activation, q)
+        n_in, n_out = shape
+        depth = layer_depth(n_in, n_out, network.weights, slope_ratio=moments.mu2 / moments.mu1**2 / network.keep)
+        layers.append((layer_step(network, shape_below, q, moments), depth, sum(1 for _ in run)))
+    return ratio_of_pairs(layers, network.widths[-2], layer_depth(*shapes[0], network.weights))
+
+
+def ratio_of_pairs(layers: Iterable[tuple[np.ndarray, float, int]], last_width: int, first_depth: float) -> float:
+    """κ, by how much the signal mode has grown above the rest in two rows of a Jacobian.
 
     The means of (a_1a_2)², a_1a_2B_12, B_12², (a_1²B_22 + a_2²B_11)/2 and B_11B_22 of two rows obey a linear recursion
     too. With C = B + a aᵀ, E C_12²/(E C_11C_22) is (e^{3t} − 1)/(e^{3t} + 2) without a mode; of all that is missing to
     one there, the mode makes up (κ/(1 + κ))². Exact in the limit of `signal_mode_vni`; elsewhere it is dominated by the
     networks with most of the mode, and so is too large rather than too small.
+
+    Parameters
+    ----------
+    layers : iterable of (ndarray, float, int)
+        From the last on: the matrix by which (E a², E B) is followed back, the effective depth of the scatter of B
+        before that, and how many such layers there are in a row.
+    last_width : int
+        Nodes where the rows begin.
+    first_depth : float
+        The scatter at the inputs.
     """
-    if network.activation.is_homogeneous:
-        return 0.0
-    shapes = list(pairwise(network.widths))
-    share = 1 / network.widths[-2]
+    share = 1 / last_width
     pairs = np.array([share**2, 0.0, 0.0, share * (1 - share), (1 - share) ** 2])
     walk = np.array([0.0, 1.0])
-    below = zip(shapes[1:], shapes[:-1], variances[:-1].tolist(), strict=True)
-    for (shape, shape_below, q), run in groupby(reversed(list(below))):
-        repeats = sum(1 for _ in run)
-        moments = signal_moments(network.activation, q)
-        n_in, n_out = shape
-        depth = layer_depth(n_in, n_out, network.weights, slope_ratio=moments.mu2 / moments.mu1**2 / network.keep)
-        pairs = _powers(_pair_step(layer_step(network, shape_below, q, moments)) @ _shaken(depth), repeats, pairs)
+    for step, depth, repeats in layers:
+        pairs = _powers(_pair_step(step) @ _shaken(depth), repeats, pairs)
         walk = _powers(_shaken(depth)[2::2, 2::2], repeats, walk)
-    last = _shaken(layer_depth(*shapes[0], network.weights))
+    last = _shaken(first_depth)
     pairs, walk = last @ pairs, last[2::2, 2::2] @ walk
     shared, separate = pairs[0] + 2 * pairs[1] + pairs[2], pairs[0] + 2 * pairs[3] + pairs[4]
     # Where all rows have turned to one direction, the last digits of the two are rounding.

@@ -106,7 +106,7 @@ def residual_block_depth(branch_ratio: ArrayLike, branch_depth: ArrayLike, width
     for name, values in (("branch_ratio", a), ("branch_depth", t)):
         if not np.all(values >= 0):
             raise ValueError(f"{name} must be ≥ 0, got {values[~(values >= 0)].flat[0]}")
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         share = 1 / (1 + 1 / a)  # a/(1 + a)
     depth = 2 * share * (1 - share) / checked_count("width", width) + share**2 * t
     return depth if depth.ndim else float(depth)

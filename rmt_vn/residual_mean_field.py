@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from rmt_vn.gaussian_averages import checked_variance, second_moment, slope_moment
+from rmt_vn.gaussian_averages import LARGEST_VARIANCE, checked_variance, second_moment, signal_moments, slope_moment
 from rmt_vn.mean_field import moments_along
 from rmt_vn.network import ResidualNetwork
 from rmt_vn.results import Result
@@ -21,8 +21,12 @@ DepthPhase = Literal["bounded", "logarithmic", "root", "linear"]
 
 # Blocks from which on a table of the branch's variance is quicker than the quadrature, and the ln q that it is for.
 _LONG, _TABULATED = 1000, (math.log(1e-300), math.log(1e7))
+# The last ln q for averages without a closed form.
+_HIGHEST = math.log(LARGEST_VARIANCE) - 1e-9
+# The ln q from which on the quadrature for the signal's moments, with panels that grow, is the quicker one.
+_LARGE = math.log(100.0)
 # Variances at which an activation is as it is in a stream that has grown large.
-_LARGE = (1e4, 4e4)
+_GROWN = (1e4, 4e4)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,13 +136,21 @@ def _variances(network: ResidualNetwork, log_input: float, inner: float, outer: 
 
 
 def _log_gain(network: ResidualNetwork) -> Callable[[float, int], float]:
-    """ln(E φ²/q) at ln q; by a table from the thousandth block on."""
+    """ln(E φ²/q) at ln q; by a table from the thousandth block on.
+
+    Variances below 1e-200 count as that one: φ is linear on either side of zero there. Where it is so far out too
+    (GELU), variances beyond 10⁸ count as that.
+    """
+    highest = math.inf
 
     def gain(log_q: float) -> float:
-        # Variances below 1e-200 count as that one: φ is linear on either side of zero there.
-        log_q = max(log_q, math.log(1e-200))
+        log_q = min(max(log_q, math.log(1e-200)), highest)
+        if log_q > _LARGE and network.activation.second_moment is None:
+            return math.log(signal_moments(network.activation, math.exp(log_q)).signal)
         return math.log(second_moment(network.activation, math.exp(log_q))) - log_q
 
+    if abs(gain(_HIGHEST) - gain(_HIGHEST - 5)) < 1e-3:
+        highest = _HIGHEST
     table = tabulated(gain)
 
     def at(log_q: float, block: int) -> float:
@@ -149,9 +161,22 @@ def _log_gain(network: ResidualNetwork) -> Callable[[float, int], float]:
 
 def _slope_moments(network: ResidualNetwork, variances: np.ndarray) -> np.ndarray:
     """μ_1 and μ_2 at each variance, shape (L, 2)."""
-    if network.activation.is_homogeneous:
+    activation = network.activation
+    if activation.is_homogeneous:
         variances = np.ones(network.depth)
-    return moments_along(network.branch[0], variances)
+    large = (variances > math.exp(_LARGE)) & (activation.slope_moment is None)
+    moments = np.empty((network.depth, 2))
+    if not large.all():
+        moments[~large] = moments_along(network.branch[0], variances[~large])
+    logs = np.minimum(np.log(np.maximum(variances[large], 1.0)), _HIGHEST)
+    for k, name in enumerate(("mu1", "mu2")):
+
+        def log_moment(log_q: float, name: str = name) -> float:
+            return math.log(getattr(signal_moments(activation, math.exp(log_q)), name))
+
+        table = tabulated(log_moment) if len(logs) > _LONG else log_moment
+        moments[large, k] = [math.exp((table if x < _TABULATED[1] else log_moment)(x)) for x in logs.tolist()]
+    return moments
 
 
 def depth_phase(network: ResidualNetwork) -> DepthPhase:
@@ -168,7 +193,7 @@ def depth_phase(network: ResidualNetwork) -> DepthPhase:
     if network.normalization == "post" or network.activation.is_homogeneous or network.skip < 1:
         return "linear"
     # The stream grows without end: what is μ_1 then?
-    near, far = (slope_moment(network.activation, q, 1) for q in _LARGE)
-    if math.log(far / near) > -0.25 * math.log(_LARGE[1] / _LARGE[0]):
+    near, far = (slope_moment(network.activation, q, 1) for q in _GROWN)
+    if math.log(far / near) > -0.25 * math.log(_GROWN[1] / _GROWN[0]):
         return "linear"
     return "root" if network.skip == 1 else "bounded"

@@ -112,7 +112,7 @@ def overlap_alone(network):
 
 @pytest.mark.slow
 def test_the_universal_law_on_a_grid():
-    """Half of all 288 cases, t up to 3: each within 5 standard errors; all together tell 3% more depth."""
+    """A third of all 288 cases, t up to 3: each within 5 standard errors; all together tell 3% more depth."""
     names = ("activation", "weights", "norm", "ratio", "hidden")
     grid = itertools.product(
         SIGMA, ("gaussian", "orthogonal"), ("none", "pre", "post"), (0.01, 0.3, 1, 10), (0.5, 1, 4)
@@ -120,18 +120,18 @@ def test_the_universal_law_on_a_grid():
     cases = [dict(zip(names, values, strict=True)) for values in grid]
     rng = np.random.default_rng(3)
     off, changes = [], []
-    for number in rng.permutation(len(cases))[::2]:
+    for number in rng.permutation(len(cases))[::3]:
         case = cases[number]
-        t = rng.choice([0.1, 0.3, 1.0, 3.0]) * (0.1 if case["ratio"] == 0.01 else 1.0)
-        # What takes longest is left out: Haar weights, wide and deep.
-        if steady_network(24, t, **case).depth > (300 if case["weights"] == "gaussian" else 120):
+        # Many small blocks take long.
+        t = 0.1 if case["ratio"] == 0.01 else rng.choice([0.1, 0.3, 1.0, 3.0])
+        if steady_network(24, t, **case).depth > (300 if case["weights"] == "gaussian" else 130):
             continue
-        found = Excess(case, t, 200, seed=int(number))
+        found = Excess(case, t, 400, seed=int(number))
         assert abs(found.excess) < 5 * found.stderr, (case, t, found.excess, found.stderr)
         off.append(found.excess / found.stderr)
         changes.append(found.of_more_depth(1.03) / found.stderr)
     off, changes = np.array(off), np.array(changes)
-    assert len(off) > 90 and abs(np.mean(off**2) - 1) < 5 * (2 / len(off)) ** 0.5
+    assert len(off) > 60 and abs(np.mean(off**2) - 1) < 5 * (2 / len(off)) ** 0.5
     # The law with θ times its depth fits best at θ = 1 + 0.03 × estimate.
     estimate, stderr = float(off @ changes / (changes @ changes)), float((changes @ changes) ** -0.5)
     print(f"{len(off)} cases: depth off by {0.03 * estimate:.4f} +- {0.03 * stderr:.4f}")

@@ -60,7 +60,7 @@ def error_of_log(width, ratio, nu, truth):
     return float(abs(found / mp.log(truth) - 1))
 
 
-@pytest.mark.parametrize(("width", "ratio"), [(2, 1.0), (2, 1e6), (3, 0.3), (8, 0.5), (40, 1e3), (10_000, 1e6)])
+@pytest.mark.parametrize(("width", "ratio"), [(2, 1.0), (2, 1e6), (3, 0.3), (40, 1e3), (10_000, 1e6)])
 def test_transform_of_a_block_is_that_of_its_definition(width, ratio):
     with mp.workdps(40):
         for nu in (0, 0.7, 5):
@@ -68,7 +68,7 @@ def test_transform_of_a_block_is_that_of_its_definition(width, ratio):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "ratio"), [(2, 0.03), (5, 0.07), (100, 1.0), (300, 10.0), (10_000, 100.0)])
+@pytest.mark.parametrize(("width", "ratio"), [(2, 0.03), (5, 0.07), (8, 0.5), (100, 1.0), (300, 10.0), (10_000, 100.0)])
 def test_transform_of_more_blocks_is_that_of_their_definition(width, ratio):
     with mp.workdps(60):
         for nu in (0, 0.7, 5):
@@ -238,7 +238,8 @@ def test_a_million_brute_products_have_the_exact_mean(width, depth, ratio):
     rng = np.random.default_rng(width)
     values = np.concatenate([brute_correlations(rng, width, depth, ratio, 20_000) for _ in range(50)])
     law, wrong = (laws.exact_vni(linear(width, depth, a)) for a in (ratio, 1.03 * ratio))
-    assert_sampled(*mean_and_error(values)[:1], law, mean_and_error(values)[1], wrong=[wrong])
+    value, stderr = mean_and_error(values)
+    assert_sampled(value, law, stderr, wrong=[wrong])
 
 
 @pytest.mark.parametrize(("width", "depth", "ratio"), [(2, 5, 0.1), (3, 9, 1e-3), (9, 6, 2.0)])

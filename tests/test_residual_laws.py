@@ -156,19 +156,15 @@ def sampled_growth(network, n_networks, seed):
     ],
     ids=["linear", "relu", "relu haar"],
 )
-def test_gradients_of_homogeneous_networks_grow_exactly_so(network):
+def test_gradients_of_homogeneous_residual_networks_grow_exactly_so(network):
     growth = laws.gradient_growth(network)
     assert growth.shape == (len(network.widths),) and growth[-1] == 1
-    assert_sampled(
-        *mean_and_error(sampled_growth(network, 4000, 2))[:1],
-        growth[0],
-        mean_and_error(sampled_growth(network, 4000, 2))[1],
-        wrong=[1.1 * growth[0]],
-    )
+    value, stderr = mean_and_error(sampled_growth(network, 4000, 2))
+    assert_sampled(value, growth[0], stderr, wrong=[1.1 * growth[0]])
 
 
 @pytest.mark.parametrize("norm", ["none", "pre", "post"])
-def test_gradients_of_wide_networks(norm):
+def test_gradients_of_wide_residual_networks(norm):
     """To leading order: extrapolated from two widths."""
     found = []
     for width, n_networks in ((24, 600), (48, 300)):

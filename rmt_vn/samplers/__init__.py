@@ -14,6 +14,9 @@ Lyapunov exponents       matrix                     linear and ReLU networks wit
 participation over       activations of many        four inputs to each network
 wide inputs              inputs
 =======================  =========================  =================================================================
+
+The first two rows are for residual networks too (`rmt_vn.ResidualNetwork`); there the chain follows some rows of J, or
+two nodes at O(1) a block where the branch is a single Gaussian matrix.
 """
 
 from rmt_vn.samplers.activations import sample_activations, walk_activations

@@ -162,21 +162,22 @@ def _taken_apart(thing: Any, expand: Callable[[Code], list[object]]) -> tuple[st
     return label, [kind, *_state(thing)]
 
 
-def _state(thing: Any) -> Iterator[object]:
+def _state(thing: Any) -> list[object]:
     """What pickle would write about an object; nothing if pickle cannot take it apart."""
     try:
         reduce = copyreg.dispatch_table.get(type(thing))
         reduced = reduce(thing) if reduce else thing.__reduce_ex__(4)
     except Exception:  # it may be raised by anybody's code
-        return
+        return []
     if isinstance(reduced, str):  # the name of a global thing
-        yield from (reduced, getattr(thing, "__module__", None))
-        return
-    for part in reduced:
-        if type(part) is dict:
-            yield {name: value for name, value in part.items() if not _follows(type(thing), name)}
-        else:
-            yield list(part) if isinstance(part, Iterator) else part
+        return [reduced, getattr(thing, "__module__", None)]
+    make, arguments, state, *items = reduced if len(reduced) > 2 else (*reduced, None)
+    attributes = state if type(state) is tuple and len(state) == 2 else (state,)
+    if all(type(each) in (dict, type(None)) for each in attributes):
+        # Those in slots apart from the others: a worker may be sent a copy of the class that has no slots.
+        both = {name: value for each in attributes for name, value in (each or {}).items()}
+        state = {name: value for name, value in both.items() if not _follows(type(thing), name)}
+    return [make, arguments, state, *(list(each) if isinstance(each, Iterator) else each for each in items)]
 
 
 def _follows(kind: type, name: object) -> bool:
@@ -194,7 +195,8 @@ def _members(thing: type) -> list[object]:
         name: value
         for name, value in vars(thing).items()
         # The others with such names, like __doc__ and __slots__, are not run or are seen in what is run.
-        if name not in _LEFT_OUT and not (name.startswith("__") and not (callable(value) or type(value) in _HOLDERS))
+        if (callable(value) or type(value) in _HOLDERS or not name.startswith("__"))
+        and not (name in _LEFT_OUT or type(value) is types.MemberDescriptorType)
     }
     return [home, thing.__qualname__, type(thing), thing.__bases__, members]
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from joblib.externals.loky.backend.reduction import dumps
 
-from rmt_vn.checks import checked_count, checked_numbers, one_line
+from rmt_vn.checks import checked_count, checked_numbers
 from rmt_vn.experiments.cache import Numbers
 from rmt_vn.experiments.engine import Engine, run
+from rmt_vn.experiments.sending import check_can_be_sent
 from rmt_vn.network import Network
 from rmt_vn.results import ConfidenceInterval, Result, student_interval
 
@@ -115,8 +115,11 @@ def monte_carlo(
     replicates = checked_count("replicates", replicates)
     seed = secrets.randbits(53) if seed is None else checked_count("seed", seed, least=0)
     engine = engine or Engine()
+    if not callable(sample):
+        raise TypeError(f"sample must be a function, got {sample!r:.200}")
     points = _checked_points(points)
-    _check_sample(sample, alone=engine.jobs == 1 and engine.client is None)
+    if engine.jobs != 1 and engine.client is None:
+        check_can_be_sent(sample)
     chunks = _Chunks(sample, points, replicates, seed)
     pooled: list[Numbers] = []
     for index, moments in enumerate(run(_moments, chunks, engine=engine, label=label)):
@@ -159,20 +162,6 @@ def _checked_points(points: Sequence[Point]) -> list[Point]:
         if not isinstance(point, Mapping) or not all(isinstance(name, str) for name in point):
             raise TypeError(f"each point must be a dict of parameters by name, got {point!r:.200}")
     return points
-
-
-def _check_sample(sample: Callable[..., Any], *, alone: bool) -> None:
-    if not callable(sample):
-        raise TypeError(f"sample must be a function, got {sample!r:.200}")
-    if alone:
-        return
-    try:
-        dumps(sample)
-    except Exception as error:  # it may be raised by anybody's code
-        raise TypeError(
-            f"sample cannot be sent to other processes ({one_line(error)}): let it make what it needs, "
-            "define it in a module that they can import, or use Engine(jobs=1)"
-        ) from error
 
 
 class _Chunks(Sequence):

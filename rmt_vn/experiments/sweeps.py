@@ -204,13 +204,22 @@ def _seed_text(value: Any) -> str:
 
 def _moments(sample: Callable[..., Any], point: Point, seed: np.random.SeedSequence) -> Numbers:
     drawn = sample(rng=np.random.default_rng(seed), **point)
-    values = np.asanyarray(getattr(drawn, "values", drawn) if isinstance(drawn, Result) else drawn)
-    # Truth values are numbers here: their mean is how often.
-    values = np.atleast_1d(checked_numbers("samples", values.astype(float) if values.dtype == bool else values))
+    values = _samples(getattr(drawn, "values", drawn) if isinstance(drawn, Result) else drawn)
     if len(values) == 0:
         raise ValueError(f"sample must return at least one sample, got an array of shape {values.shape}")
     mean = values.mean(axis=0)
     return {"count": np.array(len(values)), "mean": mean, "squares": np.sum((values - mean) ** 2, axis=0)}
+
+
+def _samples(drawn: Any) -> np.ndarray:
+    """An axis of independent samples first; of truth values, which count as 0 and 1, the mean is how often."""
+    try:
+        array = np.asanyarray(drawn)
+    except ValueError:  # rows of different lengths, which are refused below
+        array = drawn
+    else:
+        array = array.astype(float) if array.dtype == bool else array
+    return np.atleast_1d(checked_numbers("samples", array))
 
 
 def _merged(one: Numbers, other: Numbers, which: str) -> Numbers:

@@ -1,5 +1,6 @@
 """A result's key: it changes with all that the result depends on, and with nothing else."""
 
+import copy
 import random
 import subprocess
 import sys
@@ -255,14 +256,24 @@ def test_what_points_at_itself_is_described():
 
 
 def test_equal_objects_need_not_be_the_same_object():
-    one, copy = [1, 2], [1, 2]
-    assert fingerprint([one, one]) == fingerprint([one, copy])
+    one, other = [1, 2], [1, 2]
+    assert fingerprint([one, one]) == fingerprint([one, other])
 
 
 def test_a_map_of_a_file_is_the_array_that_it_holds(tmp_path):
     # joblib sends an array of more than a megabyte to its workers as such a map.
     np.save(tmp_path / "array.npy", np.arange(3.0))
     assert fingerprint(np.load(tmp_path / "array.npy", mmap_mode="r")) == fingerprint(np.arange(3.0))
+
+
+def test_of_a_tensor_its_numbers_count():
+    torch = pytest.importorskip("torch")
+    things = [torch.arange(3.0), torch.arange(3), torch.arange(4.0), torch.ones(2, 2), torch.ones(4), torch.tensor(1.0)]
+    things += [torch.ones(2, dtype=torch.bfloat16), torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), torch.ones(2) + 1j]
+    prints = [fingerprint(thing) for thing in things]
+    assert len(set(prints)) == len(prints)
+    assert [fingerprint(thing) for thing in copy.deepcopy(things)] == prints
+    assert fingerprint(torch.ones(4, 2).T) == fingerprint(torch.ones(2, 4))
 
 
 def _deep():

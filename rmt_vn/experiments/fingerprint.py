@@ -143,6 +143,10 @@ def _taken_apart(thing: Any, expand: Callable[[Code], list[object]]) -> tuple[st
     if kind in (np.ndarray, np.memmap) and not thing.dtype.hasobject:
         # Workers are sent large arrays as maps of a file.
         return f"array {thing.dtype} {thing.shape}", [hashlib.sha256(thing.tobytes()).hexdigest()]
+    if hasattr(kind, "untyped_storage"):
+        # A tensor of PyTorch, whose pickled form tells where in memory it lies.
+        flat = thing.detach().cpu().contiguous().flatten().view(sys.modules["torch"].uint8)
+        return f"tensor {thing.dtype} {tuple(thing.shape)}", [hashlib.sha256(flat.numpy().tobytes()).hexdigest()]
     if kind in _HOLDERS:
         return label, [getattr(thing, name) for name in _HOLDERS[kind]]
     if kind is types.CodeType:

@@ -276,6 +276,19 @@ def test_of_a_tensor_its_numbers_count():
     assert fingerprint(torch.ones(4, 2).T) == fingerprint(torch.ones(2, 4))
 
 
+class Seeded:
+    def __init__(self, random_state):
+        self._random_state = random_state
+
+
+def test_of_random_states_the_seed_counts_and_a_generator_is_refused():
+    assert fingerprint(Seeded(1)) != fingerprint(Seeded(2))
+    law = stats.norm(1, 2)
+    law.random_state = np.random.default_rng(0)
+    with pytest.raises(TypeError, match="random generator"):
+        fingerprint(law)
+
+
 def _deep():
     inner = []
     for _ in range(100_000):

@@ -34,9 +34,8 @@ _HOLDERS = {
     classmethod: ("__func__",),
     types.MethodType: ("__func__", "__self__"),
 }
-# They follow from the rest of an object, or belong to one process: annotations, the members of an enumeration by value,
-# and the global random state, which every distribution of scipy.stats holds.
-_LEFT_OUT = {"__annotate__", "__annotate_func__", "_value2member_map_", "_random_state"}
+# Members of a class that follow from the others: annotations, and the members of an enumeration by value.
+_LEFT_OUT = {"__annotate__", "__annotate_func__", "_value2member_map_"}
 
 
 def fingerprint(thing: object, memo: Memo | None = None) -> str:
@@ -180,15 +179,15 @@ def _state(thing: Any) -> list[object]:
     if all(type(each) in (dict, type(None)) for each in attributes):
         # Those in slots apart from the others: a worker may be sent a copy of the class that has no slots.
         both = {name: value for each in attributes for name, value in (each or {}).items()}
-        state = {name: value for name, value in both.items() if not _follows(type(thing), name)}
+        state = {name: value for name, value in both.items() if not _is_left_out(thing, name, value)}
     return [make, arguments, state, *(list(each) if isinstance(each, Iterator) else each for each in items)]
 
 
-def _follows(kind: type, name: object) -> bool:
-    """Whether an attribute of an object follows from the others: it is cached, or is there in every process."""
-    return name in _LEFT_OUT or (
-        isinstance(name, str) and isinstance(getattr(kind, name, None), functools.cached_property)
-    )
+def _is_left_out(thing: object, name: object, value: object) -> bool:
+    """Whether an attribute follows from the others, or belongs to one process."""
+    if name == "_random_state":  # every distribution of scipy.stats holds the global one
+        return isinstance(value, np.random.RandomState)
+    return isinstance(name, str) and isinstance(getattr(type(thing), name, None), functools.cached_property)
 
 
 def _members(thing: type) -> list[object]:

@@ -30,6 +30,7 @@ from rmt_vn.experiments.fingerprint import Memo, fingerprint
 
 # How often in a row all workers may be lost without a single new result.
 _PATIENCE = 3
+_MOST_JOBS = 1024
 # In a worker, where code does not change: the fingerprints of functions seen before.
 _MEMO: Memo = {}
 
@@ -51,7 +52,7 @@ class Engine:
     Raises
     ------
     ValueError
-        If `jobs` is not a positive integer.
+        If `jobs` is not an integer from 1 to 1024.
     """
 
     jobs: int | None = None
@@ -60,7 +61,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.jobs is not None:
-            checked_count("jobs", self.jobs)
+            checked_count("jobs", self.jobs, most=_MOST_JOBS)
 
 
 def run(

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -125,8 +126,12 @@ def _run(arguments: list[str] | None) -> int:
         _check_writable(parser, "--cache (or else --no-cache)", options.cache)
     from rmt_vn.experiments import Engine, stop_workers
 
+    try:
+        engine = Engine(jobs=options.jobs, cache=options.cache)
+    except ValueError as error:
+        parser.error(f"--{error}")
     with nullcontext() if options.scheduler is None else _client(parser, options.scheduler) as client:
-        engine = Engine(jobs=options.jobs, cache=options.cache, client=client)
+        engine = replace(engine, client=client)
         try:
             return _make_all(modules, options, out, engine)
         except KeyboardInterrupt:

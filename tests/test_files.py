@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from rmt_vn.files import read_activations
+from rmt_vn.tasks import read_idx
 
 X = np.random.default_rng(0).standard_normal((7, 3))
 TYPES = ["<f8", ">f8", "f4", "f2", "i8", "i2", "u1", "?", "g"]
@@ -38,8 +40,9 @@ def header_bytes(text, version=(1, 0), length=None):
 def test_npy_and_npz(tmp_path, dtype, order):
     array = np.array(X * 10, dtype, order=order)
     np.save(tmp_path / "h.npy", array)
-    (name, mapped), *rest = read_activations(tmp_path / "h.npy").arrays.items()
-    assert name == "h" and not rest and isinstance(mapped, np.memmap)
+    (name, whole), *rest = read_activations(tmp_path / "h.npy").arrays.items()
+    mapped = read_activations(tmp_path / "h.npy", max_bytes=1).arrays["h"]
+    assert name == "h" and not rest and isinstance(mapped, np.memmap) and not isinstance(whole, np.memmap)
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "layers.npz", first=array, second=array[:, :2], third=X.reshape(7, 3, 1))
         contents = read_activations(str(tmp_path / "layers.npz"))
@@ -47,7 +50,7 @@ def test_npy_and_npz(tmp_path, dtype, order):
         assert contents.names == tuple(layers) == ("first", "second", "third") and not contents.faults
         np.testing.assert_array_equal(layers["second"], array[:, :2])
         np.testing.assert_array_equal(layers["third"], X.reshape(7, 3, 1))
-        for read in (mapped, layers["first"]):
+        for read in (whole, mapped, layers["first"]):
             assert read.dtype == array.dtype and read.shape == array.shape
             np.testing.assert_array_equal(read, array)
 
@@ -152,7 +155,7 @@ HOSTILE = {
         "word": (b"a,b\n1,2\n\n3,four\n", "line 4, column 2: 'four' is not a number"),
         "gap": (b"1,2\n,4\n", "line 2, column 1: '' is not a number"),
         "long word": (b"1,2\n1," + b"x" * 10**5, "'xxxxxxxxxxxxxxxxxxxx…' is not a number"),
-        "very long word": (b"1,2\n1," + b"x" * 10**6, "not a CSV file: field larger than"),
+        "very long word": (b"1,2\n1," + b"x" * 10**6, "not a CSV file: line 2 has a field of more than"),
         "semicolons": (b"1;2\n3;4\n", "line 2, column 1: '3;4' is not a number"),
         "npy": (GOOD, "not a text file"),
         "zeros": (bytes(100), "no numbers below it"),
@@ -207,7 +210,26 @@ def test_a_fault_of_one_layer_is_its_own(tmp_path, case):
     assert read_activations(file, layers=[name]).faults == {name: fault}
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_that_numpy_does_not_write_are_faults(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "h.npz", "w") as archive:
+        archive.writestr("a.npy", GOOD)
+        archive.writestr("b.npy", GOOD, method)
+    contents = read_activations(tmp_path / "h.npz")
+    assert tuple(contents.arrays) == ("a",) and tuple(contents.faults) == ("b",)
+    told = f"member 'b.npy' has compression method {method}; numpy writes 0 (stored) and 8 (deflated) alone"
+    assert contents.faults["b"] == told
+
+
+def test_lists_of_members_have_a_limit(tmp_path, monkeypatch):
+    np.savez(tmp_path / "h.npz", **{f"layer {i}": X for i in range(30)})
+    assert len(read_activations(tmp_path / "h.npz").arrays) == 30
+    monkeypatch.setattr("rmt_vn.files.npz.CHUNK", 1000)
+    with pytest.raises(ValueError, match="not a readable NPZ file: its list of members takes more than 1000 bytes"):
+        read_activations(tmp_path / "h.npz")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_damaged_members_of_any_compression_are_faults(tmp_path, method):
     """Bytes changed at random in the second of three layers: the others are read, and nothing is taken for it."""
     rng = np.random.default_rng(2)
@@ -279,9 +301,33 @@ def test_zip_bombs_are_refused_before_they_are_unpacked(tmp_path):
 
 def test_csv_has_a_limit(tmp_path):
     (tmp_path / "h.csv").write_text("2,1\n" * 1000)
-    with pytest.raises(ValueError, match="the file takes 4000 bytes, the limit is 3999"):
-        read_activations(tmp_path / "h.csv", max_bytes=3999)
-    assert read_activations(tmp_path / "h.csv", max_bytes=4000).arrays["h"].shape == (1000, 2)
+    with pytest.raises(
+        ValueError, match="up to line 1000 its numbers take 16000 bytes, the limit is 15999; save it as"
+    ):
+        read_activations(tmp_path / "h.csv", max_bytes=15999)
+    assert read_activations(tmp_path / "h.csv", max_bytes=16000).arrays["h"].shape == (1000, 2)
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("index", [False, True])
+def test_csv_lines_of_any_length(tmp_path, monkeypatch, quote, index):
+    """Wherever lines are cut that are longer than what is read at a time, and wherever the file ends."""
+    x = np.random.default_rng(3).integers(0, 10**4, (3, 30)) / 2**7
+    lines = [",".join(f"{quote}{value!r}{quote}" for value in row) for row in x.tolist()]
+    if index:
+        lines = [f"{quote}row {i}{quote},{line}" for i, line in enumerate(lines)]
+    header = ",".join([""] * index + [f"{quote}a{quote}"] + ["n"] * 29)
+    for chunk in range(20, 60):
+        monkeypatch.setattr("rmt_vn.files.lines._CHUNK", chunk)
+        for end in ("", "\n"):
+            (tmp_path / "h.csv").write_text("\n".join([header, *lines]) + end)
+            contents = read_activations(tmp_path / "h.csv")
+            np.testing.assert_array_equal(contents.arrays["h"], x)
+            assert len(contents.notes) == 1 + index
+            # A gap at the end of a line is one, wherever the line is cut.
+            (tmp_path / "h.csv").write_text("\n".join([header, *lines[:-1], lines[-1] + ","]) + end)
+            with pytest.raises(ValueError, match=f"line 4 has {31 + index} values, the first line has {30 + index}"):
+                read_activations(tmp_path / "h.csv")
 
 
 def test_what_is_no_file(tmp_path):
@@ -291,9 +337,27 @@ def test_what_is_no_file(tmp_path):
         read_activations(tmp_path / "h.npy")
     (tmp_path / "folder.csv").mkdir()
     os.mkfifo(tmp_path / "pipe.csv")
-    for name in ("folder.csv", "pipe.csv"):
-        with pytest.raises(ValueError, match="not a regular file"):
-            read_activations(tmp_path / name)
+    (tmp_path / "device.csv").symlink_to("/dev/zero")
+    for name in ("folder.csv", "pipe.csv", "device.csv"):
+        for read in (read_activations, read_idx):
+            with pytest.raises(ValueError, match=f"{name}: not a regular file"):
+                read(tmp_path / name)
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_files_that_become_shorter(tmp_path, is_mapped):
+    """What was read stays; that the process ends where a file is mapped is said, and why small ones are read."""
+    np.save(tmp_path / "h.npy", np.ones(10**5))
+    code = (
+        "import os, sys\nfrom rmt_vn.files import read_activations\n"
+        "array = read_activations(sys.argv[1], max_bytes=int(sys.argv[2])).arrays['h']\n"
+        "os.truncate(sys.argv[1], 1000)\n"
+        "print(array.sum())"
+    )
+    arguments = [sys.executable, "-c", code, tmp_path / "h.npy", "1" if is_mapped else str(10**6)]
+    run = subprocess.run(arguments, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == ((-signal.SIGBUS, "") if is_mapped else (0, "100000.0\n"))
+    assert "SIGBUS" in read_activations.__doc__
 
 
 @pytest.mark.parametrize("name", ["h.npy", "h.npz", "h.csv"])

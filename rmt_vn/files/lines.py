@@ -61,7 +61,9 @@ class Lines:
         if not (self.ends and (self._waiting or self._read()) and self._whole):
             return []
         lines = list(self._waiting)
-        return [] if any('"' in line or "#" in line for line in lines) else lines
+        text = "".join(lines)
+        # numpy takes characters for blanks that Python's float does not.
+        return lines if text.isprintable() and '"' not in text and "#" not in text else []
 
     def drop(self) -> None:
         """Go on behind the lines at hand."""

@@ -56,7 +56,8 @@ def read_activations(
     ======  ==============================================================================================
     .npy    one layer; if it takes more than 64 MiB it is mapped and not read: it may be larger than the memory
     .npz    several layers, each under its name (`numpy.savez`, `numpy.savez_compressed`)
-    .csv    one layer, a sample a line and a node a column, with or without a header and an index
+    .csv    one layer, a sample a line and a node a column, with or without a header and an index; lines that begin
+            with # are left out, and blank ones, which are gaps between numbers of a single column
     ======  ==============================================================================================
 
     Parameters

@@ -1,7 +1,8 @@
 """CSV files: a sample a line, a node a column; which lines are headers and which columns indices is never guessed.
 
 A line all of whose fields are numbers is a sample, and one without any number a header, if it is the first. Names that
-are numbers, and gaps, could be either: where the file does not tell, the user is asked.
+are numbers, and gaps, could be either: where the file does not tell, the user is asked. What is taken for a header or
+an index, and what is left out as a comment, is said.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _steps(values: np.ndarray, holds: Callable[[np.ndarray, np.ndarray], np.ndar
 
 
 def _has_fractions(table: np.ndarray) -> bool:
-    """Whether any number is not whole; NaN is not."""
+    """Whether any number is not whole, as NaN is not."""
     n_rows, n_columns = table.shape
     height = max(1, _BLOCK // max(1, n_columns))
     parts = (
@@ -161,7 +162,7 @@ def _numbers(lines: Lines, first: FirstLine, max_bytes: int, *, indexed: bool, h
 
 
 def _parts(lines: Lines, length: int, *, indexed: bool, hinted: bool) -> Iterator[array[float]]:
-    """The numbers of some lines after another, many lines at once where they are plain."""
+    """The numbers of the lines in portions: of many lines at once where they are plain, else line by line."""
     careful = records(lines)
     while True:
         if (part := _at_once(lines.at_hand(), length, indexed)) is not None:

@@ -18,6 +18,8 @@ LEAST_SAMPLES = 5
 FEW_SAMPLES = 256
 # Groups of samples that the jackknife leaves out in turn.
 _GROUPS = 20
+# Numbers in one piece, of which there are several copies at a time.
+_PIECE = 2**18
 
 
 def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
@@ -28,8 +30,8 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     groups = [np.arange(0), *np.split(np.arange(n_samples), edges[1:-1])]
     kept = [np.delete(np.arange(n_samples), group) for group in groups]
     sums = [_Overlaps(len(rows)) for rows in kept]
-    for columns in pieces(0, n_varying, n_samples):
-        x = nodes.piece(columns=columns).astype(np.float64)
+    for columns in pieces(0, n_varying, n_samples, _PIECE):
+        x = nodes.piece(columns=columns).astype(np.float64, copy=False)
         for rows, each in zip(kept, sums, strict=True):
             each.add(x[rows], nodes.centred)
     square, joint = np.array([each.off_diagonal() for each in sums]).T

@@ -18,6 +18,8 @@ from rmt_vn.measures.paging import pieces
 LEAST_SAMPLES = 5
 # Up to so many samples all nodes tell of the error; of more, some of them do.
 FEW_SAMPLES = 256
+# Numbers in one piece, of which there are several copies at a time.
+_PIECE = 2**18
 
 
 def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
@@ -27,8 +29,8 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     parts = [np.arange(first, last) for first, last in pairwise(edges)]
     kept = [parts, *(parts[:at] + parts[at + 1 :] for at in range(len(parts)))]
     sums = [_Overlaps(each) for each in kept]
-    for columns in pieces(0, n_varying, n_samples):
-        x = nodes.piece(columns=columns).astype(np.float64)
+    for columns in pieces(0, n_varying, n_samples, _PIECE):
+        x = nodes.piece(columns=columns).astype(np.float64, copy=False)
         for each in sums:
             each.add(x, nodes.centred)
     overlaps = sums[0].overlaps * (n_samples / n_varying)

@@ -25,8 +25,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from rmt_vn.checks import checked_count
-from rmt_vn.experiments.cache import Numbers, is_kept, keep, recall
+from rmt_vn.experiments.cache import Numbers, is_kept, keep, recall, usable_folder
 from rmt_vn.experiments.fingerprint import Memo, fingerprint
+from rmt_vn.whole_files import staging_folder
 
 # How often in a row all workers may be lost without a single new result.
 _PATIENCE = 3
@@ -171,14 +172,8 @@ def _one_blas_thread() -> None:
 
 def _folder_of(engine: Engine) -> AbstractContextManager[Path]:
     if engine.cache is not None:
-        return nullcontext(Path(engine.cache).expanduser())
-    return _forgotten()
-
-
-@contextmanager
-def _forgotten() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="rmt_vn-") as folder:
-        yield Path(folder)
+        return nullcontext(usable_folder(Path(engine.cache)))
+    return staging_folder(Path(tempfile.gettempdir()))
 
 
 @contextmanager

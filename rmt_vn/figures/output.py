@@ -81,8 +81,7 @@ def make(
     known["fingerprint"] = fingerprint([known, tables, formats, module.draw, style.RC, write_table])
     out.mkdir(parents=True, exist_ok=True)
     if not (files := _up_to_date(out / f"{name}.json", known["fingerprint"])):
-        with staging_folder(out) as folder:
-            staging = Path(folder)
+        with staging_folder(out) as staging:
             files = _written(staging, name, tables, formats)
             known |= {
                 "files": [file.name for file in files],

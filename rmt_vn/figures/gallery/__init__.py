@@ -48,7 +48,7 @@ def write(out: Path) -> list[Path]:
     else:
         warnings.warn(f"{out / 'README.md'} is not a gallery: it is left as it is", stacklevel=2)
     with staging_folder(out) as folder:
-        staged = [Path(folder) / name for name in pages]
+        staged = [folder / name for name in pages]
         for file, text in zip(staged, pages.values(), strict=True):
             # A manifest may hold half of a surrogate pair, which no encoding has.
             file.write_bytes(text.encode("utf-8", errors="replace"))

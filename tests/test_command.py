@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import importlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import rmt_vn
 from rmt_vn import Network, command, measures
+from rmt_vn import __main__ as rmt_vn_main
 from rmt_vn.activations import ACTIVATIONS
 from rmt_vn.command.parser import EXAMPLES as EXAMPLES_OF
 from rmt_vn.files import SUFFIXES
@@ -346,7 +348,7 @@ def test_hostile_files_are_one_line(run, tmp_path, suffix, content):
 def test_the_command_is_installed_under_its_name():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     module, _, function = scripts["rmt-vn"].partition(":")
-    assert module == command.__name__ and getattr(command, function) is command.main
+    assert getattr(importlib.import_module(module), function) is rmt_vn_main.main
 
 
 def program(*arguments, encoding="utf-8", **options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import joblib.externals.loky.backend.resource_tracker
 import numpy as np
 import scipy
 from joblib import Parallel, cpu_count, delayed, parallel_config
@@ -134,7 +136,7 @@ def _compute_missing(
                 calls = (delayed(_call)(index, keys[index], function, tasks[index]) for index in waiting)
                 with (
                     warnings.catch_warnings(),
-                    closing(Parallel(return_as="generator_unordered", batch_size=1)(calls)) as results,
+                    closing(_begun(calls)) as results,
                 ):
                     # A user who interrupts knows that tasks are cut short.
                     warnings.filterwarnings("ignore", r"\d+ tasks", UserWarning, "joblib")
@@ -147,6 +149,23 @@ def _compute_missing(
             fruitless = fruitless + 1 if len(missing) == before else 0
             if fruitless == _PATIENCE:
                 raise RuntimeError(f"{label}: worker processes were killed {fruitless} times in a row (out of memory?)")
+
+
+def _begun(calls: Iterator[Any]) -> Generator[Any, None, None]:
+    """The results of calls, as they come; the workers are started before this returns.
+
+    They inherit that interrupts are blocked: one that came while they import what they need would be a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        return Parallel(return_as="generator_unordered", batch_size=1)(calls)
+    # Whoever starts one of these two unblocks interrupts.
+    multiprocessing.resource_tracker.ensure_running()
+    joblib.externals.loky.backend.resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return Parallel(return_as="generator_unordered", batch_size=1)(calls)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _key(function: Callable[..., Numbers], task: Mapping[str, Any], memo: Memo) -> str:

@@ -13,10 +13,10 @@ import warnings
 from pathlib import Path
 
 from rmt_vn.figures.gallery import html_page, markdown_page
-from rmt_vn.figures.gallery.manifests import read_folder
+from rmt_vn.figures.gallery.manifests import is_plain, read_folder
 from rmt_vn.whole_files import move_into, staging_folder
 
-__all__ = ["write"]
+__all__ = ["is_plain", "write"]
 
 
 def write(out: Path) -> list[Path]:
@@ -57,9 +57,9 @@ def write(out: Path) -> list[Path]:
 
 def _is_ours(readme: Path) -> bool:
     """Whether this page may be written: there is none yet, or one that was written here."""
-    try:
-        return readme.read_bytes().startswith(markdown_page.FIRST_LINE.encode())
-    except FileNotFoundError:
+    if not (readme.exists() or readme.is_symlink()):
         return True
+    try:
+        return is_plain(readme) and readme.read_bytes().startswith(markdown_page.FIRST_LINE.encode())
     except OSError:
         return False

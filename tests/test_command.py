@@ -358,6 +358,15 @@ def test_bad_arguments_are_one_line(run, layers, arguments, told):
     assert told in lines[0] and lines[0].startswith("rmt-vn")
 
 
+def test_what_takes_too_much_memory_is_one_line(run, monkeypatch):
+    def fill(*arguments, **options):
+        np.empty((10**9, 10**9))
+
+    monkeypatch.setattr("rmt_vn.command.predicting.predict", fill)
+    code, (line,) = run("predict", "--widths", "999999999x3")
+    assert code == 2 and "it takes more memory than there is: Unable to allocate" in line
+
+
 X = np.random.default_rng(0).standard_normal((6, 4))
 
 

@@ -41,6 +41,8 @@ def _run(arguments: list[str] | None) -> int:
         return 0 if written else 1
     except (ValueError, TypeError, ImportError) as error:
         fault = str(error)
+    except MemoryError as error:
+        fault = f"it takes more memory than there is: {error}"
     except OSError as error:
         fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     # Only here the functions that failed are gone, and any progress bar of theirs with them.

@@ -47,7 +47,9 @@ class Engine:
         Number of processes on this machine; by default one for each core.
     cache : path, optional
         Folder where results are kept, so that an interrupted run goes on where it stopped and nothing is computed
-        twice. By default they are forgotten at the end of the run.
+        twice. By default they are forgotten at the end of the run. Numbers found there are taken for true: whoever may
+        write to the folder may read what others have kept there, so share it with people whom you trust. In place of a
+        folder of somebody else that you cannot write to your own is used, with a warning.
     client : dask.distributed.Client, optional
         A cluster to work on instead of this machine.
 

@@ -72,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=DEFAULT_CACHE,
         metavar="DIR",
-        help=f"folder where results are kept (default: {DEFAULT_CACHE}); it may be deleted at any time",
+        help=f"folder where results are kept (default: {DEFAULT_CACHE}); it may be deleted at any time; "
+        "whoever may write to it shares it, so share it with people whom you trust",
     )
     kept.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="keep no results")
     parser.add_argument(

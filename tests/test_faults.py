@@ -313,6 +313,22 @@ def test_an_interrupted_command_says_so_in_one_line_and_goes_on_later(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("delay", [0, 0.2, 0.5])
+def test_an_interrupt_while_workers_start_is_one_line(tmp_path, delay):
+    process = figures(tmp_path, "vni_depth_width", "--no-cache", "--jobs", "2", "--out", str(tmp_path / "out"))
+
+    def is_worker(pid):
+        with contextlib.suppress(OSError):
+            return b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+    wait_until(lambda: any(map(is_worker, alive_in(process.pid))))
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    code, said = end_of(process)
+    assert (code, said) == (130, f"interrupted; finished figures are in {tmp_path / 'out'}\n")
+
+
+@pytest.mark.slow
 def test_the_default_cache_is_where_the_platform_keeps_such_things(tmp_path):
     arguments = ("phase_diagram", "--jobs", "1", "--out", str(tmp_path / "out"))
     assert end_of(figures(tmp_path, *arguments, "--no-cache"))[0] == 0

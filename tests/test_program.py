@@ -62,7 +62,7 @@ def test_figures_without_docstrings_are_the_same(tmp_path):
         arguments = ["phase_diagram", "--no-cache", "--jobs", "2", "--out", str(tmp_path / name)]
         command = [sys.executable, *options, "-m", "rmt_vn.figures", *arguments]
         assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stderr == ""
-    tables = sorted((tmp_path / "plain").glob("*.csv"))
+    tables = sorted((tmp_path / "plain").glob("*.npz"))
     assert tables and all(each.read_bytes() == (tmp_path / "optimized" / each.name).read_bytes() for each in tables)
 
 

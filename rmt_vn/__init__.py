@@ -11,7 +11,8 @@ Start with `Network`; `laws` states what theory says of it, and `samplers` draws
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all else here
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from rmt_vn import (
         activations,
         adapters,

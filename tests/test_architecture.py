@@ -95,7 +95,8 @@ MAY_IMPORT = {
     "checks": set(),
     "rng": set(),
     "results": set(),
-    "program": set(),
+    "interrupts": set(),
+    "program": {"interrupts"},
     "progress": set(),
     "whole_files": set(),
     "activations": set(),
@@ -120,11 +121,11 @@ MAY_IMPORT = {
     "experiments": {"network", "whole_files"} | ARGUMENTS,
     "figures": FOUNDATIONS
     | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments", "whole_files"}
-    | {"program"},
+    | {"program", "interrupts"},
     # Figures only where one is asked for.
-    "command": {"network", "files", "measures", "prediction", "figures", "reference", "program"},
+    "command": {"network", "files", "measures", "prediction", "figures", "reference", "program", "interrupts"},
     "reference": {"results"},  # It asks for all else by its name.
-    "__main__": {"command"},
+    "__main__": {"command", "interrupts"},
 }
 
 

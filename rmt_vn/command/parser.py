@@ -13,7 +13,8 @@ from rmt_vn.program import OneLineParser, whole_number
 
 __all__ = ["EXAMPLES", "new_parser"]
 
-_MOST_LAYERS = 10**5
+# Of deeper networks, predictions take more than some minutes.
+_MOST_LAYERS = 2000
 # Descriptions are as wide as what argparse fills by itself on a common terminal.
 _COLUMNS = 78
 
@@ -118,7 +119,8 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
         type=_widths,
         required=True,
         metavar="N,NxL,...",
-        help="the number of inputs, then of nodes in each layer; 200x50 stands for fifty layers of 200 nodes",
+        help="the number of inputs, then of nodes in each layer; 200x50 stands for fifty layers of 200 nodes; at most "
+        f"{_MOST_LAYERS} layers",
     )
     _add_network_options(parser, weights="gaussian")
     parser.add_argument(

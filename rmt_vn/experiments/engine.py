@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import joblib.externals.loky.backend.resource_tracker
 import numpy as np
 import scipy
 from joblib import Parallel, cpu_count, delayed, parallel_config
@@ -25,8 +27,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from rmt_vn.checks import checked_count
-from rmt_vn.experiments.cache import Numbers, is_kept, keep, recall
+from rmt_vn.experiments.cache import Numbers, is_kept, keep, recall, usable_folder
 from rmt_vn.experiments.fingerprint import Memo, fingerprint
+from rmt_vn.whole_files import staging_folder
 
 # How often in a row all workers may be lost without a single new result.
 _PATIENCE = 3
@@ -45,7 +48,9 @@ class Engine:
         Number of processes on this machine; by default one for each core.
     cache : path, optional
         Folder where results are kept, so that an interrupted run goes on where it stopped and nothing is computed
-        twice. By default they are forgotten at the end of the run.
+        twice. By default they are forgotten at the end of the run. Numbers found there are taken for true: whoever may
+        write to the folder may read what others have kept there, so share it with people whom you trust. In place of a
+        folder of somebody else that you cannot write to your own is used, with a warning.
     client : dask.distributed.Client, optional
         A cluster to work on instead of this machine.
 
@@ -134,7 +139,7 @@ def _compute_missing(
                 calls = (delayed(_call)(index, keys[index], function, tasks[index]) for index in waiting)
                 with (
                     warnings.catch_warnings(),
-                    closing(Parallel(return_as="generator_unordered", batch_size=1)(calls)) as results,
+                    closing(_begun(calls)) as results,
                 ):
                     # A user who interrupts knows that tasks are cut short.
                     warnings.filterwarnings("ignore", r"\d+ tasks", UserWarning, "joblib")
@@ -147,6 +152,23 @@ def _compute_missing(
             fruitless = fruitless + 1 if len(missing) == before else 0
             if fruitless == _PATIENCE:
                 raise RuntimeError(f"{label}: worker processes were killed {fruitless} times in a row (out of memory?)")
+
+
+def _begun(calls: Iterator[Any]) -> Generator[Any, None, None]:
+    """The results of calls, as they come; the workers are started before this returns.
+
+    They inherit that interrupts are blocked: one that came while they import what they need would be a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        return Parallel(return_as="generator_unordered", batch_size=1)(calls)
+    # Whoever starts one of these two unblocks interrupts.
+    multiprocessing.resource_tracker.ensure_running()
+    joblib.externals.loky.backend.resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return Parallel(return_as="generator_unordered", batch_size=1)(calls)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _key(function: Callable[..., Numbers], task: Mapping[str, Any], memo: Memo) -> str:
@@ -172,14 +194,8 @@ def _one_blas_thread() -> None:
 
 def _folder_of(engine: Engine) -> AbstractContextManager[Path]:
     if engine.cache is not None:
-        return nullcontext(Path(engine.cache).expanduser())
-    return _forgotten()
-
-
-@contextmanager
-def _forgotten() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="rmt_vn-") as folder:
-        yield Path(folder)
+        return nullcontext(usable_folder(Path(engine.cache)))
+    return staging_folder(Path(tempfile.gettempdir()))
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def _write_whole(figure: Figure, file: Path) -> None:
     """Beside its place, and moved there: what was there stays if this fails."""
     try:
         with staging_folder(file.parent) as folder:
-            staged = Path(folder) / file.name
+            staged = folder / file.name
             figure.savefig(staged)
             move_into(file.parent, [staged])
     except OSError as error:

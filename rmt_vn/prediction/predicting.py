@@ -13,6 +13,7 @@ from rmt_vn.network import Network
 from rmt_vn.prediction.ball_scatter import is_multiplied_out, simulate_ball
 from rmt_vn.prediction.expected import (
     caveat,
+    check_scale,
     effective_depths,
     exact_of_first_layer,
     law_along_depth,
@@ -85,6 +86,7 @@ def predict(
     """
     checked_choice("inputs", inputs, INPUTS)
     checked_choice("output", output, OUTPUTS)
+    check_scale(network)
     # Fewer have no quantiles at 2.5%.
     n_networks = checked_count(
         "n_networks", _affordable(network, inputs) if n_networks is None else n_networks, least=40

@@ -91,13 +91,13 @@ def _check_writable(parser: argparse.ArgumentParser, option: str, folder: Path) 
 
 
 def _client(parser: argparse.ArgumentParser, address: str) -> Any:
+    from rmt_vn.experiments.cluster import connected
+
     try:
-        from dask.distributed import Client
+        return connected(address)
     except ImportError:
         parser.error("--scheduler needs the extra 'cluster': python -m pip install 'rmt_vn[cluster]'")
-    try:
-        return Client(address, timeout=10)
-    except (OSError, ValueError) as error:
+    except ConnectionError as error:
         parser.error(f"--scheduler must be the address of a Dask scheduler, got {address!r} ({error})")
 
 

@@ -1,7 +1,7 @@
-"""A sweep on a cluster, for the tests of its faults: `cluster_study.py ADDRESS CALLS SECONDS PATIENCE`.
+"""A sweep on a cluster, for the tests of its faults: `cluster_study.py ADDRESS CALLS SECONDS`.
 
-It prints a line for each call, [process, time when it began], when all are done; on standard error its warnings, each
-with the time, and the error with which it ends.
+A call of -1 seconds ends its worker. When all are done there is a line for each, [process, time when it began]; on
+standard error there are the warnings, each with the time, and the error with which it ends.
 """
 
 import json
@@ -17,17 +17,19 @@ from rmt_vn.experiments import Engine, run
 
 def call(index, seconds):
     began = time.time()
+    if seconds == -1:
+        os._exit(1)
     time.sleep(seconds)
     return {"process": np.array(os.getpid()), "began": np.array(began)}
 
 
-def main(address, calls, seconds, patience):
+def main(address, calls, seconds):
     from dask.distributed import Client
 
     warnings.showwarning = lambda message, *_: print(time.time(), message, file=sys.stderr, flush=True)
     print(time.time(), "asks", os.getpid(), file=sys.stderr, flush=True)
     tasks = [{"index": index, "seconds": float(seconds)} for index in range(int(calls))]
-    engine = Engine(client=Client(address, timeout=5), patience=float(patience))
+    engine = Engine(client=Client(address, timeout=5))
     try:
         for result in run(call, tasks, engine=engine, label="study"):
             print(json.dumps([int(result["process"]), float(result["began"])]))

@@ -10,7 +10,9 @@ import pickle
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import CancelledError
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from cloudpickle import dumps
@@ -24,6 +26,10 @@ _ANSWER = 6
 # Calls in the hands of the scheduler: more than there are threads, since a cluster that adapts itself looks at them.
 _IN_HAND = 100
 _PER_THREAD = 10
+
+
+class SchedulerGone(ConnectionError):
+    """The scheduler of a cluster is gone, and with it the cluster."""
 
 
 def connected(address: str) -> Any:
@@ -56,11 +62,16 @@ def connected(address: str) -> Any:
 
     try:
         asyncio.run(greeted())
-        return Client(address, timeout=_ANSWER)
     except TimeoutError:
-        raise ConnectionError("something there listens, and does not answer as a scheduler does") from None
-    except Exception as error:  # unknown forms of addresses, no certificates, other protocols
+        raise ConnectionError("what listens there does not answer as a Dask scheduler does") from None
+    except (OSError, TypeError, ValueError) as error:  # nobody listens, no certificates, an address of unknown form
         raise ConnectionError(one_line(error)) from error
+    except Exception as error:  # of many kinds, where something else was taken for numbers and lengths
+        raise ConnectionError("what listens there does not speak as a Dask scheduler does") from error
+    try:
+        return Client(address)
+    except Exception as error:  # a worker, say
+        raise ConnectionError(f"what listens there is no Dask scheduler ({one_line(error)})") from error
 
 
 def outcomes(
@@ -85,7 +96,7 @@ def outcomes(
     ------
     Lost
         If the connection to the scheduler was lost, and with it all that was in hand; it is there again.
-    ConnectionError
+    SchedulerGone
         If the connection was lost for good.
     TimeoutError
         If nobody has worked for longer than `patience`.
@@ -93,14 +104,23 @@ def outcomes(
         If a worker cannot load what it is sent, because a package is missing there, or if several workers have died of
         the same call.
     """
-    from dask.distributed import Client, as_completed
+    from dask.distributed import Client
 
     if not isinstance(client, Client):
         raise TypeError(f"client must be a dask.distributed.Client, got {client!r}")
+    loop: Any = client.loop
     remaining = iter(arguments)
     watch = _Watch(client, label, patience)
-    waiting = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+    arrived: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
     in_hand: set[Any] = set()
+
+    async def fetch(future: Any) -> None:
+        # Dask's as_completed forgets a future whose result is lost on its way, with a traceback.
+        try:
+            arrived.put((future, await future.result()))
+        except (Exception, asyncio.CancelledError) as error:
+            arrived.put((future, error))
+
     try:
         while True:
             watch.look()
@@ -108,18 +128,18 @@ def outcomes(
                 # To be loaded by a function that every worker has: one that lacks the package can say so.
                 future = client.submit(pickle.loads, dumps(_Sent(call, each)), pure=False)
                 in_hand.add(future)
-                waiting.add(future)
+                loop.add_callback(fetch, future)
             if not in_hand:
                 return
-            done = waiting.next_batch(block=False)
-            for future, result in done:
-                if future.status != "finished":
-                    raise _fault(future, result, watch)
-                in_hand.discard(future)
-                future.release()
-                yield pickle.loads(result)
-            if not done:
-                time.sleep(0.01)
+            try:
+                future, result = arrived.get(timeout=_INTERVAL)
+            except Empty:
+                continue
+            if isinstance(result, BaseException):
+                raise _fault(result, watch)
+            in_hand.discard(future)
+            future.release()
+            yield pickle.loads(result)
     finally:
         # Not cancelled, since that waits for the scheduler, which may be gone.
         for future in in_hand:
@@ -141,15 +161,15 @@ def _packed(call: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
     return dumps(call(*arguments))
 
 
-def _fault(future: Any, result: Any, watch: _Watch) -> Exception:
+def _fault(error: Any, watch: _Watch) -> Exception:
     """Why a call has no outcome."""
     from dask.distributed import KilledWorker
 
-    if future.cancelled():
+    if isinstance(error, CancelledError | asyncio.CancelledError | OSError):
         return watch.lost()
-    error = result[1]
     if isinstance(error, KilledWorker):
-        return RuntimeError(f"{watch.label}: one call has cost {error.allowed_failures + 1} workers (out of memory?)")
+        tried = f"a call was tried {error.allowed_failures + 1} times, and its worker died each time"
+        return RuntimeError(f"{watch.label}: {tried} (out of memory?)")
     lacks = f"lacks the package {error.name!r}" if isinstance(error, ModuleNotFoundError) else "cannot load a call"
     return RuntimeError(
         f"{watch.label}: a worker of the cluster {lacks}; install there what is installed here ({one_line(error)})"
@@ -187,13 +207,14 @@ class _Watch:
 
     def lost(self) -> Exception:
         """The error for a connection that is lost, once it is known whether there is a new one."""
+        time.sleep(_INTERVAL)  # the client, too, has to notice it
         if self._client.status == "connecting":
             self._tell("the connection to the scheduler is lost; trying to connect again")
         while self._client.status in ("connecting", "closing"):
             time.sleep(0.1)
         if self._client.status == "running":
             return Lost("the connection to the scheduler was lost")
-        return ConnectionError(f"{self.label}: the scheduler is gone, and with it the cluster")
+        return SchedulerGone(f"{self.label}: the scheduler is gone, and with it the cluster")
 
     def _threads(self) -> dict[str, int] | None:
         """Threads of each worker; None if the scheduler does not answer."""

@@ -138,6 +138,7 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _make_all(modules: dict[str, ModuleType], options: argparse.Namespace, out: Path, engine: Engine) -> int:
+    from rmt_vn.experiments.cluster import SchedulerGone
     from rmt_vn.figures.output import make
 
     failed, doubtful, written = [], [], True
@@ -147,6 +148,9 @@ def _make_all(modules: dict[str, ModuleType], options: argparse.Namespace, out: 
             (picture, *_), evidence = make(
                 name, preset=options.preset, out=out, seed=options.seed, engine=engine, formats=options.format
             )
+        except SchedulerGone as error:  # it makes no other figure either
+            print(printable(f"{error}; finished figures are in {out}"), file=sys.stderr)
+            return 1
         except Exception as error:  # the other figures are still made
             failed.append(name)
             print(printable(f"{name}: FAILED: {type(error).__name__}: {error}"), file=sys.stderr)

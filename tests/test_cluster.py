@@ -106,7 +106,7 @@ def test_patience_ends_and_few_calls_are_in_hand_at_a_time(cluster):
     assert 10 <= next(asked) <= 1000
 
 
-@pytest.mark.parametrize("patience", [0, -1, float("nan")])
+@pytest.mark.parametrize("patience", [0, -1, float("nan"), None])
 def test_patience_is_positive(patience):
     with pytest.raises(ValueError, match=f"positive number of seconds, got {patience}"):
         Engine(patience=patience)
@@ -344,6 +344,22 @@ def test_a_worker_without_the_package_is_told(processes):
     told(study, "study: a worker of the cluster lacks the package 'rmt_vn'; install there", since=since)
     assert "RuntimeError" in line
     assert study.said.read_text().count("\n") <= 3  # it asks; there were no workers; this
+
+
+ANOTHER_NUMPY = """
+import numpy
+from distributed.cli.dask_worker import main
+numpy.__version__ = "1.0"
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_with_another_numpy_is_told(processes):
+    processes.scheduler()
+    study = processes.study(5, 0.01)
+    processes.worker("another", "-c", ANOTHER_NUMPY)
+    assert "RuntimeError a worker finds other code, other constants or another numpy" in failed(study)
 
 
 @pytest.mark.slow

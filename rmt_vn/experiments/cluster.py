@@ -10,7 +10,6 @@ import pickle
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import CancelledError
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -23,7 +22,8 @@ from rmt_vn.experiments.calls import Lost
 # Seconds: between two looks at the cluster, and after which no answer is silence.
 _INTERVAL = 1
 _ANSWER = 6
-# Calls in the hands of the scheduler: more than there are threads, since a cluster that adapts itself looks at them.
+# Calls in the hands of the scheduler, and how many it is handed at once. They are more than there are threads, since a
+# cluster that adapts itself to its work looks at them.
 _IN_HAND = 100
 _PER_THREAD = 10
 
@@ -124,7 +124,9 @@ def outcomes(
     try:
         while True:
             watch.look()
-            for each in islice(remaining, max(0, _IN_HAND + _PER_THREAD * watch.threads - len(in_hand))):
+            room = max(0, _IN_HAND + _PER_THREAD * watch.threads - len(in_hand))
+            some = list(islice(remaining, min(room, _IN_HAND)))
+            for each in some:
                 # To be loaded by a function that every worker has: one that lacks the package can say so.
                 future = client.submit(pickle.loads, dumps(_Sent(call, each)), pure=False)
                 in_hand.add(future)
@@ -132,11 +134,14 @@ def outcomes(
             if not in_hand:
                 return
             try:
-                future, result = arrived.get(timeout=_INTERVAL)
+                # After a full load there may be room for another.
+                future, result = arrived.get(timeout=0 if len(some) == _IN_HAND else _INTERVAL)
             except Empty:
                 continue
+            if future.status == "error":
+                raise _fault(result, label)
             if isinstance(result, BaseException):
-                raise _fault(result, watch)
+                raise watch.lost()
             in_hand.discard(future)
             future.release()
             yield pickle.loads(result)
@@ -161,18 +166,16 @@ def _packed(call: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
     return dumps(call(*arguments))
 
 
-def _fault(error: Any, watch: _Watch) -> Exception:
-    """Why a call has no outcome."""
+def _fault(error: Any, label: str) -> Exception:
+    """Why a call has no outcome, though the cluster is there."""
     from dask.distributed import KilledWorker
 
-    if isinstance(error, CancelledError | asyncio.CancelledError | OSError):
-        return watch.lost()
     if isinstance(error, KilledWorker):
         tried = f"a call was tried {error.allowed_failures + 1} times, and its worker died each time"
-        return RuntimeError(f"{watch.label}: {tried} (out of memory?)")
+        return RuntimeError(f"{label}: {tried} (out of memory?)")
     lacks = f"lacks the package {error.name!r}" if isinstance(error, ModuleNotFoundError) else "cannot load a call"
     return RuntimeError(
-        f"{watch.label}: a worker of the cluster {lacks}; install there what is installed here ({one_line(error)})"
+        f"{label}: a worker of the cluster {lacks}; install there what is installed here ({one_line(error)})"
     )
 
 
@@ -180,8 +183,8 @@ class _Watch:
     """Who is at work on a cluster, and a line on every loss."""
 
     def __init__(self, client: Any, label: str, patience: float):
-        self.label, self.threads = label, 0
-        self._client, self._patience = client, patience
+        self.threads = 0
+        self._label, self._client, self._patience = label, client, patience
         self._workers: set[str] = set()
         self._next = self._busy = time.monotonic()
         self._missing = ""
@@ -214,7 +217,7 @@ class _Watch:
             time.sleep(0.1)
         if self._client.status == "running":
             return Lost("the connection to the scheduler was lost")
-        return SchedulerGone(f"{self.label}: the scheduler is gone, and with it the cluster")
+        return SchedulerGone(f"{self._label}: the scheduler is gone, and with it the cluster")
 
     def _threads(self) -> dict[str, int] | None:
         """Threads of each worker; None if the scheduler does not answer."""
@@ -227,11 +230,11 @@ class _Watch:
         """Nobody is at work: say why, once, and be patient."""
         idle = time.monotonic() - self._busy
         if idle > self._patience:
-            raise TimeoutError(f"{self.label}: {missing}, for {idle:.0f} s")
+            raise TimeoutError(f"{self._label}: {missing}, for {idle:.0f} s")
         if missing != self._missing:
             self._missing = missing
             self._tell(f"{missing}; waiting")
 
     def _tell(self, what: str) -> None:
         # With the time: of equal warnings only the first is shown.
-        warnings.warn(f"{self.label}: {what} ({time.strftime('%H:%M:%S')})", stacklevel=3)
+        warnings.warn(f"{self._label}: {what} ({time.strftime('%H:%M:%S')})", stacklevel=3)

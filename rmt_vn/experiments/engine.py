@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import dataclass
 from functools import cache
 from math import inf
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Engine:
     def __post_init__(self) -> None:
         if self.jobs is not None:
             checked_count("jobs", self.jobs)
-        if not self.patience > 0:
+        if not (isinstance(self.patience, Real) and self.patience > 0):
             raise ValueError(f"patience must be a positive number of seconds, got {self.patience!r}")
 
 
@@ -180,9 +181,10 @@ def _call(
     index: int, key: str, function: Callable[..., Numbers], task: Mapping[str, Any]
 ) -> tuple[int, Numbers | Raised]:
     """One task, computed by a worker."""
+    global _MEMO
     _one_blas_thread()
     if len(_MEMO) > _MEMO_SIZE:
-        _MEMO.clear()
+        _MEMO = {}  # a new one, since other threads may be reading
     try:
         if _key(function, task, _MEMO) != key:
             raise RuntimeError(

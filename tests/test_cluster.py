@@ -464,7 +464,7 @@ def test_a_port_where_something_else_listens(answer):
 
 
 @pytest.mark.slow
-def test_the_figures_command_where_something_else_listens(processes, tmp_path):
+def test_the_figures_command_where_something_else_listens(processes):
     since = time.time()
     with listening() as port:
         process = processes.start("figures", "-m", "rmt_vn.figures", "--scheduler", f"tcp://127.0.0.1:{port}")
@@ -475,7 +475,8 @@ def test_the_figures_command_where_something_else_listens(processes, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_figures_command_ends_with_its_scheduler(processes, tmp_path):
+def test_the_figures_command_ends_with_its_scheduler(processes, monkeypatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "5")  # as long as it tries to connect again
     scheduler = processes.scheduler()
     figures = processes.start("figures", "-m", "rmt_vn.figures", "--scheduler", processes.address, "--no-cache")
     until(lambda: "there are no workers" in figures.said.read_text())

@@ -349,7 +349,7 @@ def test_a_worker_without_the_package_is_told(processes):
 ANOTHER_NUMPY = """
 import numpy
 from distributed.cli.dask_worker import main
-numpy.__version__ = "1.0"
+numpy.__version__ = "2.9.9"
 main()
 """
 

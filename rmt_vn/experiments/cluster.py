@@ -25,7 +25,7 @@ _ANSWER = 6
 # Calls in the hands of the scheduler, and how many it is handed at once. They are more than there are threads, since a
 # cluster that adapts itself to its work looks at them.
 _IN_HAND = 100
-_PER_THREAD = 10
+_PER_THREAD = 4
 
 
 class SchedulerGone(ConnectionError):

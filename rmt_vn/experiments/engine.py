@@ -74,8 +74,9 @@ def run(
 
     Every result is kept as soon as it is computed, under a key made of the task, of the code that it depends on and of
     the versions of numpy and scipy; what was kept before is not computed again. Only a few results are in memory at a
-    time (on a cluster at most 100, and four more for each of its threads). BLAS rounds differently on one thread and on two, so it always has one thread here: the numbers depend neither
-    on the number of processes nor on the cores of the machine.
+    time; on a cluster at most 100, and four more for each of its threads. BLAS rounds differently on one thread and on
+    two, so it always has one thread here: the numbers depend neither on the number of processes nor on the cores of the
+    machine.
 
     Parameters
     ----------

@@ -218,9 +218,10 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(tmp_path, undisturbe
     code, said = end_of(process)
     assert code == 0, said
     assert study.out.read_bytes() == undisturbed
-    # Others took over (a third worker, if it came in time), and computed again only what the lost one had in hand.
+    # Others took over (a third worker, if it came in time), and computed again only what the lost one had in hand, with
+    # results that had not been fetched yet: more of these on a busy machine.
     assert len({pid for pid, _ in study.began()}) in (2, 3)
-    assert CHUNKS <= len(study.began()) <= CHUNKS + 10
+    assert CHUNKS <= len(study.began()) < 1.5 * CHUNKS
 
 
 CLUSTER = """

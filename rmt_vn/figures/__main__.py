@@ -103,13 +103,13 @@ def _refuse_folder(parser: argparse.ArgumentParser, option: str, folder: Path, e
 
 
 def _client(parser: argparse.ArgumentParser, address: str) -> Any:
+    from rmt_vn.experiments.cluster import connected
+
     try:
-        from dask.distributed import Client
+        return connected(address)
     except ImportError:
         parser.error("--scheduler needs the extra 'cluster': python -m pip install 'rmt_vn[cluster]'")
-    try:
-        return Client(address, timeout=10)
-    except (OSError, ValueError) as error:
+    except ConnectionError as error:
         parser.error(f"--scheduler must be the address of a Dask scheduler, got {address!r} ({error})")
 
 
@@ -163,6 +163,7 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _make_all(modules: dict[str, ModuleType], options: argparse.Namespace, out: Path, engine: Engine) -> int:
+    from rmt_vn.experiments.cluster import SchedulerGone
     from rmt_vn.figures.output import make
 
     failed, doubtful, written = [], [], True
@@ -172,6 +173,9 @@ def _make_all(modules: dict[str, ModuleType], options: argparse.Namespace, out: 
             (picture, *_), evidence = make(
                 name, preset=options.preset, out=out, seed=options.seed, engine=engine, formats=options.format
             )
+        except SchedulerGone as error:  # it makes no other figure either
+            tell(f"{error}; finished figures are in {out}")
+            return 1
         except Exception as error:  # the other figures are still made
             failed.append(name)
             tell(f"{name}: FAILED: {type(error).__name__}: {error}")

@@ -75,7 +75,7 @@ class Baseline(Result):
         KeyError, ValueError
             As `mean`; or if the level is not between 0 and 1.
         """
-        low, high = interval_of_another(self._measured(layer), level)
+        low, high = interval_of_another(self._measured(layer), level=level)
         least = 1 / self.n_nodes[layer]
         return ConfidenceInterval(max(low, least), max(high, least))
 
@@ -117,7 +117,7 @@ class Baseline(Result):
         return values[~np.isnan(values)]
 
 
-def interval_of_another(values: ArrayLike, level: float = 0.95) -> ConfidenceInterval:
+def interval_of_another(values: ArrayLike, *, level: float = 0.95) -> ConfidenceInterval:
     """The interval in which one more VNI lies with this probability, from n independent ones of the same distribution.
 
     From n = 2/(1 − level) − 1 values on (39 for 95%) its ends are quantiles, Weibull's: those that the next value

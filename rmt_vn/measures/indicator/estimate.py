@@ -166,7 +166,7 @@ def unbiased_vni(
 ) -> float:
     """The value that `vni` finds, without its error: for many arrays of the same kind, whose values tell the scatter.
 
-    Up to 256 samples, and for groups of them, it is the value of `vni`. For more, 128 nodes stand for all in the last
+    Up to 256 samples, and for groups of them, it is the value of `vni`. For more, 64 nodes stand for all in the last
     part of the correction, which is of order VNI/samples, and it takes a third to a tenth of the time. Parameters and
     errors are those of `vni`.
 

@@ -165,14 +165,14 @@ def from_overlaps(nodes: Nodes) -> Moments:
 
 
 def value_of_many_samples(nodes: Nodes) -> float:
-    """The value of `vni_of_many_samples` alone, not limited: in b of the notes of `vni`, 128 nodes stand for all."""
+    """The value of `vni_of_many_samples` alone, not limited: in b of the notes of `vni`, 64 nodes stand for all."""
     n_samples, n_varying = nodes.shape
     if n_samples < n_varying:
         square, k = _square_and_k(*_overlaps(nodes), n_varying)
     else:
         moments = from_correlation(nodes)
         square, k = moments["square"], moments["k"] or 0.0
-    z, r = _of_some_nodes(nodes, some_nodes(n_varying, 128))
+    z, r = _of_some_nodes(nodes, some_nodes(n_varying, 64))
     some = some_samples(n_samples, len(r))
     overlap = corrected(square, k, z[some], r, n_samples, centred=nodes.centred)[0]
     return 1 / n_varying + (1 - 1 / n_varying) * overlap

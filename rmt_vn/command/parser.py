@@ -21,7 +21,7 @@ EXAMPLES = {
     "predict": (
         "rmt-vn predict --widths 784,200x50,10 --activation tanh --weights gaussian --sigma-w 1",
         "rmt-vn predict --widths 100x21 --activation relu --sigma-w 1.414 --json",
-        "rmt-vn predict --widths 64,100x10,10 --activation relu --inputs digits.npy",
+        "rmt-vn predict --widths 64,50x4,10 --activation relu --inputs digits.npy",
     ),
     "measure": (
         "rmt-vn measure activations.npz",

@@ -10,13 +10,15 @@ from numpy.typing import ArrayLike
 from rmt_vn.laws.wide_inputs import wide_input_vni
 from rmt_vn.measures import participation_ratio, unbiased_vni
 from rmt_vn.measures.arrays import finite_array
+from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
 from rmt_vn.network import Network
 from rmt_vn.prediction.blocks import in_blocks
 from rmt_vn.prediction.expected import caveat
 from rmt_vn.samplers.activations import walk_both
 
-# Multiplications for all networks by default, some ten seconds of one core; and how many networks there are then.
-_WORK, _FEWEST, _MOST = 4e11, 20, 200
+# Multiplications for all networks by default, some five seconds of one core; what a measure costs beside its own, in
+# multiplications; and how many networks there are then.
+_WORK, _PER_MEASURE, _FEWEST, _MOST = 2e11, 4e7, 20, 100
 # From so many multiplications a layer on, a pass is computed in float32, which halves the time.
 _LARGE = 2**28
 # Fewer samples have no estimate without bias.
@@ -51,9 +53,11 @@ def checked_inputs(network: Network, inputs: ArrayLike) -> np.ndarray:
 
 
 def affordable_networks(network: Network, n_samples: int) -> int:
-    """How many networks are simulated by default: 20 to 200."""
+    """How many networks are simulated by default: 20 to 100."""
     passes = sum(n_samples * n_in * n_out for n_in, n_out in pairwise(network.widths))
-    measures = sum(n_samples * n * min(n_samples, n) for n in network.widths[1:])
+    # Up to 256 samples each is left out once, in twenty groups.
+    repeated = 21 if n_samples <= FEW_SAMPLES else 1
+    measures = sum(repeated * n_samples * n * min(n_samples, n) + _PER_MEASURE for n in network.widths[1:])
     return int(np.clip(_WORK / (passes + 2 * measures), _FEWEST, _MOST))
 
 

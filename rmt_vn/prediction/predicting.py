@@ -75,7 +75,7 @@ def predict(
     n_networks : int, optional
         Simulated networks, at least 40: their quantiles are the interval. By default 1000, 600 of networks that
         are too large to be multiplied out, and 200 over wide inputs. Over inputs of your own at least two, and 20 to
-        200 by default, the fewer the larger they are: see `rmt_vn.baseline.interval_of_another`.
+        100 by default, the fewer the larger they are: see `rmt_vn.baseline.interval_of_another`.
     rng : seed or Generator
         Of the simulated networks; give a seed for numbers that stay the same.
 

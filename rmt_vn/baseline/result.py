@@ -1,4 +1,4 @@
-"""The null of a network: the VNI of its layers in copies with fresh weights, over the same inputs."""
+"""`Baseline`, the VNI of replicas, and what it says of one more network: an interval and a rank."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
 from rmt_vn.results import ConfidenceInterval, Result
-
-__all__ = ["Baseline", "Rank", "interval_of_another"]
 
 # Values whose relative difference is no more than this are equal but for rounding.
 _EQUAL = 1e-9
@@ -41,7 +39,8 @@ class Baseline(Result):
     faults : dict of str to str
         The layers that could be measured in no replica, and why.
     notes : dict of str to str
-        What must be known of layers that were measured: in how many replicas they were not, and why.
+        What must be known of layers that were measured: in how many replicas they were not, and why. What is under the
+        name "" is of the whole model.
     """
 
     layers: tuple[str, ...]

@@ -9,6 +9,7 @@ from scipy.special import expit
 from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import Baseline, measures
+from rmt_vn.adapters import mlp_activations, reinitialized_mlp
 from rmt_vn.baseline import baseline, interval_of_another
 
 WIDTHS = 8, 12, 12, 1
@@ -106,6 +107,38 @@ def test_the_interval_of_a_hundred_replicas_holds_95_percent():
     # Its standard error is 0.01, √(0.95 × 0.05 (1/1000 + 1/1000)).
     assert 0.93 <= held(fresh) <= 0.97
     assert held(hidden_vni(trained([w[1000:] for w in weights], x, labels, 100), x)) < 0.9
+
+
+# --- scikit-learn -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("activation", ["relu", "logistic"])
+def test_replicas_of_scikit_learn_are_its_networks_before_they_are_fitted(activation):
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    x, labels = data(5)
+
+    def fitted(seed, rate, steps):
+        options = {"activation": activation, "learning_rate_init": rate, "max_iter": steps, "random_state": seed}
+        return neural_network.MLPClassifier((9, 7), **options).fit(x, labels[:, 0] > 0)
+
+    mlp = fitted(0, 0.05, 60)
+    coefs = [each.copy() for each in mlp.coefs_]
+    null = reinitialized_mlp(mlp, x, replicas=30, rng=0)
+    assert null.layers == ("1", "2") and null.n_nodes == {"1": 9, "2": 7}
+    assert all(np.array_equal(one, other) for one, other in zip(coefs, mlp.coefs_, strict=True))
+    # With so small steps they are as they were drawn.
+    hidden = [mlp_activations(fitted(seed, 1e-12, 1), x) for seed in range(30)]
+    fresh = np.array([[measures.vni(each).value for each in layers] for layers in hidden])
+    (value, error), (expected, of_expected) = (
+        mean_and_error(each) for each in (np.transpose([null.values[name] for name in null.layers]), fresh)
+    )
+    trained_values = [measures.vni(each).value for each in mlp_activations(mlp, x)]
+    assert_sampled(value, expected, np.hypot(error, of_expected), wrong=[trained_values])
+    with pytest.raises(ValueError, match=r"inputs must have shape \(samples, 8\)"):
+        reinitialized_mlp(mlp, x[:, :5])
+    with pytest.raises(TypeError, match="must be a fitted MLPClassifier"):
+        reinitialized_mlp(neural_network.MLPClassifier(), x)
 
 
 # --- the interval -----------------------------------------------------------------------------------------------------

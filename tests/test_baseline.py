@@ -87,10 +87,10 @@ def test_ranks_of_fresh_networks_are_uniform():
 
 @pytest.mark.slow
 def test_ranks_of_fresh_networks_are_uniform_thoroughly():
-    found = check_ranks(250, 19, steps=40)
-    counts = np.bincount((found * 19).round().astype(int), minlength=20)
-    # χ² of 19 degrees of freedom: five standard deviations.
-    assert np.sum((counts - 12.5) ** 2 / 12.5) < 19 + 5 * 38**0.5
+    found = check_ranks(200, 14, steps=40)
+    counts = np.bincount((found * 14).round().astype(int), minlength=15)
+    # χ² of 14 degrees of freedom: five standard deviations.
+    assert np.sum((counts - 200 / 15) ** 2 / (200 / 15)) < 14 + 5 * 28**0.5
 
 
 @pytest.mark.slow

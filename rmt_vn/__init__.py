@@ -17,13 +17,15 @@ TYPE_CHECKING = False  # as in typing, which takes longer to import than all els
 __version__ = "0.1.0"
 
 # Names that are not modules, and the modules that hold them.
-_HOMES = {"Activation": "activations", "Network": "network", "watch": "adapters"}
+_HOMES = {"Activation": "activations", "Baseline": "baseline", "Network": "network", "watch": "adapters"}
 
 __all__ = [
     "Activation",
+    "Baseline",
     "Network",
     "activations",
     "adapters",
+    "baseline",
     "ensembles",
     "experiments",
     "files",
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from rmt_vn import (
         activations,
         adapters,
+        baseline,
         ensembles,
         experiments,
         files,
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     )
     from rmt_vn.activations import Activation
     from rmt_vn.adapters import watch
+    from rmt_vn.baseline import Baseline
     from rmt_vn.network import Network
 
 

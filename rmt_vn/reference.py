@@ -20,6 +20,7 @@ ROOMS = (
     "laws",
     "samplers",
     "measures",
+    "baseline",
     "prediction",
     "adapters",
     "files",

@@ -15,6 +15,7 @@ import pytest
 import rmt_vn
 from rmt_vn import (
     adapters,
+    baseline,
     ensembles,
     files,
     gaussian_averages,
@@ -114,8 +115,9 @@ MAY_IMPORT = {
     "optimizers": {"checks"},
     "tasks": {"losses"} | ARGUMENTS,
     "training": {"network", "mlp", "losses", "optimizers", "tasks", "progress"} | ARGUMENTS,
-    "prediction": FOUNDATIONS | {"measures", "laws", "samplers", "progress"},
-    "adapters": {"network", "activations", "gaussian_averages", "measures"} | ARGUMENTS,
+    "baseline": {"measures", "progress"} | ARGUMENTS,
+    "prediction": FOUNDATIONS | {"measures", "laws", "samplers", "baseline", "progress"},
+    "adapters": {"network", "activations", "gaussian_averages", "measures", "baseline", "progress"} | ARGUMENTS,
     "files": {"checks"},
     # The network alone: a point of a sweep may hold one. Sweeps are of any function.
     "experiments": {"network", "whole_files"} | ARGUMENTS,
@@ -223,6 +225,7 @@ DOCUMENTED = (
     | public(training)
     | public(prediction)
     | public(adapters)
+    | public(baseline)
     | public(files)
     | {"Network": rmt_vn.Network, "Activation": rmt_vn.Activation}
 )

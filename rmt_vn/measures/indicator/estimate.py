@@ -12,7 +12,12 @@ from rmt_vn.measures.conversion import real_array
 from rmt_vn.measures.grouping import group_numbers
 from rmt_vn.measures.indicator.error import pair_variance
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, LEAST_SAMPLES, vni_of_few_samples
-from rmt_vn.measures.indicator.many_samples import from_correlation, from_overlaps, vni_of_many_samples
+from rmt_vn.measures.indicator.many_samples import (
+    from_correlation,
+    from_overlaps,
+    value_of_many_samples,
+    vni_of_many_samples,
+)
 from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups, whole_groups
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.jacobian import mean_square_overlap, unit_rows
@@ -160,6 +165,33 @@ def _part_sums(nodes: Nodes, numbers: np.ndarray | None = None) -> PartSums:
         for rows, of_rows in whole_groups(numbers, most):
             sums.update(nodes.piece(rows, columns).astype(np.float64), of_rows)
     return sums
+
+
+def unbiased_vni(
+    activations: ArrayLike,
+    *,
+    node_axis: int | None = None,
+    groups: ArrayLike | None = None,
+    precision: Any = None,
+) -> float:
+    """The value that `vni` finds, without its error: for many arrays of the same kind, whose values tell the scatter.
+
+    It takes less time for more than 256 samples of more than 128 nodes. Parameters and errors are those of `vni`.
+
+    Returns
+    -------
+    float
+        Between one over the number of nodes that vary and 1. NaN where `vni` has none.
+    """
+    given = real_array("activations", activations)
+    array = as_samples(given, node_axis=node_axis)
+    numbers = group_numbers(given.shape, node_axis, groups)
+    nodes = varying_nodes(array, precision=precision)
+    n_samples, n_varying = nodes.shape
+    if numbers is None and n_samples > FEW_SAMPLES and n_varying > TELLING_NODES:
+        correction = _part_sums(nodes).left_out(n_varying, independent=True)[0].correction
+        return min(max(value_of_many_samples(nodes, correction), 1 / n_varying), 1.0)
+    return vni(given, node_axis=node_axis, groups=groups, precision=precision).value
 
 
 def plug_in_vni(activations: ArrayLike, *, node_axis: int | None = None, constant: str = "omit") -> float:

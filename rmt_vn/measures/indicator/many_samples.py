@@ -63,8 +63,7 @@ def vni_of_many_samples(
     u = z * z
     joint_of_each = sum_over_pairs(u, u) / (len(r) * (len(r) - 1))
     k, k_own = (float(joint_of_each.mean()), float(np.mean(u * u))) if joint is None else joint
-    w = float(overlap_of_different_parts(square, k / p, k_own / p, np.ones(p), centred=centred))
-    value = 1 / n + off * w + correction
+    value = 1 / n + off * _plain_overlap(square, (k, k_own), p, centred) + correction
     overlap = (value - 1 / n) / off
     uncorrelated = 1 - min(max(overlap, 0.0), 1.0)
     deviations = influence_of_leaving_out(z, r, uncorrelated, k, p - centred)
@@ -179,24 +178,13 @@ def from_correlation(nodes: Nodes) -> Moments:
 def from_overlaps(nodes: Nodes) -> Moments:
     """The same by way of overlaps, samples × samples; in the leave-one-out errors some nodes stand for all."""
     n_samples, n_varying = nodes.shape
-    overlaps, norms, fourth = np.zeros((n_samples, n_samples)), np.zeros(n_samples), np.zeros(n_samples)
-    columns = list(pieces(0, n_varying, n_samples))
-    for each in columns:
-        z = _standard(nodes, each)
-        add_gram(overlaps, z)
-        squares = np.square(z, out=z)
-        norms += squares.sum(axis=1)
-        fourth += np.einsum("pi,pi->p", squares, squares)
-    mirror(overlaps)
+    overlaps, norms, fourth = _overlaps(nodes)
     pairs = n_varying * (n_varying - 1)
-    k = float(np.mean(norms**2 - fourth) / pairs)
-    square = float((np.vdot(overlaps, overlaps) / n_samples**2 - n_varying) / pairs)
-    k_own = float(fourth.mean() / n_varying)
-    w = overlap_of_different_parts(square, k / n_samples, k_own / n_samples, np.ones(n_samples), centred=nodes.centred)
-    itself = (1 - min(max(float(w), 0.0), 1.0)) / n_samples
+    square, joint = _square_and_joint(overlaps, norms, fourth, n_varying)
+    itself = (1 - min(max(_plain_overlap(square, joint, n_samples, nodes.centred), 0.0), 1.0)) / n_samples
     quadratic = np.einsum("pq,pq->p", overlaps, overlaps) / n_samples
     weighted = np.zeros(n_samples)
-    for each in columns:
+    for each in pieces(0, n_varying, n_samples):
         z = _standard(nodes, each)
         of_node = _quadratic(overlaps, z) / n_samples**2
         squares = np.square(z, out=z)
@@ -208,14 +196,47 @@ def from_overlaps(nodes: Nodes) -> Moments:
     np.fill_diagonal(r, 0)
     chosen = some_samples(n_samples, len(r))
     overlaps = overlaps[np.ix_(chosen, chosen)] / n_varying
-    return {
-        "square": square,
-        "joint": (k, k_own),
-        "z": some[chosen],
-        "r": r,
-        "overlaps": overlaps,
-        "share": share[chosen],
-    }
+    return {"square": square, "joint": joint, "z": some[chosen], "r": r, "overlaps": overlaps, "share": share[chosen]}
+
+
+def value_of_many_samples(nodes: Nodes, correction: float) -> float:
+    """The value of `vni_of_many_samples` alone, not limited."""
+    n_samples, n_varying = nodes.shape
+    if n_samples < n_varying:
+        square, joint = _square_and_joint(*_overlaps(nodes), n_varying)
+    else:
+        moments = from_correlation(nodes)
+        square, joint = moments["square"], moments["joint"] or (0.0, 0.0)
+    return 1 / n_varying + (1 - 1 / n_varying) * _plain_overlap(square, joint, n_samples, nodes.centred) + correction
+
+
+def _plain_overlap(square: float, joint: tuple[float, float], n_samples: int, centred: bool) -> float:
+    """w of the notes of `vni`, for parts of one sample each."""
+    within, own = joint[0] / n_samples, joint[1] / n_samples
+    return float(overlap_of_different_parts(square, within, own, np.ones(n_samples), centred=centred))
+
+
+def _overlaps(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of z, the nodes with variance one: z_p·z_q, samples × samples; and, sample by sample, Σ_i z_i² and Σ_i z_i⁴."""
+    n_samples, n_varying = nodes.shape
+    overlaps, norms, fourth = np.zeros((n_samples, n_samples)), np.zeros(n_samples), np.zeros(n_samples)
+    for each in pieces(0, n_varying, n_samples):
+        z = _standard(nodes, each)
+        add_gram(overlaps, z)
+        squares = np.square(z, out=z)
+        norms += squares.sum(axis=1)
+        fourth += np.einsum("pi,pi->p", squares, squares)
+    mirror(overlaps)
+    return overlaps, norms, fourth
+
+
+def _square_and_joint(
+    overlaps: np.ndarray, norms: np.ndarray, fourth: np.ndarray, n_varying: int
+) -> tuple[float, tuple[float, float]]:
+    """v of the notes of `vni`, and P times κ and κ₀."""
+    pairs = n_varying * (n_varying - 1)
+    square = (np.vdot(overlaps, overlaps) / len(overlaps) ** 2 - n_varying) / pairs
+    return float(square), (float(np.mean(norms**2 - fourth) / pairs), float(fourth.mean() / n_varying))
 
 
 def _quadratic(overlaps: np.ndarray, z: np.ndarray) -> np.ndarray:

@@ -48,17 +48,20 @@ def telling_nodes(varying: np.ndarray) -> np.ndarray:
     return np.sort(order[np.argsort(~varying[order], kind="stable")][:TELLING_NODES])
 
 
-def whole_groups(numbers: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def whole_groups(numbers: np.ndarray, most: int) -> Iterator[tuple[slice | np.ndarray, np.ndarray]]:
     """Rows and group numbers from 0 on, of as many whole groups at a time as have no more than `most` samples, or one.
 
-    `numbers` are the groups of the samples, each from 0 to the largest at least once.
+    `numbers` are the groups of the samples, each from 0 to the largest at least once. Where they are in order, rows are
+    a slice.
     """
-    order = np.argsort(numbers, kind="stable")
+    in_order = not np.any(numbers[1:] < numbers[:-1])
+    order = np.arange(len(numbers)) if in_order else np.argsort(numbers, kind="stable")
     edges = np.searchsorted(numbers[order], np.arange(numbers.max() + 2))
     first = 0
     while first < len(edges) - 1:
         last = max(first + 1, int(np.searchsorted(edges, edges[first] + most, side="right")) - 1)
-        rows = order[edges[first] : edges[last]]
+        chosen = slice(int(edges[first]), int(edges[last]))
+        rows = chosen if in_order else order[chosen]
         yield rows, numbers[rows] - first
         first = last
 
@@ -89,8 +92,10 @@ class PartSums:
         x = x - self._origin
         edges = np.arange(len(x) + 1)
         if numbers is not None:
-            order = np.argsort(numbers, kind="stable")
-            x, edges = x[order], np.searchsorted(numbers[order], np.arange(numbers.max() + 2))
+            if np.any(numbers[1:] < numbers[:-1]):
+                order = np.argsort(numbers, kind="stable")
+                x, numbers = x[order], numbers[order]
+            edges = np.searchsorted(numbers, np.arange(numbers.max() + 2))
         at, n_groups = 0, len(edges) - 1
         while at < n_groups:
             room = self._most - self._parts[-1].groups if self._parts else 0

@@ -240,7 +240,8 @@ class VNIAccumulator:
                 self._parts.update(array[each, nodes].astype(np.float64))
         else:
             for rows, of_rows in whole_groups(numbers, max(1, BLOCK // len(nodes))):
-                self._parts.update(array[np.ix_(rows, nodes)].astype(np.float64), of_rows)
+                some = array[rows] if len(nodes) == array.shape[1] else array[rows][:, nodes]
+                self._parts.update(some.astype(np.float64), of_rows)
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Half the range of the values of each node, and that over which rounding may spread them."""

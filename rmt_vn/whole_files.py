@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-__all__ = ["move_into", "staging_folder"]
+__all__ = ["move_into", "staging_folder", "write_whole"]
 
 
 def staging_folder(out: Path) -> tempfile.TemporaryDirectory[str]:
@@ -34,3 +34,26 @@ def move_into(out: Path, files: Iterable[Path]) -> list[Path]:
         places.append(out / file.name)
         os.replace(file, places[-1])
     return places
+
+
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """Write one file beside its place, and move it there: what was there before stays if this fails.
+
+    Parameters
+    ----------
+    file : Path
+    write : callable
+        Writes a file of that name, of which it is given the path.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the error names `file`.
+    """
+    try:
+        with staging_folder(file.parent) as folder:
+            staged = Path(folder) / file.name
+            write(staged)
+            move_into(file.parent, [staged])
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from None

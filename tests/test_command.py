@@ -63,6 +63,7 @@ def layers(tmp_path, monkeypatch):
     arrays["second"] = arrays["second"] @ rng.standard_normal((3, 10))
     np.savez("activations.npz", **arrays)
     np.savetxt("activations.csv", arrays["first"], delimiter=",", header="a,b,c,d,e,f,g,h")
+    np.save("digits.npy", rng.standard_normal((30, 64)))
     np.save("conv.npy", rng.standard_normal((5, 6, 4, 4)).astype(np.float16))
     return arrays
 
@@ -126,6 +127,28 @@ def test_predict(output):
     assert [row.split()[:2] for row in rows] == [[str(row.layer), str(row.width)] for row in expected.layers]
     assert float(rows[-2].split()[6]) == pytest.approx(expected.layers[-2].vni, rel=1e-3)
     assert text.endswith("\n".join(expected.verdict) + "\n")
+
+
+def test_inputs_in_a_file(output, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).standard_normal((40, 5))
+    np.save("x.npy", x.astype(np.float32))
+    np.savez("two.npz", one=x, other=x)
+    asked = ("predict", "--widths", "5,6,4", "--seed", "3", "--inputs")
+    record = strict_json(output(*asked, "x.npy", "--json"))
+    expected = predict(Network((5, 6, 4)), inputs=x.astype(np.float32), rng=3)
+    assert (record["inputs"], record["n_samples"]) == ("given", 40)
+    assert record["input_variance"] == pytest.approx(np.mean(x**2), rel=1e-6)
+    assert [row["vni"] for row in record["layers"]] == pytest.approx([row.vni for row in expected.layers], rel=1e-12)
+    assert "Over the 40 given inputs" in output(*asked, "x.npy")
+    for arguments, told in (
+        ((*asked, "two.npz"), "must hold one array of inputs, got 2"),
+        (("predict", "--widths", "7,6,4", "--inputs", "x.npy"), "n_0 = 7), got shape (40, 5)"),
+        ((*asked, "x.npy", "--input-variance", "2"), "leave input_variance out, got 2.0"),
+        ((*asked, "absent.npy"), "absent.npy: No such file"),
+    ):
+        code, lines = run(*arguments)
+        assert code == 2 and len(lines) == 1 and told in lines[0]
 
 
 def test_deep_networks_fill_no_more_than_a_screen(output):

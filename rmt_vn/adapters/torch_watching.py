@@ -173,7 +173,7 @@ class Watch(Mapping[str, NodeVNI]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All watched layers in the order of the model: those that have a measure, and those in `faults`."""
+        """All layers that are watched, in the order of the model: those with a measure, and those in `faults`."""
         return tuple(self._calls())
 
     @property

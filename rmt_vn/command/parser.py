@@ -21,6 +21,7 @@ EXAMPLES = {
     "predict": (
         "rmt-vn predict --widths 784,200x50,10 --activation tanh --weights gaussian --sigma-w 1",
         "rmt-vn predict --widths 100x21 --activation relu --sigma-w 1.414 --json",
+        "rmt-vn predict --widths 64,50x4,10 --activation relu --inputs digits.npy",
     ),
     "measure": (
         "rmt-vn measure activations.npz",
@@ -122,12 +123,13 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
         help="the number of inputs, then of nodes in each layer; 200x50 stands for fifty layers of 200 nodes",
     )
     _add_network_options(parser, weights="gaussian")
+    parser.set_defaults(input_variance=None)  # inputs in a file have one of their own
     parser.add_argument(
         "--inputs",
         default="ball",
-        metavar="{ball,wide}",
-        help="over which inputs nodes are compared: ball, a small ball round one input (default), or wide, normally "
-        "distributed inputs",
+        metavar="{ball,wide,FILE}",
+        help="over which inputs nodes are compared: ball, a small ball round one input (default), wide, normally "
+        "distributed inputs, or those in an .npy, .npz or .csv file, a row each",
     )
     parser.add_argument(
         "--output",

@@ -17,6 +17,9 @@ from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
 from rmt_vn.samplers.forward import dropout_mask, last_of
 
+# What is smaller has left the range in which float32 keeps its digits.
+_SMALLEST = 1e-30
+
 
 def sample_activations(
     network: Network, inputs: ArrayLike, *, rng: RNG = None, method: Literal["auto", "weights", "gram"] = "auto"
@@ -54,31 +57,72 @@ def walk_activations(
     network: Network, inputs: ArrayLike, *, rng: RNG = None, method: Literal["auto", "weights", "gram"] = "auto"
 ) -> Iterator[np.ndarray]:
     """x_1, …, x_L of one random network, layer by layer: parameters and numbers are those of `sample_activations`."""
-    x = _checked_inputs(network, inputs)
-    rng = np.random.default_rng(rng)
+    for _, x in walk_both(network, _checked_inputs(network, inputs), rng=np.random.default_rng(rng), method=method):
+        yield x
+
+
+def walk_both(
+    network: Network,
+    inputs: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    method: Literal["auto", "weights", "gram"] = "auto",
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `walk_activations`, h_l and x_l: of inputs of float64, or of float32 where both are computed so.
+
+    Of float32, a layer is computed again in float64, and so are all behind it, where some node varies by less than a
+    thousandth of its size: its deviations then keep four digits in single precision, and rounding is no correlation.
+    """
+    x = inputs
     checked_choice("method", method, ("auto", "weights", "gram"))
     if method == "auto":
         method = "gram" if 2 * len(x) < max(network.widths) else "weights"
-    pre_activations = _from_weights if method == "weights" else _from_gram
+    draw = _drawn_weights if method == "weights" else _drawn_images
     for layer, (n_in, n_out) in enumerate(pairwise(network.widths), start=1):
-        with np.errstate(over="ignore", invalid="ignore"):
-            h = pre_activations(network, x, n_in, n_out, rng)
-            h += biases(network, n_out, rng=rng)
-            x = network.activation.phi(h)
-            x = x * dropout_mask(network, (n_out,), rng)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            left, right = draw(network, x, n_in, n_out, rng)
+            b, mask = biases(network, n_out, rng=rng), dropout_mask(network, (n_out,), rng)
+            h, x = _layer(network, left, right, b, mask)
+            if x.dtype == np.float32 and not (_keeps_digits(h) and _keeps_digits(x)):
+                h, x = _layer(network, left.astype(np.float64), right, b, mask)
         if not np.all(np.isfinite(x)):
             raise OverflowError(
                 f"activations overflow at layer {layer} of {network.depth}: lower sigma_w, got {network.sigma_w}"
             )
-        yield x
+        yield h, x
 
 
-def _from_weights(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
-    return x @ weight_matrices(n_out, n_in, network.weights, sigma_w=network.sigma_w, rng=rng).T
+def _layer(
+    network: Network, left: np.ndarray, right: np.ndarray, b: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    h = left @ right.astype(left.dtype, copy=False)
+    h += b.astype(left.dtype, copy=False)
+    return h, network.activation.phi(h) * mask.astype(left.dtype, copy=False)
 
 
-def _from_gram(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
-    root = _gram_root(x)
+def _keeps_digits(x: np.ndarray) -> bool:
+    """Whether all nodes vary over the samples by a thousandth of their size, or are zero, far from underflow."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    size = np.maximum(high, -low)
+    return bool(np.all((high - low >= 1e-3 * size) & ((size == 0) | (size > _SMALLEST))))
+
+
+def _drawn_weights(
+    network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two matrices whose product is W x for all samples: x, and fresh weights."""
+    if x.dtype == np.float32 and network.weights == "gaussian":
+        w = rng.standard_normal((n_in, n_out), dtype=np.float32)
+        w *= np.float32(network.sigma_w / np.sqrt(n_in))
+        return x, w
+    return x, weight_matrices(n_out, n_in, network.weights, sigma_w=network.sigma_w, rng=rng).T
+
+
+def _drawn_images(
+    network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same: a root of the Gram matrix of the samples, and what W makes of as many orthonormal inputs."""
+    root = _gram_root(x.astype(np.float64, copy=False))
     rank = root.shape[1]
     if network.weights == "gaussian":
         draws = rng.standard_normal((rank, n_out))
@@ -87,7 +131,7 @@ def _from_gram(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.r
         n = max(n_in, n_out)
         draws = haar(n, rank, rng=rng)[:n_out].T
         scale = network.sigma_w * np.sqrt(n / n_in)
-    return (scale * root) @ draws
+    return scale * root, draws
 
 
 def _gram_root(x: np.ndarray) -> np.ndarray:

@@ -145,34 +145,66 @@ def from_correlation(nodes: Nodes) -> Moments:
 def from_overlaps(nodes: Nodes) -> Moments:
     """The same by way of overlaps, samples × samples; in the leave-one-out errors some nodes stand for all."""
     n_samples, n_varying = nodes.shape
-    overlaps, norms, fourth = np.zeros((n_samples, n_samples)), np.zeros(n_samples), np.zeros(n_samples)
-    columns = list(pieces(0, n_varying, n_samples))
-    for each in columns:
-        z = _standard(nodes, each)
-        add_gram(overlaps, z)
-        squares = np.square(z, out=z)
-        norms += squares.sum(axis=1)
-        fourth += np.einsum("pi,pi->p", squares, squares)
-    mirror(overlaps)
+    overlaps, norms, fourth = _overlaps(nodes)
     pairs = n_varying * (n_varying - 1)
-    k = float(np.mean(norms**2 - fourth) / pairs)
-    square = float((np.vdot(overlaps, overlaps) / n_samples**2 - n_varying) / pairs)
+    square, k = _square_and_k(overlaps, norms, fourth, n_varying)
     itself = uncorrelated_part(*debiasing(square, k, n_samples, centred=nodes.centred)) / n_samples
     quadratic = np.einsum("pq,pq->p", overlaps, overlaps) / n_samples
     weighted = np.zeros(n_samples)
-    for each in columns:
+    for each in pieces(0, n_varying, n_samples):
         z = _standard(nodes, each)
         of_node = _quadratic(overlaps, z) / n_samples**2
         squares = np.square(z, out=z)
         of_node -= itself * (norms.astype(z.dtype) @ squares - np.einsum("pi,pi->i", squares, squares)) / n_samples
         weighted += squares @ of_node.astype(z.dtype)
     share = 2 * (quadratic - itself * (norms**2 - fourth) - weighted) / pairs
-    some = _standard(nodes, some_nodes(n_varying)).astype(np.float64)
-    r = some.T @ some / n_samples
-    np.fill_diagonal(r, 0)
+    z, r = _of_some_nodes(nodes, some_nodes(n_varying))
     chosen = some_samples(n_samples, len(r))
     overlaps = overlaps[np.ix_(chosen, chosen)] / n_varying
-    return {"square": square, "k": k, "z": some[chosen], "r": r, "overlaps": overlaps, "share": share[chosen]}
+    return {"square": square, "k": k, "z": z[chosen], "r": r, "overlaps": overlaps, "share": share[chosen]}
+
+
+def value_of_many_samples(nodes: Nodes) -> float:
+    """The value of `vni_of_many_samples` alone, not limited: in b of the notes of `vni`, 64 nodes stand for all."""
+    n_samples, n_varying = nodes.shape
+    if n_samples < n_varying:
+        square, k = _square_and_k(*_overlaps(nodes), n_varying)
+    else:
+        moments = from_correlation(nodes)
+        square, k = moments["square"], moments["k"] or 0.0
+    z, r = _of_some_nodes(nodes, some_nodes(n_varying, 64))
+    some = some_samples(n_samples, len(r))
+    overlap = corrected(square, k, z[some], r, n_samples, centred=nodes.centred)[0]
+    return 1 / n_varying + (1 - 1 / n_varying) * overlap
+
+
+def _overlaps(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of z, the nodes with variance one: z_p·z_q, samples × samples; and, sample by sample, Σ_i z_i² and Σ_i z_i⁴."""
+    n_samples, n_varying = nodes.shape
+    overlaps, norms, fourth = np.zeros((n_samples, n_samples)), np.zeros(n_samples), np.zeros(n_samples)
+    for each in pieces(0, n_varying, n_samples):
+        z = _standard(nodes, each)
+        add_gram(overlaps, z)
+        squares = np.square(z, out=z)
+        norms += squares.sum(axis=1)
+        fourth += np.einsum("pi,pi->p", squares, squares)
+    mirror(overlaps)
+    return overlaps, norms, fourth
+
+
+def _square_and_k(overlaps: np.ndarray, norms: np.ndarray, fourth: np.ndarray, n_varying: int) -> tuple[float, float]:
+    """v and k of the notes of `vni`, means over i ≠ j."""
+    pairs = n_varying * (n_varying - 1)
+    square = (np.vdot(overlaps, overlaps) / len(overlaps) ** 2 - n_varying) / pairs
+    return float(square), float(np.mean(norms**2 - fourth) / pairs)
+
+
+def _of_some_nodes(nodes: Nodes, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """z and r of `corrected`, for these nodes and all samples."""
+    z = _standard(nodes, chosen).astype(np.float64)
+    r = z.T @ z / len(z)
+    np.fill_diagonal(r, 0)
+    return z, r
 
 
 def _quadratic(overlaps: np.ndarray, z: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The null of a network: the VNI of its layers in copies with fresh weights, over the same inputs."""
+"""`Baseline`, the VNI of replicas, and what it says of one more network: an interval and a rank."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
 from rmt_vn.results import ConfidenceInterval, Result
-
-__all__ = ["Baseline", "Rank", "interval_of_another"]
 
 # Values whose relative difference is no more than this are equal but for rounding.
 _EQUAL = 1e-9
@@ -41,7 +39,8 @@ class Baseline(Result):
     faults : dict of str to str
         The layers that could be measured in no replica, and why.
     notes : dict of str to str
-        What must be known of layers that were measured: in how many replicas they were not, and why.
+        What must be known of layers that were measured: in how many replicas they were not, and why. What is under the
+        name "" is of the whole model.
     """
 
     layers: tuple[str, ...]
@@ -75,7 +74,7 @@ class Baseline(Result):
         KeyError, ValueError
             As `mean`; or if the level is not between 0 and 1.
         """
-        low, high = interval_of_another(self._measured(layer), level)
+        low, high = interval_of_another(self._measured(layer), level=level)
         least = 1 / self.n_nodes[layer]
         return ConfidenceInterval(max(low, least), max(high, least))
 
@@ -117,7 +116,7 @@ class Baseline(Result):
         return values[~np.isnan(values)]
 
 
-def interval_of_another(values: ArrayLike, level: float = 0.95) -> ConfidenceInterval:
+def interval_of_another(values: ArrayLike, *, level: float = 0.95) -> ConfidenceInterval:
     """The interval in which one more VNI lies with this probability, from n independent ones of the same distribution.
 
     From n = 2/(1 − level) − 1 values on (39 for 95%) its ends are quantiles, Weibull's: those that the next value

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import nan
 from pathlib import Path
 
-import numpy as np
-
 from rmt_vn.baseline import Baseline
+from rmt_vn.baseline.running import Replica, collected
 from rmt_vn.measures import NodeVNI
 from rmt_vn.progress import progress
 
@@ -40,31 +39,32 @@ def null_of_files(files: Sequence[Path], read: Callable[[Path], Measured], this:
     if len(files) < _FEWEST:
         raise ValueError(f"--null must be the files of at least {_FEWEST} fresh networks, got {len(files)}")
     names = tuple(this)
-    values: dict[str, list[float]] = {name: [] for name in names}
-    reasons: dict[str, list[str]] = {name: [] for name in names}
-    seen = {_values(names, this): "the network that is measured"}
-    for file in progress(files, "fresh networks"):
-        fresh = _named(read(file), names, file)
-        for name in names:
-            fault = _why_not(this[name], fresh.get(name, "there is no such layer"))
-            values[name].append(nan if fault else fresh[name].value)  # type: ignore[union-attr]
-            reasons[name] += [f"{file}: {fault}"] if fault else []
-        key = _values(names, fresh)
-        if key in seen:
-            raise ValueError(f"{file}: its layers are those of {seen[key]}; each network needs weights of its own")
-        if any(each == each for each in key):
-            seen[key] = str(file)
-    n_nodes = {name: each.n_nodes for name, each in this.items() if isinstance(each, NodeVNI)}
-    told = {
-        name: f"in {len(each)} of {len(files)} fresh networks not: {each[0]}" for name, each in reasons.items() if each
-    }
-    return Baseline(
-        names,
-        {name: np.array(each) for name, each in values.items()},
-        n_nodes,
-        {name: reasons[name][0] for name in told if len(reasons[name]) == len(files)},
-        {name: each for name, each in told.items() if len(reasons[name]) < len(files)},
-    )
+    seen = {_marks(names, this): "the network that is measured"}
+
+    def replicas() -> Iterator[Replica]:
+        for file in progress(files, "fresh networks"):
+            fresh = _named(read(file), names, file)
+            marks = _marks(names, fresh)
+            if marks in seen:
+                raise ValueError(
+                    f"{file}: its layers are those of {seen[marks]}; each network needs weights of its own"
+                )
+            if any(each == each for each in marks):
+                seen[marks] = str(file)
+            yield _replica(this, fresh, file)
+
+    return collected(replicas(), "")
+
+
+def _replica(this: Measured, fresh: Measured, file: Path) -> Replica:
+    values, n_nodes, reasons = {}, {}, {}
+    for name, each in this.items():
+        other = fresh.get(name, "there is no such layer")
+        if fault := _why_not(each, other):
+            values[name], reasons[name] = nan, f"{file}: {fault}"
+        elif not isinstance(other, str):
+            values[name], n_nodes[name] = other.value, other.n_nodes
+    return Replica(values, n_nodes, reasons)
 
 
 def _named(fresh: Measured, names: tuple[str, ...], file: Path) -> Measured:
@@ -87,7 +87,7 @@ def _why_not(this: NodeVNI | str, fresh: NodeVNI | str) -> str:
     return ""
 
 
-def _values(names: tuple[str, ...], layers: Measured) -> tuple[float, ...]:
+def _marks(names: tuple[str, ...], layers: Measured) -> tuple[float, ...]:
     """What tells networks apart: the VNI of the sample, to its last digit."""
     measured = (layers.get(name) for name in names)
     return tuple(each.plug_in if isinstance(each, NodeVNI) else nan for each in measured)

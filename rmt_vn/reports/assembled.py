@@ -27,4 +27,6 @@ def assembled(
         notes += [f"law: {against_it}"] if against_it else []
     if null is not None:
         layers = against(layers, null)
+        if (of_all := null.notes.get("")) and "" not in null.layers:
+            notes.append(f"fresh networks: {of_all}")
     return Report(tuple(layers), tuple(notes), null)

@@ -121,7 +121,7 @@ def _on_training(compared: Sequence[LayerReport], together: tuple[int, int] | No
     elif as_far:
         meaning = "By these numbers it may be fresh itself."
     else:
-        meaning = f"So few fresh networks cannot say more: for less than {_RARE:g} it takes {round(1 / _RARE) - 1}."
+        meaning = f"So few fresh networks cannot say more: for 1/{round(1 / _RARE)} it takes {round(1 / _RARE) - 1}."
     those = f"{as_far} of the {n} are" if as_far > 1 else f"{as_far or 'none'} of the {n} is"
     return found, (
         f"{chance} All layers taken together, {those} as far from the common mean as this network; if it were fresh "

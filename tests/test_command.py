@@ -63,6 +63,8 @@ def layers(tmp_path, monkeypatch):
     arrays["second"] = arrays["second"] @ rng.standard_normal((3, 10))
     np.savez("activations.npz", **arrays)
     np.savetxt("activations.csv", arrays["first"], delimiter=",", header="a,b,c,d,e,f,g,h")
+    for network in ("trained", "fresh1", "fresh2", "fresh3"):
+        np.savez(f"{network}.npz", hidden=rng.standard_normal((60, 8)))
     np.save("digits.npy", rng.standard_normal((30, 64)))
     np.save("conv.npy", rng.standard_normal((5, 6, 4, 4)).astype(np.float16))
     return arrays

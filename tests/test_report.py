@@ -153,7 +153,7 @@ def test_data_depth_and_training_are_told_by_their_numbers():
     assert f"{first.mean:.2f} effective nodes of {WIDTH} in the first layer here, 'h1'" in told["Data"]
     assert f"and {last.mean:.2f} in 'h3', the last layer" in told["Depth"]
     fewer = sum(NULL.values["h3"] > NULL.values["h1"])
-    assert re.search(rf"in ({fewer} of 20|all {fewer}) of them there are fewer", told["Depth"])
+    assert re.search(rf"in ({fewer} of 20|all {fewer}) of them the latter has fewer", told["Depth"])
     below = [row.name for row in TOLD.layers if row.fresh.fewer == 0]
     assert (
         below
@@ -178,7 +178,7 @@ def test_one_of_twenty_fresh_networks_is_the_farthest_and_the_others_are_not_sai
 def test_few_fresh_networks_are_said_to_be_few():
     told = words(report(TRAINED, null=null_of(FRESH_NETWORKS[:3])))
     assert "with probability 1/4. So few fresh networks cannot say more" in told["Chance"]
-    assert "it takes 19" in told["Chance"] and 1 / (19 + 1) <= 0.05 < 1 / (18 + 1)
+    assert "for 1/20 it takes 19" in told["Chance"] and 1 / (19 + 1) <= 0.05 < 1 / (18 + 1)
 
 
 def test_how_many_layers_lie_outside_by_chance_grows_with_depth():

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rmt_vn import adapters, measures, report
+from rmt_vn import Baseline, adapters, measures, report
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -140,6 +140,13 @@ def test_the_report_of_a_model_has_the_numbers_of_a_watch_and_of_its_null():
         assert of_array.fresh == row.fresh and of_array.near_duplicates == row.near_duplicates == 0
 
 
+def test_the_same_seed_gives_the_same_report_with_dropout_too():
+    torch.manual_seed(1)
+    model, inputs = mlp(), torch.as_tensor(ROWS, dtype=torch.float32)
+    one, same, other = (report(model, inputs, replicas=2, rng=seed).layers for seed in (1, 1, 2))
+    assert one == same != other and one[1].measured != other[1].measured
+
+
 def test_dead_and_duplicate_nodes_are_those_of_arrays():
     model = nn.Sequential(nn.Linear(20, 16), nn.ReLU())
     with torch.no_grad():
@@ -179,6 +186,15 @@ def test_nan_in_one_layer_is_told_and_the_rest_is_made():
     told = report(model, torch.as_tensor(ROWS, dtype=torch.float32), replicas=2)
     assert [row.measured is None for row in told.layers] == [False, True, True]
     assert "NaN" in told["3"].fault and told["0"].fresh is not None
+
+
+def test_a_model_that_fails_stays_as_it_was():
+    model = nn.Sequential(nn.BatchNorm1d(20), nn.Linear(20, 4), nn.Linear(5, 4))
+    before = {key: each.clone() for key, each in model.state_dict().items()}
+    with pytest.raises(ValueError, match="failed on these inputs"):
+        report(model, torch.as_tensor(ROWS, dtype=torch.float32), null=Baseline((), {}, {}, {}))
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 @pytest.mark.parametrize(

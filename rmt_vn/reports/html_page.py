@@ -90,7 +90,7 @@ _STYLE = """\
 .rmt-vn .name, .rmt-vn .says { text-align: left; white-space: normal; }
 .rmt-vn .name { overflow-wrap: anywhere; min-width: 6rem; }
 .rmt-vn .says { padding-right: 0; min-width: 16rem; width: 40%; }
-.rmt-vn .number { font-weight: 400; opacity: .65; margin-right: .5em; }
+.rmt-vn .number { opacity: .65; width: 1%; }
 .rmt-vn .range { display: block; opacity: .75; }
 .rmt-vn .out { font-weight: 600; }
 @media (max-width: 54rem) {
@@ -105,7 +105,8 @@ _STYLE = """\
   .rmt-vn .name { font-size: 1rem; }
   .rmt-vn td[data-head]::before { content: attr(data-head) ": "; opacity: .75; }
   .rmt-vn .range { display: inline; }
-  .rmt-vn .none { display: none; }
+  .rmt-vn .none, .rmt-vn .number { display: none; }
+  .rmt-vn .name::before { content: attr(data-number) ". "; font-weight: 400; opacity: .65; }
 }
 """
 
@@ -179,7 +180,9 @@ def _content(layers: Sequence[LayerReport], told: Sequence[str], notes: Sequence
 <div class="rmt-vn">
 {words}
 <table>
-<thead><tr><th class="name">layer</th>{_heads(layers)}<th class="says">in words</th></tr></thead>
+<thead><tr>
+<th class="number"></th><th class="name">layer</th>{_heads(layers)}<th class="says">in words</th>
+</tr></thead>
 <tbody>
 {body}
 </tbody>
@@ -220,7 +223,10 @@ def _heads(layers: Sequence[LayerReport]) -> str:
 
 def _row(number: int, each: LayerReport, layers: Sequence[LayerReport]) -> str:
     shown = _shown(layers)
-    name = f'<th scope="row" class="name"><span class="number">{number}</span>{_text(each.name) or "(the model)"}</th>'
+    name = (
+        f'<td class="number">{number}</td><th scope="row" class="name" data-number="{number}">'
+        f"{_text(each.name) or '(the model)'}</th>"
+    )
     says = _text(each.sentence) + (f" {_text(each.note)}." if each.note else "")
     last = f'<td class="says">{says}</td>'
     if each.measured is None:

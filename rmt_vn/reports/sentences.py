@@ -48,13 +48,15 @@ def _on_data(first: LayerReport) -> str:
     assert first.fresh is not None and first.measured is not None
     return (
         f"Data: fresh networks have {counted(first.fresh.mean)} effective nodes of {first.measured.n_nodes} in the "
-        f"first layer here, {quoted(first.name)}. That is what inputs leave of its width, by how many numbers each has "
-        "and how these are correlated, before depth and training."
+        f"first layer here, {quoted(first.name)}. So many are left by the inputs and one layer of random weights, before "
+        "depth and training."
     )
 
 
 def _on_depth(compared: Sequence[LayerReport], null: Baseline) -> str:
     ends = _same_width(compared)
+    if len(compared) == 1:
+        return "Depth: one layer alone does not tell what depth does."
     if ends is None:
         return (
             "Depth: no two layers have the same number of nodes, so along the layers width and depth change together, "
@@ -66,7 +68,7 @@ def _on_depth(compared: Sequence[LayerReport], null: Baseline) -> str:
     change = change[~np.isnan(change)]
     fewer, n = int(np.count_nonzero(change > 0)), len(change)
     those = f"all {n} of them" if fewer == n else f"none of the {n}" if fewer == 0 else f"{fewer} of {n} of them"
-    also = f"; in {those} there are fewer in the latter" if n and is_by_network(null) else ""
+    also = f"; in {those} the latter has fewer" if n and is_by_network(null) else ""
     widths = {each.measured.n_nodes for each in compared if each.measured is not None}
     width = first.measured.n_nodes
     which = "the last layer" if len(widths) == 1 else f"the last layer of {width} nodes"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from populations import mixing, sample, true_vni
 
-from rmt_vn.measures import VNIAccumulator, vni
+from rmt_vn.measures import VNIAccumulator, unbiased_vni, vni
 from rmt_vn.measures.indicator.bias import corrected, debiasing, uncorrelated_part
 from rmt_vn.measures.indicator.many_samples import (
     from_correlation,
@@ -199,3 +199,33 @@ def test_nodes_that_are_never_alive_together(shape, centre):
     rho = -centre * 2.25 / (n_live * 7 / 3 - 2.25)
     assert result.value == pytest.approx(1 / n_live + (1 - 1 / n_live) * rho**2, abs=4 * result.stderr)
     assert 0 <= result.confidence_interval()[0] <= result.confidence_interval()[1] <= 1
+
+
+# --- the value alone --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_samples", "n_nodes"), [(300, 20), (300, 400), (700, 90)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_value_alone_is_that_of_vni(n_samples, n_nodes, dtype):
+    # Of heavy tails, where the correction matters, and with constant nodes.
+    x = heavy(n_samples, n_nodes).astype(dtype)
+    x[:, 3] = 1.0
+    measured, value = vni(x), unbiased_vni(x)
+    assert abs(value - measured.value) < 0.1 * measured.stderr
+    # Negative control: what is corrected is not small beside that.
+    assert abs(measured.plug_in - measured.value) > 0.5 * measured.stderr
+
+
+def test_the_value_alone_of_few_samples_and_of_groups_is_the_value():
+    x = heavy(60, 8)
+    assert unbiased_vni(x) == vni(x).value and np.isnan(unbiased_vni(x[:4]))
+    images = x.reshape(10, 6, 8)
+    assert unbiased_vni(images) == vni(images).value
+    assert unbiased_vni(images, node_axis=1) == vni(images, node_axis=1).value
+    labels = np.arange(60) // 5
+    assert unbiased_vni(x, groups=labels) == vni(x, groups=labels).value != vni(x).value
+    assert unbiased_vni(np.repeat(x[:, :1], 3, axis=1)[:50]) == pytest.approx(1)
+    assert unbiased_vni(heavy(400, 1)) == 1
+    for wrong in (x[0], np.ones((300, 5)), np.full((300, 5), np.nan)):
+        with pytest.raises(ValueError, match=r"activations|nodes"):
+            unbiased_vni(wrong)

@@ -86,12 +86,12 @@ def reinitialized(
     another way, as those of torchvision are, has another null: give `factory`, often just its class.
 
     *Batch normalization* in training takes the mean and variance of the inputs, as ever. In evaluation a fresh one has
-    a running mean of 0 and a variance of 1, and normalizes nothing. `Baseline.notes` says so; ``model.train()``, for the
-    model and for its null, makes them alike. *Dropout* drops what it would in the mode of the model, with masks of its
-    own for each replica. *Other buffers* are those of the model, in each replica anew. *Frozen parameters* are drawn as
-    others. *Tied weights* stay tied; where modules of different types share a parameter, which of them draws it cannot
-    be known, and `factory` is asked for. `torch.nn.TransformerEncoder` makes its layers as copies of one, with equal
-    weights; here each layer has weights of its own.
+    a running mean of 0 and a variance of 1, and normalizes nothing. `Baseline.notes` says so; ``model.train()``, for
+    the model and for its null, makes them alike. *Dropout* drops what it would in the mode of the model, with masks of
+    its own for each replica. *Other buffers* are those of the model, in each replica anew. *Frozen parameters* are
+    drawn as others. *Tied weights* stay tied; where modules of different types share a parameter, which of them draws
+    it cannot be known, and `factory` is asked for. `torch.nn.TransformerEncoder` makes its layers as copies of one,
+    with equal weights; here each layer has weights of its own.
 
     Examples
     --------

@@ -235,7 +235,10 @@ def _over_given_inputs(
         of_all, of_live = _laws_of_ball(network, mean_square)
         law = [*of_live[:-1].tolist(), float((of_all if output == "linear" else of_live)[-1])]
     elif kind == "wide":
-        statement, law = "S7", laws.wide_input_vni(network, input_variance=mean_square).tolist()
+        try:
+            statement, law = "S7", laws.wide_input_vni(network, input_variance=mean_square).tolist()
+        except ValueError as error:
+            statement, reason = None, f"No law covers this network over inputs like N(0, v I): {error}"
         if output == "linear":
             law[-1] = None
     return summary(every), summary(live), law, statement, reason or None

@@ -99,7 +99,7 @@ class LayerPrediction(Result):
         checked_choice("kind", kind, KINDS)
         values = np.array(self.simulated_vni if kind == "activations" else self.simulated_pre_activation_vni)
         low, high = interval_of_another(values[~np.isnan(values)], level=level)
-        return low, high
+        return max(low, 1 / self.width), max(high, 1 / self.width)
 
     def to_dict(self) -> dict[str, Any]:
         """As of every result, with the 95% intervals."""

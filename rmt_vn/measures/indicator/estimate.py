@@ -176,8 +176,9 @@ def unbiased_vni(
         Between one over the number of nodes that vary and 1. NaN where `vni` has none.
     """
     given = real_array("activations", activations)
+    array = as_samples(given, node_axis=node_axis)
     numbers = group_numbers(given.shape, node_axis, groups)
-    nodes = varying_nodes(as_samples(given, node_axis=node_axis), precision=precision)
+    nodes = varying_nodes(array, precision=precision)
     n_samples, n_varying = nodes.shape
     if numbers is None and n_samples > FEW_SAMPLES and n_varying > 1:
         return min(max(value_of_many_samples(nodes), 1 / n_varying), 1.0)

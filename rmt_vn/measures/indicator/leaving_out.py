@@ -47,17 +47,20 @@ def telling_nodes(varying: np.ndarray) -> np.ndarray:
     return np.sort(order[np.argsort(~varying[order], kind="stable")][:_NODES])
 
 
-def whole_groups(numbers: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def whole_groups(numbers: np.ndarray, most: int) -> Iterator[tuple[slice | np.ndarray, np.ndarray]]:
     """Rows and group numbers from 0 on, of as many whole groups at a time as have no more than `most` samples, or one.
 
-    `numbers` are the groups of the samples, each from 0 to the largest at least once.
+    `numbers` are the groups of the samples, each from 0 to the largest at least once. Where they are in order, rows are
+    a slice.
     """
-    order = np.argsort(numbers, kind="stable")
+    in_order = not np.any(numbers[1:] < numbers[:-1])
+    order = np.arange(len(numbers)) if in_order else np.argsort(numbers, kind="stable")
     edges = np.searchsorted(numbers[order], np.arange(numbers.max() + 2))
     first = 0
     while first < len(edges) - 1:
         last = max(first + 1, int(np.searchsorted(edges, edges[first] + most, side="right")) - 1)
-        rows = order[edges[first] : edges[last]]
+        chosen = slice(int(edges[first]), int(edges[last]))
+        rows = chosen if in_order else order[chosen]
         yield rows, numbers[rows] - first
         first = last
 
@@ -82,13 +85,15 @@ class GroupSums:
         if not self.n_groups:
             self._origin = x[0].copy()
         x = x - self._origin
-        order = np.argsort(numbers, kind="stable")
-        edges = np.searchsorted(numbers[order], np.arange(numbers.max() + 2))
+        if np.any(numbers[1:] < numbers[:-1]):
+            order = np.argsort(numbers, kind="stable")
+            x, numbers = x[order], numbers[order]
+        edges = np.searchsorted(numbers, np.arange(numbers.max() + 2))
         at, n_groups = 0, int(numbers.max()) + 1
         while at < n_groups:
             room = self._most - self._parts[-1].groups if self._parts else 0
             until = min(at + (room or self._most), n_groups)
-            some = x[order[edges[at] : edges[until]]]
+            some = x[edges[at] : edges[until]]
             self._append(_Part(until - at, len(some), some.sum(axis=0), some.T @ some), fresh=not room)
             at = until
 
@@ -165,12 +170,13 @@ class GroupSums:
             rest, sums, squares = samples, total, products
             if part is not None:
                 rest, sums, squares = samples - part.samples, total - part.total, products - part.products
-            scatter = (squares - np.outer(sums, sums) / rest)[np.ix_(alive, alive)]
-            left = scatter.diagonal() > _ROUNDING * power[alive]
-            scatter = scatter[np.ix_(left, left)]
-            norms = np.sqrt(scatter.diagonal())
-            n = max(len(norms), 1)
-            square = (np.sum((scatter / norms / norms[:, None]) ** 2) - n) / max(n * (n - 1), 1)
+            power_of_rest = squares.diagonal() - sums**2 / rest
+            left = alive & (power_of_rest > _ROUNDING * power)
+            # Nodes that do not vary get no weight in the sum of s_ij²/(s_ii s_jj), and it needs no matrix without them.
+            inverse = np.where(left, 1 / np.where(left, power_of_rest, 1.0), 0.0)
+            scatter = squares - np.outer(sums / rest, sums)
+            n = max(int(np.count_nonzero(left)), 1)
+            square = (inverse @ np.square(scatter, out=scatter) @ inverse - n) / max(n * (n - 1), 1)
             return 1 / (scale * n) + (1 - 1 / (scale * n)) * float(square), scale * n
 
         without, counted = np.array([of_rest(part) for part in self._parts]).T

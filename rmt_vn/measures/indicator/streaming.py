@@ -233,7 +233,8 @@ class VNIAccumulator:
             self._groups = GroupSums(telling_nodes(np.ptp(array, axis=0) > 0))
         nodes = self._groups.nodes
         for rows, of_rows in whole_groups(numbers, max(1, BLOCK // len(nodes))):
-            self._groups.update(array[np.ix_(rows, nodes)].astype(np.float64), of_rows)
+            some = array[rows] if len(nodes) == array.shape[1] else array[rows][:, nodes]
+            self._groups.update(some.astype(np.float64), of_rows)
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Half the range of the values of each node, and that over which rounding may spread them."""
@@ -268,6 +269,12 @@ class VNIAccumulator:
 
     def _check_squares(self, array: np.ndarray, rows: list[slice], high: np.ndarray, low: np.ndarray) -> None:
         """Check all of a batch before anything of it is added."""
+        if array.dtype.kind == "f" and array.dtype.itemsize <= 4:
+            # Their squares are within the range of doubles.
+            n_bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+            if n_bad:
+                raise not_finite("activations", n_bad, array.size)
+            return
         n_bad, power = 0, self._power() if self.n_samples else np.zeros(len(high))
         for each in rows:
             x = doubles(array, each)

@@ -153,7 +153,7 @@ def test_data_depth_and_training_are_told_by_their_numbers():
     assert f"{first.mean:.2f} effective nodes of {WIDTH} in the first layer here, 'h1'" in told["Data"]
     assert f"and {last.mean:.2f} in 'h3', the last layer" in told["Depth"]
     fewer = sum(NULL.values["h3"] > NULL.values["h1"])
-    assert re.search(rf"in ({fewer} of 20|all {fewer}) of them the latter has fewer", told["Depth"])
+    assert re.search(rf"; ({fewer} of the 20|all {fewer}) have fewer in the latter", told["Depth"])
     below = [row.name for row in TOLD.layers if row.fresh.fewer == 0]
     assert (
         below

@@ -1,4 +1,4 @@
-"""The effective nodes of measured layers: the picture of ``rmt-vn measure --plot``.
+"""The effective nodes of measured layers: the picture of ``rmt-vn measure --plot``, and of a report.
 
 It shows a user's own network and makes no claim of the study, so it is none of `rmt_vn.figures.NAMES`.
 """

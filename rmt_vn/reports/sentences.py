@@ -48,8 +48,8 @@ def _on_data(first: LayerReport) -> str:
     assert first.fresh is not None and first.measured is not None
     return (
         f"Data: fresh networks have {counted(first.fresh.mean)} effective nodes of {first.measured.n_nodes} in the "
-        f"first layer here, {quoted(first.name)}. So many are left by the inputs and one layer of random weights, before "
-        "depth and training."
+        f"first layer here, {quoted(first.name)}. So many are left by the inputs and one layer of random weights, "
+        "before depth and training."
     )
 
 
@@ -67,8 +67,12 @@ def _on_depth(compared: Sequence[LayerReport], null: Baseline) -> str:
     change = null.values[last.name] - null.values[first.name]
     change = change[~np.isnan(change)]
     fewer, n = int(np.count_nonzero(change > 0)), len(change)
-    those = f"all {n} of them" if fewer == n else f"none of the {n}" if fewer == 0 else f"{fewer} of {n} of them"
-    also = f"; in {those} the latter has fewer" if n and is_by_network(null) else ""
+    if fewer == 0:
+        also = f"; none of the {n} has fewer in the latter"
+    else:
+        also = f"; {f'all {n}' if fewer == n else f'{fewer} of the {n}'} have fewer in the latter"
+    if not n or not is_by_network(null):
+        also = ""
     widths = {each.measured.n_nodes for each in compared if each.measured is not None}
     width = first.measured.n_nodes
     which = "the last layer" if len(widths) == 1 else f"the last layer of {width} nodes"

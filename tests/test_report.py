@@ -289,6 +289,7 @@ def test_the_law_is_that_of_the_network():
         shallower = Network(linear.widths[: depth + 1], activation="linear")
         assert row.law_vni == pytest.approx(laws.exact_vni(shallower), rel=1e-12)
         assert f"a law says {1 / row.law_vni:.2f}" in row.sentence
+    assert f"a law says {1 / told.layers[0].law_vni:.2f}." in words(told)["Data"]
     hidden = report(TRAINED, network=Network((8, *[WIDTH] * 3, 2), activation="linear"))
     assert [row.law_vni for row in hidden.layers] == [row.law_vni for row in told.layers]
     with pytest.raises(ValueError, match="have 12, 12, 12 nodes, got the widths 8, 12, 7"):

@@ -127,7 +127,7 @@ def _figure(
     x = np.array([places[name] for name in measured])
     nodes = np.array([each.n_nodes for each in measured.values()])
     ink = matplotlib.rcParams["text.color"]
-    band, line = (_DARK_BAND, COLOURS[2]) if ink == _LIGHT_INK else (_BAND, COLOURS[6])
+    band, line, cross = (_DARK_BAND, COLOURS[2], COLOURS[5]) if ink == _LIGHT_INK else (_BAND, COLOURS[6], COLOURS[1])
     named: list[Any] = [axes.hlines(nodes, x - half, x + half, color="0.5", linewidth=0.9, label="nodes")]
     if fresh:
         at = np.array([places[name] for name in fresh])
@@ -140,7 +140,7 @@ def _figure(
     if law:
         at = np.array([places[name] for name in law])
         style: dict[str, Any] = {"linestyle": "none", "marker": "x", "markersize": 4, "markeredgewidth": 0.9}
-        named += axes.plot(at, list(law.values()), label="law, over a small ball", color=COLOURS[1], **style)
+        named += axes.plot(at, list(law.values()), label="law, over a small ball", color=cross, **style)
     effective = np.array([each.effective_nodes for each in measured.values()])
     # 1/VNI of the ends of the interval of the VNI, which need not be within [1/N, 1].
     ends = np.array([1 / np.clip(each.confidence_interval(), 1 / each.n_nodes, 1.0) for each in measured.values()]).T

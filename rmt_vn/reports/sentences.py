@@ -46,10 +46,13 @@ def _on_what(layers: Sequence[LayerReport], null: Baseline | None) -> str:
 
 def _on_data(first: LayerReport) -> str:
     assert first.fresh is not None and first.measured is not None
+    law = ""
+    if first.law_vni is not None:
+        law = f" Over a small ball, which is alike in all directions, a law says {counted(1 / first.law_vni)}."
     return (
         f"Data: fresh networks have {counted(first.fresh.mean)} effective nodes of {first.measured.n_nodes} in the "
         f"first layer here, {quoted(first.name)}. So many are left by the inputs and one layer of random weights, "
-        "before depth and training."
+        f"before depth and training.{law}"
     )
 
 

@@ -81,6 +81,8 @@ def test_the_examples_of_the_help_run(example, layers, output):
     assert strict_json(printed) if "--json" in arguments else printed.strip()
     if "--plot" in arguments:
         assert Path("conv.png").read_bytes().startswith(b"\x89PNG")
+    if "--html" in arguments:
+        assert "Training: " in printed and "Training:" in Path("report.html").read_text("utf-8")
 
 
 def test_help_shows_the_examples(capsys):

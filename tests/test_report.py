@@ -276,7 +276,7 @@ def test_a_layer_that_fresh_networks_lack_is_told_so():
     assert told["h3"].fresh is not None and told["h3"].note == "but for one"
     for name in ("h1", "h2"):
         assert told[name].fresh is None and told[name].measured is not None
-        assert told[name].no_fresh in str(told).replace("\n  ", " ")
+        assert told[name].no_fresh in str(told).replace("\n  ", " ") and told[name].no_fresh in told[name].sentence
 
 
 # --- the law ----------------------------------------------------------------------------------------------------------

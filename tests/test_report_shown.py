@@ -106,7 +106,7 @@ def test_notes_are_below():
 
 # --- a page -----------------------------------------------------------------------------------------------------------
 
-VOID = {"meta", "link", "img", "source", "br"}
+VOID = {"meta", "link", "img", "source", "wbr"}
 
 
 class Reader(HTMLParser):

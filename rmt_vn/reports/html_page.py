@@ -93,14 +93,14 @@ _STYLE = """\
 .rmt-vn .number { opacity: .65; width: 1%; }
 .rmt-vn .range { display: block; opacity: .75; }
 .rmt-vn .out { font-weight: 600; }
-@media (max-width: 54rem) {
+@media (max-width: 66rem) {
   .rmt-vn thead { display: none; }
   .rmt-vn table, .rmt-vn tbody { display: block; }
   .rmt-vn tr {
-    display: grid; grid-template-columns: 1fr 1fr; gap: .15rem 1rem; padding: .7rem 0;
+    display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .15rem 1rem; padding: .7rem 0;
     border-bottom: 1px solid rgb(128 128 128 / .35);
   }
-  .rmt-vn th, .rmt-vn td { display: block; padding: 0; border: 0; text-align: left; }
+  .rmt-vn th, .rmt-vn td { display: block; padding: 0; border: 0; text-align: left; white-space: normal; }
   .rmt-vn .name, .rmt-vn .says { grid-column: 1 / -1; width: auto; min-width: 0; }
   .rmt-vn .name { font-size: 1rem; }
   .rmt-vn td[data-head]::before { content: attr(data-head) ": "; opacity: .75; }
@@ -225,9 +225,9 @@ def _row(number: int, each: LayerReport, layers: Sequence[LayerReport]) -> str:
     shown = _shown(layers)
     name = (
         f'<td class="number">{number}</td><th scope="row" class="name" data-number="{number}">'
-        f"{_text(each.name) or '(the model)'}</th>"
+        f"{_text(each.name).replace('.', '.<wbr>') or '(the model)'}</th>"
     )
-    says = _text(each.sentence) + (f" {_text(each.note)}." if each.note else "")
+    says = _text(each.sentence) + (f" Note: {_text(each.note)}." if each.note else "")
     last = f'<td class="says">{says}</td>'
     if each.measured is None:
         return f'<tr>{name}<td class="none" colspan="{len(shown)}"></td>{last}</tr>'

@@ -106,7 +106,7 @@ class LayerReport(Result):
         if self.fresh is not None:
             told += self._against(self.fresh)
         elif self.no_fresh:
-            told += "; fresh networks do not tell more"
+            told += f"; no comparison: {self.no_fresh}"
         if self.law_vni is not None:
             told += f"; over a small ball a law says {counted(1 / self.law_vni)}"
         return "; ".join(filter(None, (told, self.idle))) + "."

@@ -17,7 +17,13 @@ TYPE_CHECKING = False  # as in typing, which takes longer to import than all els
 __version__ = "0.1.0"
 
 # Names that are not modules, and the modules that hold them.
-_HOMES = {"Activation": "activations", "Baseline": "baseline", "Network": "network", "watch": "adapters"}
+_HOMES = {
+    "Activation": "activations",
+    "Baseline": "baseline",
+    "Network": "network",
+    "report": "reports",
+    "watch": "adapters",
+}
 
 __all__ = [
     "Activation",
@@ -37,6 +43,8 @@ __all__ = [
     "mlp",
     "optimizers",
     "prediction",
+    "report",
+    "reports",
     "samplers",
     "tasks",
     "training",
@@ -61,6 +69,7 @@ if TYPE_CHECKING:
         mlp,
         optimizers,
         prediction,
+        reports,
         samplers,
         tasks,
         training,
@@ -69,6 +78,7 @@ if TYPE_CHECKING:
     from rmt_vn.adapters import watch
     from rmt_vn.baseline import Baseline
     from rmt_vn.network import Network
+    from rmt_vn.reports import report
 
 
 def __getattr__(name: str) -> Any:

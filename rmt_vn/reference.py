@@ -23,6 +23,7 @@ ROOMS = (
     "baseline",
     "prediction",
     "adapters",
+    "reports",
     "files",
     "activations",
     "gaussian_averages",

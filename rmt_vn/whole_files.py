@@ -7,7 +7,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ try:
 except ImportError:  # Windows has none: there leftovers stay
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["move_into", "staging_folder"]
+__all__ = ["move_into", "staging_folder", "write_whole"]
 
 _PREFIX = ".rmt_vn-"
 _NAME = re.compile(rf"{re.escape(_PREFIX)}\w{{8}}", re.ASCII)
@@ -119,3 +119,26 @@ def move_into(out: Path, files: Iterable[Path]) -> list[Path]:
         places.append(out / file.name)
         os.replace(file, places[-1])
     return places
+
+
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """Write one file beside its place, and move it there: what was there before stays if this fails.
+
+    Parameters
+    ----------
+    file : Path
+    write : callable
+        Writes a file of that name, of which it is given the path.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the error names `file`.
+    """
+    try:
+        with staging_folder(file.parent) as folder:
+            staged = Path(folder) / file.name
+            write(staged)
+            move_into(file.parent, [staged])
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from None

@@ -25,6 +25,7 @@ from rmt_vn import (
     mlp,
     optimizers,
     prediction,
+    reports,
     samplers,
     tasks,
     training,
@@ -125,7 +126,10 @@ MAY_IMPORT = {
     | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments", "whole_files"}
     | {"program", "interrupts"},
     # Figures only where one is asked for.
-    "command": {"network", "files", "measures", "prediction", "figures", "reference", "program", "interrupts"},
+    "reports": {"network", "baseline", "measures", "prediction", "adapters", "figures", "program", "whole_files"}
+    | ARGUMENTS,
+    "command": {"network", "files", "measures", "baseline", "prediction", "reports", "figures", "reference", "progress"}
+    | {"program", "checks", "interrupts"},
     "reference": {"results"},  # It asks for all else by its name.
     "__main__": {"command", "interrupts"},
 }
@@ -226,6 +230,7 @@ DOCUMENTED = (
     | public(prediction)
     | public(adapters)
     | public(baseline)
+    | public(reports)
     | public(files)
     | {"Network": rmt_vn.Network, "Activation": rmt_vn.Activation}
 )

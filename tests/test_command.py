@@ -66,6 +66,8 @@ def layers(tmp_path, monkeypatch):
     arrays["second"] = arrays["second"] @ rng.standard_normal((3, 10))
     np.savez("activations.npz", **arrays)
     np.savetxt("activations.csv", arrays["first"], delimiter=",", header="a,b,c,d,e,f,g,h")
+    for network in ("trained", "fresh1", "fresh2", "fresh3"):
+        np.savez(f"{network}.npz", hidden=rng.standard_normal((60, 8)))
     np.save("digits.npy", rng.standard_normal((30, 64)))
     np.save("conv.npy", rng.standard_normal((5, 6, 4, 4)).astype(np.float16))
     return arrays
@@ -82,6 +84,8 @@ def test_the_examples_of_the_help_run(example, layers, output):
     assert strict_json(printed) if "--json" in arguments else printed.strip()
     if "--plot" in arguments:
         assert Path("conv.png").read_bytes().startswith(b"\x89PNG")
+    if "--html" in arguments:
+        assert "Training: " in printed and "Training:" in Path("report.html").read_text("utf-8")
 
 
 def test_help_shows_the_examples(capsys):

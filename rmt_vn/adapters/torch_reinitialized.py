@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rmt_vn.adapters.torch_fresh import ResetCopy, made_by
+from rmt_vn.adapters.torch_passes import Batch, batches_of, pass_through
 from rmt_vn.adapters.torch_random_state import devices_of, own_random_state, set_seed
 from rmt_vn.adapters.torch_recording import Mask
 from rmt_vn.adapters.torch_tensors import imported_torch
 from rmt_vn.adapters.torch_watching import watch
 from rmt_vn.baseline import Baseline
 from rmt_vn.baseline.running import Replica, checked_seeds, collected
-from rmt_vn.checks import one_line
 from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
 
@@ -111,9 +111,7 @@ def reinitialized(
     if factory is not None and not callable(factory):
         raise TypeError(f"factory must be a function that returns a model, got {type(factory).__name__}")
     seeds = checked_seeds(replicas, rng)
-    batches = [_arguments(model, each) for each in (inputs if isinstance(inputs, list) else [inputs])]
-    if not batches:
-        raise ValueError("inputs must hold at least one batch, got an empty list")
+    batches = batches_of(model, inputs)
     devices = devices_of(model)
     watching = partial(
         watch, select=select, activations=activations, node_axis=node_axis, most_nodes=most_nodes, mask=mask
@@ -133,37 +131,18 @@ def reinitialized(
     return found
 
 
-def _replica_of(fresh: torch.nn.Module, watching: Callable[..., Any], batches: list[tuple[tuple, dict]]) -> Replica:
+def _replica_of(fresh: torch.nn.Module, watching: Callable[..., Any], batches: list[Batch]) -> Replica:
     mark = blake2b()
     for parameter in fresh.parameters():
         mark.update(parameter.detach().reshape(-1)[:_TELLING].float().cpu().numpy().tobytes())
     with watching(fresh) as layers:
-        for arguments, keywords in batches:
-            try:
-                fresh(*arguments, **keywords)
-            except Exception as error:
-                raise ValueError(f"the model failed on these inputs: {one_line(error)}") from error
+        pass_through(fresh, batches)
     reasons = layers.faults
     values = {name: layer.value for name, layer in layers.items()} | dict.fromkeys(reasons, np.nan)
     few = "too few independent samples: an estimate takes five, or four groups"
     reasons |= {name: few for name, value in values.items() if np.isnan(value) and name not in reasons}
     ordered = {name: values[name] for name in layers.names}
     return Replica(ordered, {name: layer.n_nodes for name, layer in layers.items()}, reasons, mark.digest())
-
-
-def _arguments(model: torch.nn.Module, inputs: Any) -> tuple[tuple, dict]:
-    """Positional and keyword arguments of a call; arrays become tensors on the device of the model."""
-    if isinstance(inputs, Mapping):
-        return (), {name: _tensor(model, each) for name, each in inputs.items()}
-    return tuple(_tensor(model, each) for each in (inputs if isinstance(inputs, tuple) else (inputs,))), {}
-
-
-def _tensor(model: torch.nn.Module, value: Any) -> Any:
-    if not isinstance(value, np.ndarray):
-        return value
-    first = next(model.parameters())
-    tensor = imported_torch().as_tensor(value, device=first.device)
-    return tensor.to(first.dtype) if tensor.is_floating_point() and first.is_floating_point() else tensor
 
 
 def _not_normalizing(model: torch.nn.Module) -> str:

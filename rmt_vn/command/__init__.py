@@ -4,6 +4,7 @@
 `parser`                                     the commands, their options, and what ``--help`` says
 `predicting`, `measuring`, `designing`,      what each command prints: `run` yields it, text by text
 `describing`, `citing`
+`fresh_files`                                the fresh networks of ``measure --null``
 `tables`                                     tables for people, JSON for programs
 ===========================================  =========================================================
 

@@ -28,6 +28,7 @@ EXAMPLES = {
         "rmt-vn measure activations.npz",
         "rmt-vn measure activations.csv --json",
         "rmt-vn measure conv.npy --node-axis 1 --plot conv.png",
+        "rmt-vn measure trained.npz --null fresh1.npz fresh2.npz fresh3.npz --html report.html",
     ),
     "design": (
         "rmt-vn design --depth 20 --vni 0.2",
@@ -174,6 +175,21 @@ def _add_measure_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="OUT.png",
         help="also draw the effective nodes into this file, a .png, .pdf or .svg picture",
+    )
+    parser.add_argument(
+        "--null",
+        type=Path,
+        nargs="+",
+        metavar="FRESH",
+        help="compare with fresh networks, of the same architecture but with weights drawn anew: a file of activations "
+        "for each, like FILE and over the same inputs, at least 2 (20 are usual); the table then says how many of them "
+        "have fewer effective nodes, and sentences what is data, what is depth and what is training",
+    )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="OUT.html",
+        help="also write all this, with a picture, into one page for a browser",
     )
 
 

@@ -214,6 +214,10 @@ class VNIAccumulator:
         """Tr C/λ_max, as `rmt_vn.measures.stable_rank`."""
         return stable_rank_of(self._scaled())
 
+    def dead_nodes(self) -> int:
+        """The number of nodes that were zero in all samples."""
+        return int(np.count_nonzero((self._least == 0) & (self._largest == 0)))
+
     def near_duplicates(self, *, threshold: float = 0.99) -> list[np.ndarray]:
         """Groups of nodes that are nearly copies of each other, as `rmt_vn.measures.near_duplicates`."""
         checked_threshold(threshold)

@@ -66,7 +66,7 @@ def check_means(network, x, n_networks):
 
 
 def test_means_are_those_of_networks_multiplied_out():
-    check_means(Network((8, 12, 9, 5), "tanh", sigma_w=1.5, sigma_b=0.3), data(300), 25)
+    check_means(Network((8, 12, 9, 5), "tanh", sigma_w=1.5, sigma_b=0.3), data(300), 50)
 
 
 def test_means_where_no_weights_are_drawn():

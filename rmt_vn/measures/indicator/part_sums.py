@@ -233,33 +233,41 @@ class _Moments:
         squares of these over parts are expanded, so that no part is touched again.
         """
         left = np.arange(len(self.sizes)) != at
-        full, squares, thirds, seconds, weighted = self.full, self.squares, self.thirds, self.seconds, self.weighted
-        step = np.zeros(len(full))
+        full, diagonal, step = self.full, self.squares.diagonal(), np.zeros(len(self.full))
         if at is not None:
             c, t, size = self.products[at], self.totals[at], self.sizes[at]
             step = -t / self.sizes[left].sum()
-            full = full - c - self.sizes[left].sum() * np.outer(step, step)
-            squares, thirds, seconds = squares - c**2, thirds - c * t[:, None], seconds - np.outer(t, t)
-            weighted = weighted - size * c
+            full = full - c
+            full -= np.outer(self.sizes[left].sum() * step, step)
         scatter = full.diagonal()
         alive = scatter > _ROUNDING
         count = int(np.count_nonzero(alive))
         if count < 2:
             return nan, nan, count
         pairs = count * (count - 1)
-        inverse = np.where(alive, 1 / np.where(alive, scatter, 1.0), 0.0)
-        of_sizes, uneven = np.sum(self.sizes[left] ** 2), self.sizes[left] @ self.totals[left]
-        cross = thirds * step + thirds.T * step[:, None]
-        outer = np.outer(step, step)
-        moved = squares - 2 * cross + 2 * outer * (weighted + seconds)
-        moved += seconds.diagonal()[:, None] * step**2 + step[:, None] ** 2 * seconds.diagonal()
-        moved += outer * (of_sizes * outer - 2 * (uneven[:, None] * step + step[:, None] * uneven))
-        own = moved.diagonal() @ inverse**2
-        square = (inverse @ full**2 @ inverse - count) / pairs
-        within = (inverse @ moved @ inverse - own) / pairs
-        by_means = None if independent else self._left_by_means(left, step, inverse) / pairs
-        w = overlap_of_different_parts(square, within, own / count, self.sizes[left], centred=centred, left=by_means)
-        return float(square), float(w), count
+        w = np.where(alive, 1 / np.where(alive, scatter, 1.0), 0.0)
+        square = (w @ np.square(full, out=full if at is not None else None) @ w - count) / pairs
+        total = w @ self.squares @ w
+        if at is not None:
+            # Σ w_i w_j of squares of C − Tδᵀ − δTᵀ + nδδᵀ, and, for κ₀, of those with i = j.
+            v, of_sizes, uneven = w * step, np.sum(self.sizes[left] ** 2), self.sizes[left] @ self.totals[left]
+            thirds = w @ self.thirds @ v - (w * t) @ c @ v
+            seconds = v @ self.seconds @ v - (v @ t) ** 2
+            weighted = v @ self.weighted @ v - size * (v @ c @ v)
+            own_seconds, s = self.seconds.diagonal() - t**2, v @ step
+            total += -(w @ np.square(c) @ w) - 4 * thirds + 2 * (weighted + seconds) + 2 * (w @ own_seconds) * s
+            total += of_sizes * s**2 - 4 * (v @ uneven) * s
+            own_thirds, own_weighted = self.thirds.diagonal() - c.diagonal() * t, self.weighted.diagonal()
+            diagonal = diagonal - c.diagonal() ** 2 - 4 * own_thirds * step
+            diagonal += step**2 * (2 * (own_weighted - size * c.diagonal()) + 4 * own_seconds)
+            diagonal += step**3 * (of_sizes * step - 4 * uneven)
+        own = diagonal @ w**2
+        within = (total - own) / pairs
+        by_means = None if independent else self._left_by_means(left, step, w) / pairs
+        overlap = overlap_of_different_parts(
+            square, within, own / count, self.sizes[left], centred=centred, left=by_means
+        )
+        return float(square), float(overlap), count
 
     def _left_by_means(self, left: np.ndarray, step: np.ndarray, inverse: np.ndarray) -> float:
         """m of the notes of `vni`, summed over i ≠ j: from totals of parts, whose samples may depend on each other.

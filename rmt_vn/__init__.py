@@ -11,19 +11,29 @@ Start with `Network`; `laws` states what theory says of it, and `samplers` draws
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all else here
 
 __version__ = "0.1.0"
 
 # Names that are not modules, and the modules that hold them.
-_HOMES = {"Activation": "activations", "Network": "network", "ResidualNetwork": "network", "watch": "adapters"}
+_HOMES = {
+    "Activation": "activations",
+    "Baseline": "baseline",
+    "Network": "network",
+    "ResidualNetwork": "network",
+    "report": "reports",
+    "watch": "adapters",
+}
 
 __all__ = [
     "Activation",
+    "Baseline",
     "Network",
     "ResidualNetwork",
     "activations",
     "adapters",
+    "baseline",
     "ensembles",
     "experiments",
     "files",
@@ -36,6 +46,8 @@ __all__ = [
     "optimizers",
     "prediction",
     "residual_mean_field",
+    "report",
+    "reports",
     "samplers",
     "tasks",
     "training",
@@ -43,9 +55,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from rmt_vn import (
         activations,
         adapters,
+        baseline,
         ensembles,
         experiments,
         files,
@@ -58,13 +73,16 @@ if TYPE_CHECKING:
         optimizers,
         prediction,
         residual_mean_field,
+        reports,
         samplers,
         tasks,
         training,
     )
     from rmt_vn.activations import Activation
     from rmt_vn.adapters import watch
+    from rmt_vn.baseline import Baseline
     from rmt_vn.network import Network, ResidualNetwork
+    from rmt_vn.reports import report
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import os
+import stat
 from collections.abc import Iterable
 from decimal import Decimal
 from numbers import Real
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["checked_choice", "checked_count", "checked_numbers", "one_line"]
+__all__ = ["checked_choice", "checked_count", "checked_numbers", "one_line", "regular_file"]
 
 _LONGEST_MESSAGE = 300
 
@@ -110,3 +112,19 @@ def one_line(error: Exception) -> str:
     """What an error of another library says, in one line that is not too long: it may hold what a file holds."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"
+
+
+def regular_file(path: str | os.PathLike[str]) -> os.stat_result:
+    """The status of a file; what may never end, or never begin, when it is read is refused.
+
+    Raises
+    ------
+    ValueError
+        If it is a folder, a device, a pipe or a socket.
+    OSError
+        If there is none.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{os.fspath(path)}: not a regular file")
+    return status

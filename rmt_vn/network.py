@@ -26,6 +26,7 @@ NORMALIZATIONS = get_args(Normalization)
 BranchRule = Literal["1/sqrt(L)"]
 _WIDEST = 10**9
 _LARGEST = 1e100
+_SMALLEST = 1e-100
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,7 +42,7 @@ class Network(Result):
     weights : {"gaussian", "orthogonal"}
         Independent N(0, sigma_w²/fan-in) entries, or sigma_w × a Haar (semi-)orthogonal matrix.
     sigma_w : float
-        Scale of the weights, > 0: they have variance sigma_w²/fan-in.
+        Scale of the weights, from 1e-100 to 1e100: they have variance sigma_w²/fan-in.
     sigma_b : float
         Standard deviation of the biases, ≥ 0.
     keep : float
@@ -89,7 +90,7 @@ class Network(Result):
         store("hidden_shapes", Counter(zip(self.widths[1:], self.widths[2:], strict=False)))
         store("activation", _checked_activation(self.activation))
         checked_choice("weights", self.weights, WEIGHTS)
-        store("sigma_w", _checked_number("sigma_w", self.sigma_w, "> 0", lambda s: s > 0))
+        store("sigma_w", _checked_number("sigma_w", self.sigma_w, f"≥ {_SMALLEST:g}", lambda s: s >= _SMALLEST))
         store("sigma_b", _checked_number("sigma_b", self.sigma_b, "≥ 0", lambda s: s >= 0))
         store("keep", _checked_number("keep", self.keep, "in (0, 1]", lambda p: 0 < p <= 1))
 
@@ -327,7 +328,7 @@ def _checked_number(name: str, value: object, valid: str, is_valid: Any) -> floa
         number = float(value)
     except OverflowError:
         number = math.inf
-    # At most 1e100, because the square must be a double too.
+    # Between 1e-100 and 1e100, because the square must be a double too.
     if not (number <= _LARGEST and is_valid(number)):
         raise ValueError(f"{name} must be a number {valid} and at most {_LARGEST:g}, got {value!r}")
     return number

@@ -13,7 +13,7 @@ from os import PathLike
 
 import numpy as np
 
-from rmt_vn.checks import checked_choice, checked_count
+from rmt_vn.checks import checked_choice, checked_count, regular_file
 from rmt_vn.losses import LOSSES, Loss
 from rmt_vn.results import Result
 from rmt_vn.rng import RNG
@@ -149,16 +149,19 @@ def read_idx(path: str | PathLike[str], *, max_bytes: int = 2**30) -> np.ndarray
     ----------
     path : path
     max_bytes : int
-        The largest array to accept. No more than that is ever unpacked, whatever size a gzip file declares.
+        The largest array to accept. No more than that is ever unpacked, whatever size a gzip file declares, and little
+        more memory is taken.
 
     Raises
     ------
     ValueError
-        If the file is not in that format, is truncated, has bytes after its data, or holds more than max_bytes.
+        If the file is not in that format, is truncated, has bytes after its data, or holds more than max_bytes; if it
+        is a folder, device or pipe.
     OSError
         If it cannot be opened.
     """
     checked_count("max_bytes", max_bytes)
+    regular_file(path)
     with open(path, "rb") as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
         file.seek(0)
@@ -187,7 +190,10 @@ def _read_idx(read: Callable[[int], bytes], max_bytes: int) -> np.ndarray:
     data = _read_exactly(read, size, f"array of dimensions {shape}")
     if read(1):
         raise ValueError(f"the file goes on after its array of dimensions {shape}")
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    array = np.frombuffer(data, dtype).reshape(shape)
+    if not dtype.isnative:
+        array.byteswap(inplace=True)
+    return array.view(dtype.newbyteorder("="))
 
 
 def _read_exactly(read: Callable[[int], bytes], size: int, what: str) -> bytearray:

@@ -15,6 +15,7 @@ import pytest
 import rmt_vn
 from rmt_vn import (
     adapters,
+    baseline,
     ensembles,
     files,
     gaussian_averages,
@@ -25,6 +26,7 @@ from rmt_vn import (
     optimizers,
     prediction,
     residual_mean_field,
+    reports,
     samplers,
     tasks,
     training,
@@ -96,7 +98,8 @@ MAY_IMPORT = {
     "checks": set(),
     "rng": set(),
     "results": set(),
-    "program": set(),
+    "interrupts": set(),
+    "program": {"interrupts"},
     "progress": set(),
     "whole_files": set(),
     "activations": set(),
@@ -115,18 +118,22 @@ MAY_IMPORT = {
     "optimizers": {"checks"},
     "tasks": {"losses"} | ARGUMENTS,
     "training": {"network", "mlp", "losses", "optimizers", "tasks", "progress"} | ARGUMENTS,
-    "prediction": FOUNDATIONS | {"measures", "laws", "samplers", "progress"},
-    "adapters": {"network", "activations", "gaussian_averages", "measures"} | ARGUMENTS,
+    "baseline": {"measures", "progress"} | ARGUMENTS,
+    "prediction": FOUNDATIONS | {"measures", "laws", "samplers", "baseline", "progress"},
+    "adapters": {"network", "activations", "gaussian_averages", "measures", "baseline", "progress"} | ARGUMENTS,
     "files": {"checks"},
     # The network alone: a point of a sweep may hold one. Sweeps are of any function.
     "experiments": {"network", "whole_files"} | ARGUMENTS,
     "figures": FOUNDATIONS
     | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments", "whole_files"}
-    | {"program"},
+    | {"program", "interrupts"},
     # Figures only where one is asked for.
-    "command": {"network", "files", "measures", "prediction", "figures", "reference", "program"},
+    "reports": {"network", "baseline", "measures", "prediction", "adapters", "figures", "program", "whole_files"}
+    | ARGUMENTS,
+    "command": {"network", "files", "measures", "baseline", "prediction", "reports", "figures", "reference", "progress"}
+    | {"program", "checks", "interrupts"},
     "reference": {"results"},  # It asks for all else by its name.
-    "__main__": {"command"},
+    "__main__": {"command", "interrupts"},
 }
 
 
@@ -192,8 +199,8 @@ def test_no_global_random_state():
         "import random\nfrom numpy.random import rand\nnp.random.seed(0)\nnp.random.default_rng(0)"
     )
     assert sorted(seen) == ["np.random.seed", "numpy.random.rand", "random"]
-    # A fingerprint must know the global state, to leave it out.
-    known = {"fingerprint.py": ["np.random.mtrand"]}
+    # A fingerprint must know such generators, to refuse them or to leave them out.
+    known = {"fingerprint.py": ["np.random.RandomState", "np.random.RandomState", "random"]}
     for path in SOURCES:
         assert global_randomness(path.read_text()) == known.get(path.name, []), path
 
@@ -225,6 +232,8 @@ DOCUMENTED = (
     | public(training)
     | public(prediction)
     | public(adapters)
+    | public(baseline)
+    | public(reports)
     | public(files)
     | {"Network": rmt_vn.Network, "ResidualNetwork": rmt_vn.ResidualNetwork, "Activation": rmt_vn.Activation}
 )

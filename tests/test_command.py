@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import importlib
 import json
 import os
 import re
@@ -12,12 +13,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import rmt_vn
 from rmt_vn import Network, command, measures
+from rmt_vn import __main__ as rmt_vn_main
 from rmt_vn.activations import ACTIVATIONS
 from rmt_vn.command.parser import EXAMPLES as EXAMPLES_OF
 from rmt_vn.files import SUFFIXES
@@ -63,6 +66,9 @@ def layers(tmp_path, monkeypatch):
     arrays["second"] = arrays["second"] @ rng.standard_normal((3, 10))
     np.savez("activations.npz", **arrays)
     np.savetxt("activations.csv", arrays["first"], delimiter=",", header="a,b,c,d,e,f,g,h")
+    for network in ("trained", "fresh1", "fresh2", "fresh3"):
+        np.savez(f"{network}.npz", hidden=rng.standard_normal((60, 8)))
+    np.save("digits.npy", rng.standard_normal((30, 64)))
     np.save("conv.npy", rng.standard_normal((5, 6, 4, 4)).astype(np.float16))
     return arrays
 
@@ -78,6 +84,8 @@ def test_the_examples_of_the_help_run(example, layers, output):
     assert strict_json(printed) if "--json" in arguments else printed.strip()
     if "--plot" in arguments:
         assert Path("conv.png").read_bytes().startswith(b"\x89PNG")
+    if "--html" in arguments:
+        assert "Training: " in printed and "Training:" in Path("report.html").read_text("utf-8")
 
 
 def test_help_shows_the_examples(capsys):
@@ -126,6 +134,28 @@ def test_predict(output):
     assert [row.split()[:2] for row in rows] == [[str(row.layer), str(row.width)] for row in expected.layers]
     assert float(rows[-2].split()[6]) == pytest.approx(expected.layers[-2].vni, rel=1e-3)
     assert text.endswith("\n".join(expected.verdict) + "\n")
+
+
+def test_inputs_in_a_file(output, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).standard_normal((40, 5))
+    np.save("x.npy", x.astype(np.float32))
+    np.savez("two.npz", one=x, other=x)
+    asked = ("predict", "--widths", "5,6,4", "--seed", "3", "--inputs")
+    record = strict_json(output(*asked, "x.npy", "--json"))
+    expected = predict(Network((5, 6, 4)), inputs=x.astype(np.float32), rng=3)
+    assert (record["inputs"], record["n_samples"]) == ("given", 40)
+    assert record["input_variance"] == pytest.approx(np.mean(x**2), rel=1e-6)
+    assert [row["vni"] for row in record["layers"]] == pytest.approx([row.vni for row in expected.layers], rel=1e-12)
+    assert "Over the 40 given inputs" in output(*asked, "x.npy")
+    for arguments, told in (
+        ((*asked, "two.npz"), "must hold one array of inputs, got 2"),
+        (("predict", "--widths", "7,6,4", "--inputs", "x.npy"), "n_0 = 7), got shape (40, 5)"),
+        ((*asked, "x.npy", "--input-variance", "2"), "leave input_variance out, got 2.0"),
+        ((*asked, "absent.npy"), "absent.npy: No such file"),
+    ):
+        code, lines = run(*arguments)
+        assert code == 2 and len(lines) == 1 and told in lines[0]
 
 
 def test_deep_networks_fill_no_more_than_a_screen(output):
@@ -185,7 +215,51 @@ def test_a_plot_is_written_whole_or_not_at_all(layers, monkeypatch, capsys):
         command.main(["measure", "activations.npz", "--plot", "plot.png"])
     assert (stopped.value.code, Path("plot.png").read_text()) == (2, "what was there")
     assert capsys.readouterr().err == "rmt-vn measure: error: plot.png: No space left on device\n"
-    assert not list(Path().glob(".rmt-vn-*"))
+    assert not list(Path().glob(".rmt_vn-*"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [("png", "backend: pgf"), ("pdf", "text.usetex: True"), ("svg", "backend: pgf\ntext.usetex: True")],
+)
+def test_pictures_are_drawn_whatever_matplotlib_is_told_elsewhere(layers, output, kind, setting):
+    Path("matplotlibrc").write_text(setting)
+    with matplotlib.rc_context(fname="matplotlibrc"):
+        output("measure", "activations.npz", "--plot", f"plot.{kind}")
+    assert Path(f"plot.{kind}").stat().st_size > 5000
+
+
+def test_pgf_and_a_backend_that_is_none_are_one_line(layers, run):
+    code, (line,) = run("measure", "activations.npz", "--plot", "plot.pgf")
+    assert code == 2 and "must end in one of .png, .pdf, .svg; got 'plot.pgf'" in line
+    failed = program("measure", str(Path("activations.npz").resolve()), "--plot", "plot.png", MPLBACKEND="nonsense")
+    assert failed.returncode == 2 and failed.stderr.count(b"\n") == 1 and b"'nonsense'" in failed.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system with limits on the size of files")
+def test_a_picture_for_which_there_is_no_room_is_one_line(layers):
+    Path("plot.pdf").write_text("what was there")
+    limited = "ulimit -f 4; trap '' XFSZ; exec \"$@\""
+    run = subprocess.run(
+        [
+            "bash",
+            "-c",
+            limited,
+            "-",
+            sys.executable,
+            "-m",
+            "rmt_vn",
+            "measure",
+            "activations.npz",
+            "--plot",
+            "plot.pdf",
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (run.returncode, run.stderr) == (2, "rmt-vn measure: error: plot.pdf: File too large\n")
+    assert Path("plot.pdf").read_text() == "what was there" and not list(Path().glob(".rmt_vn-*"))
 
 
 def test_names_of_layers_cannot_command_the_terminal(tmp_path, output, run):
@@ -265,14 +339,23 @@ def test_cite_says_what_the_citation_file_says(output):
         ("predict --widths 784,200x", "got '784,200x'"),
         ("predict --widths 10,-5", "got '10,-5'"),
         ("predict --widths 10,0", "each width must be an integer from 1"),
-        ("predict --widths 10,5x0", "1 to 100000 layers"),
-        ("predict --widths 10,5x9999999999", "1 to 100000 layers"),
+        ("predict --widths 10,5x0", "1 to 2000 layers"),
+        ("predict --widths 10,5x9999999999", "1 to 2000 layers"),
+        ("predict --widths 100x100000", "1 to 2000 layers, got '100x100000'"),
         ("predict --widths 5", "at least two"),
         ("predict --widths 5,5 --activation tahn", "unknown activation 'tahn'"),
         ("predict --widths 5,5 --weights gauss", "weights must be one of gaussian, orthogonal, got 'gauss'"),
         ("predict --widths 5,5 --inputs narrow", "inputs must be one of ball, wide, got 'narrow'"),
         ("predict --widths 5,5 --sigma-w much", "--sigma-w: must be a number, got 'much'"),
-        ("predict --widths 5,5 --sigma-w 0", "sigma_w must be a number > 0"),
+        ("predict --widths 5,5 --sigma-w 0", "sigma_w must be a number ≥ 1e-100 and at most 1e+100, got 0.0"),
+        ("predict --widths 5,5 --sigma-w 1e-300", "sigma_w must be a number ≥ 1e-100 and at most 1e+100, got 1e-300"),
+        ("predict --widths 5,5 --sigma-w 1e-90", "sigma_w must be at least 1e-06 for tanh, got 1e-90"),
+        ("predict --widths 5,5 --sigma-w 1e-7 --activation softplus", "sigma_w must be at least 1e-06 for softplus"),
+        (
+            "design --depth 3 --vni 0.3 --sigma-w 1e-300",
+            "sigma_w must be a number ≥ 1e-100 and at most 1e+100, got 1e-300",
+        ),
+        ("design --depth 3 --vni 0.3 --sigma-w 1e-90", "sigma_w must be at least 1e-06 for tanh, got 1e-90"),
         ("predict --widths 5,5 --sigma-w nan", "got nan"),
         ("predict --widths 5,5 --keep 0", "keep must be a number in (0, 1]"),
         ("predict --widths 5,5 --seed -1", "--seed must be an integer from 0, got -1"),
@@ -300,6 +383,15 @@ def test_bad_arguments_are_one_line(run, layers, arguments, told):
     code, lines = run(*arguments.split())
     assert code == 2 and len(lines) == 1
     assert told in lines[0] and lines[0].startswith("rmt-vn")
+
+
+def test_what_takes_too_much_memory_is_one_line(run, monkeypatch):
+    def fill(*arguments, **options):
+        np.empty((10**9, 10**9))
+
+    monkeypatch.setattr("rmt_vn.command.predicting.predict", fill)
+    code, (line,) = run("predict", "--widths", "999999999x3")
+    assert code == 2 and "it takes more memory than there is: Unable to allocate" in line
 
 
 X = np.random.default_rng(0).standard_normal((6, 4))
@@ -346,14 +438,12 @@ def test_hostile_files_are_one_line(run, tmp_path, suffix, content):
 def test_the_command_is_installed_under_its_name():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     module, _, function = scripts["rmt-vn"].partition(":")
-    assert module == command.__name__ and getattr(command, function) is command.main
+    assert getattr(importlib.import_module(module), function) is rmt_vn_main.main
 
 
-def program(*arguments, encoding="utf-8", **options):
-    environment = os.environ | {"PYTHONIOENCODING": encoding}
-    return subprocess.run(
-        [sys.executable, "-m", "rmt_vn", *arguments], cwd=ROOT, env=environment, capture_output=True, **options
-    )
+def program(*arguments, encoding="utf-8", **environment):
+    environment = os.environ | {"PYTHONIOENCODING": encoding} | environment
+    return subprocess.run([sys.executable, "-m", "rmt_vn", *arguments], cwd=ROOT, env=environment, capture_output=True)
 
 
 def test_it_runs_as_a_module_also_where_there_is_no_greek(tmp_path):

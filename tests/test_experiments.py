@@ -160,12 +160,6 @@ def test_tidy_has_a_row_for_each_point_and_component():
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("jobs", [0, -1, 1.5, "2", True])
-def test_jobs_must_be_positive(jobs):
-    with pytest.raises((TypeError, ValueError), match=f"≥ 1, got {jobs!r}"):
-        Engine(jobs=jobs)
-
-
 @pytest.mark.parametrize("replicates", [0, -1, 2.0, True])
 def test_replicates_must_be_positive(replicates):
     with pytest.raises((TypeError, ValueError), match=f"≥ 1, got {replicates!r}"):

@@ -17,6 +17,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 STUDY = Path(__file__).with_name("study.py")
 CHUNKS = 90
+# How often the study is killed; RMT_VN_KILLS=35 is the long run.
+KILLS = int(os.environ.get("RMT_VN_KILLS", "10"))
 
 
 STARTED = []
@@ -78,7 +80,7 @@ class Study:
     def kept(self):
         """Names of the chunks whose result is kept."""
         names = set()
-        for entry in self.cache.rglob("*.npz"):
+        for entry in self.cache.glob("[0-9a-f]*/*.npz"):  # not what was being written
             with np.load(entry) as file:
                 names.add(float(file["result.mean"][0]))
         return names
@@ -116,11 +118,11 @@ def alive_in(session):
 @pytest.mark.slow
 def test_killed_at_random_moments_it_goes_on_where_it_stopped(tmp_path, undisturbed):
     study, rng = Study(tmp_path), np.random.default_rng(0)
-    for kills_left in range(10, -1, -1):
+    for kills_left in range(KILLS, -1, -1):
         kept, begun = study.kept(), len(study.began())
         process = study.start()
         if kills_left:
-            enough = begun + int(rng.integers(1, 8))
+            enough = begun + int(rng.integers(1, 1 + max(2, 70 // KILLS)))
             wait_until(lambda: len(study.began()) >= enough)  # noqa: B023
             time.sleep(rng.uniform(0, 0.06))
             process.kill()
@@ -132,7 +134,9 @@ def test_killed_at_random_moments_it_goes_on_where_it_stopped(tmp_path, undistur
     assert study.out.read_bytes() == undisturbed
     assert study.kept() == {name for _, name in study.began()} and len(study.kept()) == CHUNKS
     # When they are killed, two processes have a few chunks in hand.
-    assert len(study.began()) <= CHUNKS + 10 * 4
+    assert len(study.began()) <= CHUNKS + KILLS * 4
+    # What they were writing is swept by those that came after.
+    assert not [path for path in study.cache.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.slow
@@ -214,9 +218,10 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(tmp_path, undisturbe
     code, said = end_of(process)
     assert code == 0, said
     assert study.out.read_bytes() == undisturbed
-    # Others took over (a third worker, if it came in time), and computed again only what the lost one had in hand.
+    # Others took over (a third worker, if it came in time), and computed again only what the lost one had in hand, with
+    # results that had not been fetched yet: more of these on a busy machine.
     assert len({pid for pid, _ in study.began()}) in (2, 3)
-    assert CHUNKS <= len(study.began()) <= CHUNKS + 10
+    assert CHUNKS <= len(study.began()) < 1.5 * CHUNKS
 
 
 CLUSTER = """
@@ -294,7 +299,7 @@ def test_an_interrupted_command_says_so_in_one_line_and_goes_on_later(tmp_path):
     process = figures(tmp_path, *arguments)
 
     def kept():
-        return set((tmp_path / "cache").rglob("*.npz"))
+        return set((tmp_path / "cache").glob("[0-9a-f]*/*.npz"))
 
     wait_until(lambda: len(kept()) > 4)
     os.killpg(process.pid, signal.SIGINT)
@@ -306,6 +311,22 @@ def test_an_interrupted_command_says_so_in_one_line_and_goes_on_later(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in kept()}
     assert end_of(figures(tmp_path, *arguments))[0] == 0
     assert before.items() <= {path: path.stat().st_mtime_ns for path in kept()}.items()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0, 0.2, 0.5])
+def test_an_interrupt_while_workers_start_is_one_line(tmp_path, delay):
+    process = figures(tmp_path, "vni_depth_width", "--no-cache", "--jobs", "2", "--out", str(tmp_path / "out"))
+
+    def is_worker(pid):
+        with contextlib.suppress(OSError):
+            return b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+    wait_until(lambda: any(map(is_worker, alive_in(process.pid))))
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    code, said = end_of(process)
+    assert (code, said) == (130, f"interrupted; finished figures are in {tmp_path / 'out'}\n")
 
 
 @pytest.mark.slow
@@ -337,7 +358,7 @@ def test_a_full_cache_is_told_and_what_was_kept_stays(tmp_path, undisturbed):
     code, said = end_of(study.start(start=start))
     assert code == 1 and "results cannot be kept in this folder" in said and str(study.cache) in said
     assert not study.out.exists()
-    assert not list(elsewhere.rglob("*.part"))
+    assert not list(elsewhere.glob(".*"))
     # With room to go on, it does.
     elsewhere.rename(tmp_path / "room")
     study.cache = tmp_path / "room"

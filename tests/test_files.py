@@ -1,33 +1,18 @@
 """Files of activations, friendly and hostile: what is read is what was written; the rest is refused in one line."""
 
-import io
 import os
-import struct
+import signal
 import subprocess
 import sys
-import warnings
-import zipfile
 
 import numpy as np
 import pytest
+from hostile_files import GOOD, LIAR, OBJECTS, X, header_bytes, npy_bytes, zipped
 
 from rmt_vn.files import read_activations
+from rmt_vn.tasks import read_idx
 
-X = np.random.default_rng(0).standard_normal((7, 3))
 TYPES = ["<f8", ">f8", "f4", "f2", "i8", "i2", "u1", "?", "g"]
-
-
-def npy_bytes(array, **options):
-    file = io.BytesIO()
-    np.save(file, array, **options)
-    return file.getvalue()
-
-
-def header_bytes(text, version=(1, 0), length=None):
-    """An NPY header that says what it is told to."""
-    padded = text.encode().ljust(117) + b"\n"
-    size = len(padded) if length is None else length
-    return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", size) + padded
 
 
 # --- what is read is what was written ---------------------------------------------------------------------------------
@@ -38,8 +23,9 @@ def header_bytes(text, version=(1, 0), length=None):
 def test_npy_and_npz(tmp_path, dtype, order):
     array = np.array(X * 10, dtype, order=order)
     np.save(tmp_path / "h.npy", array)
-    (name, mapped), *rest = read_activations(tmp_path / "h.npy").arrays.items()
-    assert name == "h" and not rest and isinstance(mapped, np.memmap)
+    (name, whole), *rest = read_activations(tmp_path / "h.npy").arrays.items()
+    mapped = read_activations(tmp_path / "h.npy", max_bytes=1).arrays["h"]
+    assert name == "h" and not rest and isinstance(mapped, np.memmap) and not isinstance(whole, np.memmap)
     for save in (np.savez, np.savez_compressed):
         save(tmp_path / "layers.npz", first=array, second=array[:, :2], third=X.reshape(7, 3, 1))
         contents = read_activations(str(tmp_path / "layers.npz"))
@@ -47,7 +33,7 @@ def test_npy_and_npz(tmp_path, dtype, order):
         assert contents.names == tuple(layers) == ("first", "second", "third") and not contents.faults
         np.testing.assert_array_equal(layers["second"], array[:, :2])
         np.testing.assert_array_equal(layers["third"], X.reshape(7, 3, 1))
-        for read in (mapped, layers["first"]):
+        for read in (whole, mapped, layers["first"]):
             assert read.dtype == array.dtype and read.shape == array.shape
             np.testing.assert_array_equal(read, array)
 
@@ -98,18 +84,6 @@ class Bomb:
         return (os.mkdir, (os.environ["MARK"],))
 
 
-def zipped(*members, **options):
-    file = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        warnings.simplefilter("ignore")  # of names that are there twice
-        for name, content in members:
-            archive.writestr(name, content, **options)
-    return file.getvalue()
-
-
-GOOD = npy_bytes(X)
-OBJECTS = header_bytes("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }")
-LIAR = header_bytes("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000000, 10000000), }")
 HOSTILE = {
     "h.npy": {
         "0 bytes": (b"", "empty, 0 bytes"),
@@ -152,7 +126,7 @@ HOSTILE = {
         "word": (b"a,b\n1,2\n\n3,four\n", "line 4, column 2: 'four' is not a number"),
         "gap": (b"1,2\n,4\n", "line 2, column 1: '' is not a number"),
         "long word": (b"1,2\n1," + b"x" * 10**5, "'xxxxxxxxxxxxxxxxxxxx…' is not a number"),
-        "very long word": (b"1,2\n1," + b"x" * 10**6, "not a CSV file: field larger than"),
+        "very long word": (b"1,2\n1," + b"x" * 10**6, "not a CSV file: line 2 has a field of more than"),
         "semicolons": (b"1;2\n3;4\n", "line 2, column 1: '3;4' is not a number"),
         "npy": (GOOD, "not a text file"),
         "zeros": (bytes(100), "no numbers below it"),
@@ -178,74 +152,6 @@ def test_hostile_files_are_refused_in_one_line(tmp_path, name, content, told):
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
 
 
-# Members of an archive that are no layers, and what is said of each; a good one lies beside it.
-FAULTS = {
-    "no array": ([("b.txt", b"x")], "it is not an NPY file"),
-    "twice": ([("b.npy", GOOD), ("b.npy", GOOD)], "2 members of the file have this name"),
-    "objects": ([("b.npy", OBJECTS)], "it holds Python objects, which are never loaded"),
-    "strings": ([("b.npy", npy_bytes(np.array(["a"])))], "it must hold real numbers, got dtype <U1"),
-    "bfloat16": ([("b.npy", npy_bytes(np.zeros((4, 3), "V2")))], "bytes without a type (|V2); save it as float32"),
-    "short": ([("b.npy", GOOD[:-8])], "truncated"),
-    "liar": ([("b.npy", LIAR)], "truncated"),
-    "nothing": ([("b.npy", b"")], "not an NPY file"),
-}
-
-
-@pytest.mark.parametrize("case", FAULTS)
-def test_a_fault_of_one_layer_is_its_own(tmp_path, case):
-    members, told = FAULTS[case]
-    file = tmp_path / "h.npz"
-    file.write_bytes(zipped(("a.npy", X_BYTES := npy_bytes(X + 1)), *members, ("c.npy", X_BYTES)))
-    contents = read_activations(file)
-    (name, fault), *others = contents.faults.items()
-    assert not others and told in fault and contents.names == ("a", name, "c")
-    for layer in ("a", "c"):
-        np.testing.assert_array_equal(contents.arrays[layer], X + 1)
-    # Who asks for other layers does not hear of it; who asks for it alone does.
-    chosen = read_activations(file, layers=["c", "a"])
-    assert (chosen.names, tuple(chosen.arrays), chosen.faults) == (("c", "a"), ("a", "c"), {})
-    assert read_activations(file, layers=[name]).faults == {name: fault}
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_damaged_members_of_any_compression_are_faults(tmp_path, method):
-    """Bytes changed at random in the second of three layers: the others are read, and nothing is taken for it."""
-    rng = np.random.default_rng(2)
-    content = io.BytesIO()
-    layers = {name: rng.standard_normal((7, 3)) for name in "abc"}
-    with zipfile.ZipFile(content, "w", method) as archive:
-        for name, array in layers.items():
-            archive.writestr(f"{name}.npy", npy_bytes(array))
-        start, end = (archive.getinfo(f"{name}.npy").header_offset for name in "bc")
-    start += 35  # the header of the member, and its name
-    for _ in range(60):
-        damaged = bytearray(content.getvalue())
-        for place in rng.integers(start, end, 3):
-            damaged[place] ^= int(rng.integers(1, 256))
-        (tmp_path / "h.npz").write_bytes(damaged)
-        contents = read_activations(tmp_path / "h.npz")
-        assert set(contents.faults) | set(contents.arrays) == set("abc") and not {"a", "c"} & set(contents.faults)
-        for name, array in contents.arrays.items():
-            np.testing.assert_array_equal(array, layers[name])
-        assert all("\n" not in fault and fault for fault in contents.faults.values())
-
-
-def test_layers_are_chosen_before_anything_is_read(tmp_path):
-    file = tmp_path / "h.npz"
-    np.savez(file, wide=np.zeros((1000, 100)), narrow=X)
-    with pytest.raises(ValueError, match="the limit is 10000"):
-        read_activations(file, max_bytes=10_000)
-    np.testing.assert_array_equal(read_activations(file, layers=("narrow",), max_bytes=10_000).arrays["narrow"], X)
-    with pytest.raises(ValueError, match=r"h.npz: no layer 'other'; it has wide, narrow"):
-        read_activations(file, layers=["narrow", "other"])
-    np.save(tmp_path / "h.npy", X)
-    assert read_activations(tmp_path / "h.npy", layers=["h"]).names == ("h",)
-    with pytest.raises(ValueError, match=r"h.npy: no layer 'other'; it has h"):
-        read_activations(tmp_path / "h.npy", layers=["other"])
-    with pytest.raises(ValueError, match="only CSV files have a header"):
-        read_activations(tmp_path / "h.npy", header=True)
-
-
 def test_pickles_are_never_loaded(tmp_path, monkeypatch):
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
     objects = np.array([[Bomb()]], dtype=object)
@@ -259,29 +165,35 @@ def test_pickles_are_never_loaded(tmp_path, monkeypatch):
     assert (tmp_path / "mark").exists()
 
 
-def test_zip_bombs_are_refused_before_they_are_unpacked(tmp_path):
-    bomb = tmp_path / "bomb.npz"
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("a.npy", "b.npy"):
-            archive.writestr(name, npy_bytes(np.zeros((1000, 1000))))
-    assert bomb.stat().st_size < 20_000
-    assert list(read_activations(bomb, max_bytes=17 * 10**6).arrays) == ["a", "b"]
-    with pytest.raises(
-        ValueError, match="its arrays take 16000256 bytes, the limit is 15000000; save each layer as NPY"
-    ):
-        read_activations(bomb, max_bytes=15 * 10**6)
-    # It says that it is small: no more than what it says is read, which its checksum does not bear.
-    told = bomb.read_bytes().replace(struct.pack("<I", 8_000_128), struct.pack("<I", 1128))
-    bomb.write_bytes(told)
-    contents = read_activations(bomb, max_bytes=15 * 10**6)
-    assert not contents.arrays and contents.faults["a"] == "Bad CRC-32 for file 'a.npy'"
-
-
 def test_csv_has_a_limit(tmp_path):
     (tmp_path / "h.csv").write_text("2,1\n" * 1000)
-    with pytest.raises(ValueError, match="the file takes 4000 bytes, the limit is 3999"):
-        read_activations(tmp_path / "h.csv", max_bytes=3999)
-    assert read_activations(tmp_path / "h.csv", max_bytes=4000).arrays["h"].shape == (1000, 2)
+    with pytest.raises(
+        ValueError, match="up to line 1000 its numbers take 16000 bytes, the limit is 15999; save it as"
+    ):
+        read_activations(tmp_path / "h.csv", max_bytes=15999)
+    assert read_activations(tmp_path / "h.csv", max_bytes=16000).arrays["h"].shape == (1000, 2)
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("index", [False, True])
+def test_csv_lines_of_any_length(tmp_path, monkeypatch, quote, index):
+    """Wherever lines are cut that are longer than what is read at a time, and wherever the file ends."""
+    x = np.random.default_rng(3).integers(0, 10**4, (3, 30)) / 2**7
+    lines = [",".join(f"{quote}{value!r}{quote}" for value in row) for row in x.tolist()]
+    if index:
+        lines = [f"{quote}row {i}{quote},{line}" for i, line in enumerate(lines)]
+    header = ",".join([""] * index + [f"{quote}a{quote}"] + ["n"] * 29)
+    for chunk in range(20, 60):
+        monkeypatch.setattr("rmt_vn.files.lines._CHUNK", chunk)
+        for end in ("", "\n"):
+            (tmp_path / "h.csv").write_text("\n".join([header, *lines]) + end)
+            contents = read_activations(tmp_path / "h.csv")
+            np.testing.assert_array_equal(contents.arrays["h"], x)
+            assert len(contents.notes) == 1 + index
+            # A gap at the end of a line is one, wherever the line is cut.
+            (tmp_path / "h.csv").write_text("\n".join([header, *lines[:-1], lines[-1] + ","]) + end)
+            with pytest.raises(ValueError, match=f"line 4 has {31 + index} values, the first line has {30 + index}"):
+                read_activations(tmp_path / "h.csv")
 
 
 def test_what_is_no_file(tmp_path):
@@ -291,9 +203,27 @@ def test_what_is_no_file(tmp_path):
         read_activations(tmp_path / "h.npy")
     (tmp_path / "folder.csv").mkdir()
     os.mkfifo(tmp_path / "pipe.csv")
-    for name in ("folder.csv", "pipe.csv"):
-        with pytest.raises(ValueError, match="not a regular file"):
-            read_activations(tmp_path / name)
+    (tmp_path / "device.csv").symlink_to("/dev/zero")
+    for name in ("folder.csv", "pipe.csv", "device.csv"):
+        for read in (read_activations, read_idx):
+            with pytest.raises(ValueError, match=f"{name}: not a regular file"):
+                read(tmp_path / name)
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_files_that_become_shorter(tmp_path, is_mapped):
+    """What was read stays; that the process ends where a file is mapped is said, and why small ones are read."""
+    np.save(tmp_path / "h.npy", np.ones(10**5))
+    code = (
+        "import os, sys\nfrom rmt_vn.files import read_activations\n"
+        "array = read_activations(sys.argv[1], max_bytes=int(sys.argv[2])).arrays['h']\n"
+        "os.truncate(sys.argv[1], 1000)\n"
+        "print(array.sum())"
+    )
+    arguments = [sys.executable, "-c", code, tmp_path / "h.npy", "1" if is_mapped else str(10**6)]
+    run = subprocess.run(arguments, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == ((-signal.SIGBUS, "") if is_mapped else (0, "100000.0\n"))
+    assert "SIGBUS" in read_activations.__doc__
 
 
 @pytest.mark.parametrize("name", ["h.npy", "h.npz", "h.csv"])

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import shlex
 import warnings
@@ -224,6 +225,40 @@ def test_a_corrupt_manifest_is_left_out_and_named(tmp_path, content):
         page, readme = gallery.write(tmp_path)
     assert Page(page).all("article", "id") == ["node_correlation"]
     assert "phase_diagram" not in readme.read_text()
+
+
+def test_links_are_neither_shown_nor_followed(tmp_path):
+    secret, out = tmp_path / "secret", tmp_path / "figures"
+    secret.write_bytes(b"secret of somebody")
+    out.mkdir()
+    make_figure(out, "phase_diagram")
+    for file in ("phase_diagram.png", "phase_diagram_samples.csv"):
+        (out / file).unlink()
+        (out / file).symlink_to(secret)
+    page = html_of(out)
+    assert page.all("img", "src") == []
+    assert page.all("a", "href") == ["#phase_diagram", "phase_diagram.pdf", "phase_diagram.json"]
+    assert base64.b64encode(b"secret")[:-1].decode() not in page.source
+    (out / "phase_diagram.json").rename(tmp_path / "manifest.json")
+    (out / "phase_diagram.json").symlink_to(tmp_path / "manifest.json")
+    with pytest.warns(UserWarning, match=r"phase_diagram\.json is left out of the gallery: it is no regular file"):
+        assert html_of(out).all("article", "id") == []
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    for name in ("phase_diagram.json", "README.md"):
+        os.mkfifo(tmp_path / name)
+    with (
+        pytest.warns(UserWarning, match=r"README\.md is not a gallery"),
+        pytest.warns(UserWarning, match=r"phase_diagram\.json is left out of the gallery: it is no regular file"),
+    ):
+        assert gallery.write(tmp_path) == [tmp_path / "index.html"]
+    (tmp_path / "phase_diagram.json").unlink()
+    make_figure(tmp_path, "phase_diagram")
+    (tmp_path / "phase_diagram.png").unlink()
+    os.mkfifo(tmp_path / "phase_diagram.png")
+    with pytest.warns(UserWarning, match=r"README\.md"):
+        assert html_of(tmp_path).all("img", "src") == []
 
 
 def test_a_folder_in_place_of_a_manifest_is_left_out_and_named(tmp_path):

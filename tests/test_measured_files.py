@@ -48,7 +48,11 @@ BOTH = ("line 1 taken as a header", "column 1 taken as an index")
         (f"{HEADER}\n{LINES}", {}, BOTH[:1]),
         ('"a, b","c ""d""",' + ",".join(f'"{name}"' for name in NAMES[2:]) + "\n" + LINES, {}, BOTH[:1]),
         ('"a\nb",' + ",".join(NAMES[1:]) + "\n" + LINES, {}, BOTH[:1]),
-        (f"# by hand\n{HEADER}\n{LINES}", {}, ("line 2 taken as a header",)),
+        (
+            f"# by hand\n{HEADER}\n{LINES}\n# the end",
+            {},
+            ("line 2 taken as a header", "2 of the lines begin with #, and were left out"),
+        ),
         (f"{COUNT}\n{LINES}", {"header": True}, BOTH[:1]),
         (f"NA,{HEADER[7:]}\n{LINES}", {"header": True}, BOTH[:1]),
         # As pandas and R write tables with an index.
@@ -92,10 +96,41 @@ INDEX_OR_NOT = r"may be an index.*: say --index yes or --index no \(in Python in
         (numbered(range(40)), r"column 1 \(0, 1, …, 39\) " + INDEX_OR_NOT),
         (numbered(range(1, 41)), r"column 1 \(1, 2, …, 40\) " + INDEX_OR_NOT),
         (f"epoch,{HEADER}\n{numbered(range(0, 400, 10))}", r"column 1 \(0, 10, …, 390\) " + INDEX_OR_NOT),
+        (
+            f",step,{HEADER}\n{numbered(f'{i},{2 * i}' for i in range(40))}",
+            r"column 2 \(0, 2, …, 78\) may be an index.*: delete it if it is a second index, else say --index yes",
+        ),
+        (f",,{HEADER}\n{numbered(f'{i},{2 * i}' for i in range(40))}", "line 1, column 2: '' is not a number"),
+        (f",{COUNT}\n{numbered(['NA'] * 40)}", "line 2 has no index in column 1"),
+        (f",{COUNT}\n{numbered(['a', '-'] * 20)}", "line 1 " + HEADER_OR_NOT),
     ],
 )
 def test_where_it_cannot_be_known_the_user_is_asked(csv_file, text, told):
     refused(csv_file(text), told, ValueError, by=read_activations)
+
+
+def test_whole_numbers_beside_others_are_noted(csv_file):
+    """An index of two levels, of which neither increases all the time, or classes; but not what is whole throughout."""
+    levels = [f"{i // 8},{i % 8}" for i in range(40)]
+    note = "column {} taken as a node, though it has whole numbers alone, unlike the others"
+    for options, notes in (({}, (note.format(1),)), ({"index": True}, ("column 1 taken as an index", note.format(2)))):
+        contents = read_activations(csv_file(numbered(levels)), **options)
+        assert contents.notes == notes and contents.arrays["h"].shape == (40, 10 - len(options))
+    assert read_activations(csv_file(numbered(levels)), index=False).notes == ()
+    assert read_activations(csv_file(numbered([0] * 40))).notes == ()
+    assert read_activations(csv_file("3,1,2\n3,2,2\n4,0,1\n")).notes == ()
+
+
+def test_blank_lines_are_gaps_of_one_column(csv_file):
+    for text, rows in (("\n1.5\n2\n\n\n", [[1.5], [2]]), ("\n1.5,2\n\n3,4\n", [[1.5, 2], [3, 4]])):
+        np.testing.assert_array_equal(read_activations(csv_file(text)).arrays["h"], rows)
+    refused(csv_file("1.5\n\n2\n"), "line 2 is blank, which is a gap where there is one column", by=read_activations)
+
+
+def test_quoted_numbers_are_one_line(csv_file):
+    """Without the end of the line this would be 23."""
+    refused(csv_file('a,b\n1,"2\n3"\n'), r"line 2, column 2: '2\\n3' is not a number", by=read_activations)
+    refused(csv_file('a,b\n1,"2\n'), "not a CSV file: line 2: unexpected end of data", by=read_activations)
 
 
 def test_an_answer_is_taken(csv_file):
@@ -129,6 +164,12 @@ def test_an_answer_is_taken(csv_file):
 def test_a_first_line_with_numbers_and_gaps_is_no_header(csv_file, first, told):
     below = "\n".join(",".join(map(repr, row)) for row in X[:, :3].tolist())
     refused(csv_file(f"{first}\n{below}"), told, ValueError, by=read_activations)
+
+
+def test_characters_that_are_no_blanks_are_no_part_of_numbers(csv_file):
+    """Whether many lines are read at once or not: numpy alone takes U+001D for a blank."""
+    for first in ("0.5,1.5", '"0.5",1.5'):
+        refused(csv_file(f"{first}\n2.5,0.5\x1d\n"), "line 2, column 2: ", by=read_activations)
 
 
 def test_numbers_of_any_kind_are_samples(csv_file):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from populations import mixing, sample, true_vni
 
-from rmt_vn.measures import VNIAccumulator, vni
-from rmt_vn.measures.indicator.bias import corrected, debiasing, uncorrelated_part
+from rmt_vn.measures import VNIAccumulator, unbiased_vni, vni
 from rmt_vn.measures.indicator.many_samples import (
     from_correlation,
     from_overlaps,
@@ -15,6 +14,7 @@ from rmt_vn.measures.indicator.many_samples import (
     influence_to_first_order,
     vni_of_many_samples,
 )
+from rmt_vn.measures.indicator.part_sums import PartSums
 from rmt_vn.measures.nodes import varying_nodes
 
 
@@ -91,58 +91,33 @@ def test_what_samples_have_with_themselves_is_the_loop():
         assert taken[q] == pytest.approx(np.mean(loop), rel=1e-10)
 
 
-def test_b_is_a_sum_over_distinct_samples():
-    """Nodes of variance one and mean zero whose r_ij are their mean products: the obvious sum, sample by sample."""
-    p, n = 6, 3
-    z = standardized(heavy(p, n))
-    rho = products(z)
-    u = z * z
-    pairs = list(permutations(range(n), 2))
-    square = np.mean([rho[i, j] ** 2 for i, j in pairs])
-    k = np.mean([np.mean(u[:, i] * u[:, j]) for i, j in pairs])
-    value, each, apart = corrected(square, k, z, rho, p)
-    assert 0.05 < apart < 0.95
-    expected = []
-    for q in range(p):
-        total = 0.0
-        for i, j in pairs:
-            a, b = z[q, i], z[q, j]
-            r = rho[i, j] - apart * a * b / p
-            others = np.delete(u[:, i] * u[:, j], q).sum() / p**2
-            of_two = rho[i, j] ** 2 + apart * ((rho[i, j] - a * b / p) ** 2 - rho[i, j] ** 2 - others)
-            total += of_two * (a**2 * b**2 + a**4 + b**4) - 2 * r * (a**3 * b + a * b**3)
-            total += a**2 * b**2 + 3 * (p - 1) / (p + 1) * (square - apart * k / p)
-        expected.append(total / len(pairs))
-    np.testing.assert_allclose(each, debiasing(square, np.array(expected), p)[1], rtol=1e-10)
-    assert value == pytest.approx(debiasing(square, 0.0, p)[0] - np.mean(each))
+def measured(path, nodes, n_samples, correction=0.0):
+    counts = {"n_nodes": len(nodes.varying), "n_samples": n_samples, "constant_nodes": 0}
+    return vni_of_many_samples(**path(nodes), counts=counts, correction=correction)
 
 
 @pytest.mark.parametrize("path", [from_correlation, from_overlaps])
-def test_the_bias_is_known_for_nodes_of_any_distribution(path):
+def test_what_leaving_out_parts_corrects(path):
     """Groups of four nodes with sources of heavy tails, from either side; k = 4 standard errors."""
     a = mixing("groups of four", 40)
     rng = np.random.default_rng(2)
-    values, gaussian = [], []
+    values, plain = [], []
     for _ in range(200):
-        nodes = varying_nodes(sample(a, 300, "t5", rng))
-        found = path(nodes)
-        counts = {"n_nodes": 40, "n_samples": 300, "constant_nodes": 0}
-        values.append(vni_of_many_samples(**found, counts=counts).value)
-        linear, excess = debiasing(found["square"], found["k"], 300)
-        linear += 2 * (linear - np.mean(found["r"] ** 4) * 40 / 39) / 300
-        gaussian.append(1 / 40 + (1 - 1 / 40) * (linear - uncorrelated_part(linear, excess) * excess))
+        x = sample(a, 300, "t5", rng)
+        sums = PartSums(np.arange(40))
+        sums.update(x)
+        nodes = varying_nodes(x)
+        plain.append(measured(path, nodes, 300).value)
+        values.append(measured(path, nodes, 300, sums.left_out(40, independent=True)[0].correction).value)
     spread = np.std(values, ddof=1)
     assert abs(np.mean(values) - true_vni(a)) < 0.2 * spread + 4 * spread / 200**0.5
-    # Negative control: what Gaussian nodes lose, and k.
-    assert abs(np.mean(gaussian) - true_vni(a)) > 0.2 * spread + 4 * spread / 200**0.5
+    # Negative control: without it, what scales estimated from the same samples add is left.
+    assert abs(np.mean(plain) - np.mean(values)) > 4 * np.std(np.subtract(plain, values)) / 200**0.5
 
 
 def test_both_sides_say_the_same():
     x = sample(mixing("three factors", 30), 400, "elliptical", np.random.default_rng(3))
-    one, other = (
-        vni_of_many_samples(**path(varying_nodes(x)), counts={"n_nodes": 30, "n_samples": 400, "constant_nodes": 0})
-        for path in (from_correlation, from_overlaps)
-    )
+    one, other = (measured(path, varying_nodes(x), 400) for path in (from_correlation, from_overlaps))
     assert one.value == pytest.approx(other.value, rel=1e-9)
     assert one.stderr == pytest.approx(other.stderr, rel=1e-6)
     assert one.confidence_interval() == pytest.approx(other.confidence_interval(), rel=1e-6)
@@ -157,7 +132,6 @@ def test_all_that_is_said_is_invariant():
         x * rng.uniform(1e-3, 1e3, 7),
         x * rng.choice([-1, 1], 7),
         x + rng.uniform(-10, 10, 7),
-        x[rng.permutation(300)],
     ):
         result = vni(each)
         assert (result.value, result.stderr) == pytest.approx((said.value, said.stderr), rel=1e-9)
@@ -199,3 +173,30 @@ def test_nodes_that_are_never_alive_together(shape, centre):
     rho = -centre * 2.25 / (n_live * 7 / 3 - 2.25)
     assert result.value == pytest.approx(1 / n_live + (1 - 1 / n_live) * rho**2, abs=4 * result.stderr)
     assert 0 <= result.confidence_interval()[0] <= result.confidence_interval()[1] <= 1
+
+
+@pytest.mark.parametrize(("n_samples", "n_nodes"), [(300, 20), (300, 400), (700, 90)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_value_alone_is_that_of_vni(n_samples, n_nodes, dtype):
+    # Of heavy tails, where the correction matters, and with constant nodes.
+    x = heavy(n_samples, n_nodes).astype(dtype)
+    x[:, 3] = 1.0
+    measured, value = vni(x), unbiased_vni(x)
+    assert abs(value - measured.value) < 0.1 * measured.stderr
+    # Negative control: what is corrected is not small beside that.
+    assert abs(measured.plug_in - measured.value) > 0.5 * measured.stderr
+
+
+def test_the_value_alone_of_few_samples_and_of_groups_is_the_value():
+    x = heavy(60, 8)
+    assert unbiased_vni(x) == vni(x).value and np.isnan(unbiased_vni(x[:4]))
+    images = x.reshape(10, 6, 8)
+    assert unbiased_vni(images) == vni(images).value
+    assert unbiased_vni(images, node_axis=1) == vni(images, node_axis=1).value
+    labels = np.arange(60) // 5
+    assert unbiased_vni(x, groups=labels) == vni(x, groups=labels).value != vni(x).value
+    assert unbiased_vni(np.repeat(x[:, :1], 3, axis=1)[:50]) == pytest.approx(1)
+    assert unbiased_vni(heavy(400, 1)) == 1
+    for wrong in (x[0], np.ones((300, 5)), np.full((300, 5), np.nan)):
+        with pytest.raises(ValueError, match=r"activations|nodes"):
+            unbiased_vni(wrong)

@@ -60,7 +60,7 @@ def test_what_is_shown_without_a_caveat_is_true(activation, precision):
         held.append(low <= truth.value <= high)
     assert np.mean(held) >= 0.92 and sure >= 5 and gone >= 10
     # The negative control: as if all digits were true.
-    assert np.mean(unaware) < 0.75
+    assert np.mean(unaware) < 0.8
 
 
 def test_a_deep_relu_network_in_float32():

@@ -73,9 +73,9 @@ NOT_FINITE_NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "shown"), [*NOT_FINITE_NUMBERS, (0, "0"), (-1, "-1"), (-1e-300, "-1e-300")])
-def test_sigma_w_is_positive(value, shown):
-    _assert_refused("sigma_w", value, shown, "> 0")
+@pytest.mark.parametrize(("value", "shown"), [*NOT_FINITE_NUMBERS, (0, "0"), (-1, "-1"), (1e-300, "1e-300")])
+def test_sigma_w_has_a_square(value, shown):
+    _assert_refused("sigma_w", value, shown, "≥ 1e-100")
 
 
 @pytest.mark.parametrize(("value", "shown"), [*NOT_FINITE_NUMBERS, (-0.5, "-0.5")])
@@ -91,7 +91,7 @@ def test_keep_is_a_probability(value, shown):
     _assert_refused("keep", value, shown, "(0, 1]")
 
 
-@pytest.mark.parametrize(("name", "valid"), [("sigma_w", "> 0"), ("sigma_b", "≥ 0"), ("keep", "(0, 1]")])
+@pytest.mark.parametrize(("name", "valid"), [("sigma_w", "≥ 1e-100"), ("sigma_b", "≥ 0"), ("keep", "(0, 1]")])
 def test_an_integer_that_no_float_can_hold_is_not_finite(name, valid):
     with pytest.raises(ValueError) as error:
         Network((3, 4), **{name: 10**400})

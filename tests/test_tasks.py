@@ -263,8 +263,9 @@ def test_bombs_do_not_go_off(tmp_path):
 
 
 def test_paths_that_cannot_be_opened(tmp_path):
-    for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(OSError, match=str(path)):
-            tasks.read_idx(path)
+    with pytest.raises(OSError, match="none"):
+        tasks.read_idx(tmp_path / "none")
+    with pytest.raises(ValueError, match="not a regular file"):
+        tasks.read_idx(tmp_path)
     with pytest.raises(ValueError, match="max_bytes must be an integer ≥ 1, got 0"):
         tasks.read_idx(tmp_path, max_bytes=0)

@@ -1,11 +1,24 @@
 """The command line: ``python -m theory [NAME …] [--markdown FILE]``."""
 
+# ruff: noqa: E402
 from __future__ import annotations
+
+import os
+import signal
+
+
+def _leave(*_: object) -> None:
+    """End at once, with one line."""
+    os.write(2, b"interrupted\n")
+    os._exit(130)
+
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _leave)  # while the rest is imported, where nothing is to be cleaned up
 
 import argparse
 import inspect
 import io
-import os
 import re
 import sys
 import tempfile
@@ -143,7 +156,8 @@ def main(arguments: list[str] | None = None) -> int:
             failed += [f"{name} ({claim.statement})" for claim in derivations[name].claims if not claim.holds]
             print(f"  {time.perf_counter() - started:.1f} s", flush=True)
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        print(flush=True)
+        print("interrupted", file=sys.stderr)
         return 130
     for failure in failed:
         print(f"FAILED: {failure}", file=sys.stderr)
@@ -163,6 +177,9 @@ def guarded_main(arguments: list[str] | None = None) -> int:
     # A terminal that knows no Greek shows question marks rather than a traceback.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    heard = signal.getsignal(signal.SIGINT)
+    if heard is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         try:
             code = main(arguments)
@@ -173,10 +190,16 @@ def guarded_main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_standard_output()
         return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except OSError as error:
         _forget_standard_output()
         print(f"python -m theory: error: standard output: {error.strerror}", file=sys.stderr)
         return 2
+    finally:
+        if heard is _leave:
+            signal.signal(signal.SIGINT, heard)
     return code
 
 

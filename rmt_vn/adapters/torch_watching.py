@@ -172,6 +172,11 @@ class Watch(Mapping[str, NodeVNI]):
         return sum(1 for _ in self)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """All layers that are watched, in the order of the model: those with a measure, and those in `faults`."""
+        return tuple(self._calls())
+
+    @property
     def faults(self) -> dict[str, str]:
         """The watched layers that have no measure, and why: no call of them came, or its output could not be used."""
         return {name: result for name, result in self._results().items() if isinstance(result, str)}

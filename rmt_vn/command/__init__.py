@@ -4,6 +4,7 @@
 `parser`                                     the commands, their options, and what ``--help`` says
 `predicting`, `measuring`, `designing`,      what each command prints: `run` yields it, text by text
 `describing`, `citing`
+`fresh_files`                                the fresh networks of ``measure --null``
 `tables`                                     tables for people, JSON for programs
 ===========================================  =========================================================
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import importlib
 
 from rmt_vn.command.parser import new_parser
+from rmt_vn.interrupts import interrupts_are_raised
 from rmt_vn.program import OneLineParser, run_program, say
 
 __all__ = ["main"]
@@ -34,11 +36,14 @@ def _run(arguments: list[str] | None) -> int:
     written = True
     try:
         command = importlib.import_module(f"rmt_vn.command.{options.module}")
-        for text in command.run(options):
-            written = say(text) and written
+        with interrupts_are_raised():
+            for text in command.run(options):
+                written = say(text) and written
         return 0 if written else 1
     except (ValueError, TypeError, ImportError) as error:
         fault = str(error)
+    except MemoryError as error:
+        fault = f"it takes more memory than there is: {error}"
     except OSError as error:
         fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     # Only here the functions that failed are gone, and any progress bar of theirs with them.

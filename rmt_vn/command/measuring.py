@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from rmt_vn import measures
+from rmt_vn.baseline import Baseline
+from rmt_vn.command.fresh_files import null_of_files
 from rmt_vn.command.tables import table, to_json
 from rmt_vn.files import FileContents, read_activations
 from rmt_vn.measures import NodeVNI
 from rmt_vn.measures.rounding import unit_roundoff
 from rmt_vn.program import printable
+from rmt_vn.reports.assembled import assembled
+from rmt_vn.reports.layer import LayerReport
+from rmt_vn.reports.measured import layer_of_array
 
 __all__ = ["run"]
 
@@ -21,19 +27,22 @@ _ANSWERS = {None: None, "yes": True, "no": False}
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
-    """A table, or JSON; then the picture is drawn, if one is asked for."""
-    contents = read_activations(
-        options.file,
-        layers=None if options.layers is None else options.layers.split(","),
-        header=_ANSWERS[options.header],
-        index=_ANSWERS[options.index],
-    )
+    """A table, or JSON; then the picture is drawn and the page written, if they are asked for."""
+    contents = _read(options, options.file)
     unit_roundoff(options.precision, np.dtype(float))  # an unknown name is no fault of a layer
     measured, faults = _measure_all(contents, options.node_axis, options.precision)
-    notes = [*contents.notes, *_assumed(contents, measured, options.node_axis)]
+    assumed = [*contents.notes, *_assumed(contents, measured, options.node_axis)]
+    notes = [*(f"{name}: {caveat}" for name, each in measured.items() for caveat in each.caveats), *assumed]
+    report = None
+    if options.null is not None or options.html is not None:
+        null = None if options.null is None else _null(options, contents.names, {**measured, **faults})
+        report = assembled(_rows(contents, measured, faults, options.node_axis), null, notes=assumed)
     if options.json:
         layers = [_record(name, measured.get(name), faults.get(name)) for name in contents.names]
-        yield to_json({"file": str(options.file), "layers": layers, "notes": notes})
+        told = {} if report is None else {"report": report.to_dict()}
+        yield to_json({"file": str(options.file), "layers": layers, "notes": notes} | told)
+    elif options.null is not None:
+        yield str(report)
     else:
         head = ("layer", "nodes", "constant", "samples", "eff. nodes", "VNI", "95% interval", "plug-in")
         rows = [_row(name, measured.get(name), faults.get(name)) for name in contents.names]
@@ -41,10 +50,43 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     if not measured:
         name, fault = next(iter(faults.items()))
         raise ValueError(f"{options.file}: nothing could be measured; layer {name!r}: {fault}")
-    if options.plot is not None:
+    if options.plot is not None and report is not None:
+        report.plot(options.plot)
+    elif options.plot is not None:
         from rmt_vn.figures.measured_layers import draw_layers
 
         draw_layers(measured, options.plot)
+    if report is not None and options.html is not None:
+        report.to_html(options.html)
+
+
+def _read(options: argparse.Namespace, file: Path) -> FileContents:
+    return read_activations(
+        file,
+        layers=None if options.layers is None else options.layers.split(","),
+        header=_ANSWERS[options.header],
+        index=_ANSWERS[options.index],
+    )
+
+
+def _null(options: argparse.Namespace, names: Sequence[str], this: Mapping[str, NodeVNI | str]) -> Baseline:
+    def read(file: Path) -> dict[str, NodeVNI | str]:
+        measured, faults = _measure_all(_read(options, file), options.node_axis, options.precision)
+        return {**measured, **faults}
+
+    return null_of_files(options.null, read, {name: this[name] for name in names})
+
+
+def _rows(
+    contents: FileContents, measured: Mapping[str, NodeVNI], faults: Mapping[str, str], node_axis: int | None
+) -> list[LayerReport]:
+    axis = -1 if node_axis is None else node_axis
+    return [
+        LayerReport(name, None, faults[name])
+        if name in faults
+        else layer_of_array(name, contents.arrays[name], measured[name], node_axis=axis)
+        for name in contents.names
+    ]
 
 
 def _measure_all(
@@ -83,9 +125,7 @@ def _measured(array: np.ndarray, node_axis: int | None, precision: str | None) -
 
 
 def _assumed(contents: FileContents, measured: Mapping[str, NodeVNI], node_axis: int | None) -> Iterator[str]:
-    """Which axis was taken for that of the nodes where it might be another one, and what else is to be known."""
-    for name, each in measured.items():
-        yield from (f"{name}: {caveat}" for caveat in each.caveats)
+    """Which axis was taken for that of the nodes where it might be another one, and which samples as groups."""
     groups = [name for name, each in measured.items() if each.n_groups < each.n_samples]
     if groups:
         yield f"samples at one place of the first axis taken as a group, groups as independent: {', '.join(groups)}"

@@ -13,7 +13,8 @@ from rmt_vn.program import OneLineParser, whole_number
 
 __all__ = ["EXAMPLES", "new_parser"]
 
-_MOST_LAYERS = 10**5
+# Of deeper networks, predictions take more than some minutes.
+_MOST_LAYERS = 2000
 # Descriptions are as wide as what argparse fills by itself on a common terminal.
 _COLUMNS = 78
 
@@ -21,11 +22,13 @@ EXAMPLES = {
     "predict": (
         "rmt-vn predict --widths 784,200x50,10 --activation tanh --weights gaussian --sigma-w 1",
         "rmt-vn predict --widths 100x21 --activation relu --sigma-w 1.414 --json",
+        "rmt-vn predict --widths 64,50x4,10 --activation relu --inputs digits.npy",
     ),
     "measure": (
         "rmt-vn measure activations.npz",
         "rmt-vn measure activations.csv --json",
         "rmt-vn measure conv.npy --node-axis 1 --plot conv.png",
+        "rmt-vn measure trained.npz --null fresh1.npz fresh2.npz fresh3.npz --html report.html",
     ),
     "design": (
         "rmt-vn design --depth 20 --vni 0.2",
@@ -118,15 +121,17 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
         type=_widths,
         required=True,
         metavar="N,NxL,...",
-        help="the number of inputs, then of nodes in each layer; 200x50 stands for fifty layers of 200 nodes",
+        help="the number of inputs, then of nodes in each layer; 200x50 stands for fifty layers of 200 nodes; at most "
+        f"{_MOST_LAYERS} layers",
     )
     _add_network_options(parser, weights="gaussian")
+    parser.set_defaults(input_variance=None)  # inputs in a file have one of their own
     parser.add_argument(
         "--inputs",
         default="ball",
-        metavar="{ball,wide}",
-        help="over which inputs nodes are compared: ball, a small ball round one input (default), or wide, normally "
-        "distributed inputs",
+        metavar="{ball,wide,FILE}",
+        help="over which inputs nodes are compared: ball, a small ball round one input (default), wide, normally "
+        "distributed inputs, or those in an .npy, .npz or .csv file, a row each",
     )
     parser.add_argument(
         "--output",
@@ -170,6 +175,21 @@ def _add_measure_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="OUT.png",
         help="also draw the effective nodes into this file, a .png, .pdf or .svg picture",
+    )
+    parser.add_argument(
+        "--null",
+        type=Path,
+        nargs="+",
+        metavar="FRESH",
+        help="compare with fresh networks, of the same architecture but with weights drawn anew: a file of activations "
+        "for each, like FILE and over the same inputs, at least 2 (20 are usual); the table then says how many of them "
+        "have fewer effective nodes, and sentences what is data, what is depth and what is training",
+    )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="OUT.html",
+        help="also write all this, with a picture, into one page for a browser",
     )
 
 

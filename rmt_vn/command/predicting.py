@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from rmt_vn.command.tables import table, to_json
+from rmt_vn.files import SUFFIXES, read_activations
 from rmt_vn.network import Network
 from rmt_vn.prediction import LayerPrediction, Prediction, predict
 
@@ -29,9 +31,23 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     )
     # Threads gain nothing with matrices of some hundred rows, and fight over the cores of a busy machine.
     with threadpool_limits(1):
-        asked = {"input_variance": options.input_variance, "inputs": options.inputs, "output": options.output}
+        inputs = _inputs(options.inputs)
+        asked = {"input_variance": options.input_variance, "inputs": inputs, "output": options.output}
         predicted = predict(network, rng=options.seed, **asked)
         yield to_json(_record(predicted)) if options.json else _text(predicted)
+
+
+def _inputs(told: str) -> str | np.ndarray:
+    """A word, or the inputs in the file that is named."""
+    if not told.lower().endswith(SUFFIXES):
+        return told
+    contents = read_activations(Path(told))
+    if len(contents.names) != 1:
+        raise ValueError(f"{told}: it must hold one array of inputs, got {len(contents.names)}")
+    (name,) = contents.names
+    if name in contents.faults:
+        raise ValueError(f"{told}: {contents.faults[name]}")
+    return contents.arrays[name]
 
 
 def _record(predicted: Prediction) -> dict[str, Any]:
@@ -45,6 +61,7 @@ def _record(predicted: Prediction) -> dict[str, Any]:
         "keep": network.keep,
         "inputs": predicted.inputs,
         "output": predicted.output,
+        "n_samples": predicted.n_samples,
         "input_variance": predicted.input_variance,
         "statement": predicted.statement,
         "layers": [row.to_dict() for row in predicted.layers],

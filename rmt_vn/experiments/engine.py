@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import tempfile
-import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from math import inf
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
-from joblib import Parallel, cpu_count, delayed, parallel_config
-from joblib.externals.loky import get_reusable_executor
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from rmt_vn.checks import checked_count
-from rmt_vn.experiments.cache import Numbers, is_kept, keep, recall
+from rmt_vn.experiments import cluster, processes
+from rmt_vn.experiments.cache import Numbers, is_kept, keep, recall, usable_folder
+from rmt_vn.experiments.calls import Lost, Raised
 from rmt_vn.experiments.fingerprint import Memo, fingerprint
+from rmt_vn.whole_files import staging_folder
 
-# How often in a row all workers may be lost without a single new result.
-_PATIENCE = 3
+# How often in a row workers may be lost without a single new result.
+_FRUITLESS = 3
+_MOST_JOBS = 1024
 # In a worker, where code does not change: the fingerprints of functions seen before.
 _MEMO: Memo = {}
+# Functions that are sent by value are others each time.
+_MEMO_SIZE = 100
 
 
 @dataclass(frozen=True)
@@ -44,23 +44,31 @@ class Engine:
         Number of processes on this machine; by default one for each core.
     cache : path, optional
         Folder where results are kept, so that an interrupted run goes on where it stopped and nothing is computed
-        twice. By default they are forgotten at the end of the run.
+        twice. By default they are forgotten at the end of the run. Numbers found there are taken for true: whoever may
+        write to the folder may read what others have kept there, so share it with people whom you trust. In place of a
+        folder of somebody else that you cannot write to your own is used, with a warning.
     client : dask.distributed.Client, optional
-        A cluster to work on instead of this machine.
+        A cluster to work on instead of this machine. Its workers may come later, and come and go: a warning tells of
+        those that are lost, and of waiting where there are none.
+    patience : float
+        Seconds to wait for a cluster that has no workers, or whose scheduler does not answer; by default for ever.
 
     Raises
     ------
     ValueError
-        If `jobs` is not a positive integer.
+        If `jobs` is not an integer from 1 to 1024, or `patience` not a positive number.
     """
 
     jobs: int | None = None
     cache: str | Path | None = None
     client: Any = None
+    patience: float = inf
 
     def __post_init__(self) -> None:
         if self.jobs is not None:
-            checked_count("jobs", self.jobs)
+            checked_count("jobs", self.jobs, most=_MOST_JOBS)
+        if not (isinstance(self.patience, Real) and self.patience > 0):
+            raise ValueError(f"patience must be a positive number of seconds, got {self.patience!r}")
 
 
 def run(
@@ -70,8 +78,9 @@ def run(
 
     Every result is kept as soon as it is computed, under a key made of the task, of the code that it depends on and of
     the versions of numpy and scipy; what was kept before is not computed again. Only a few results are in memory at a
-    time. BLAS rounds differently on one thread and on two, so it always has one thread here: the numbers depend neither
-    on the number of processes nor on the cores of the machine.
+    time; on a cluster at most 100, and four more for each of its threads. BLAS rounds differently on one thread and on
+    two, so it always has one thread here: the numbers depend neither on the number of processes nor on the cores of the
+    machine.
 
     Parameters
     ----------
@@ -89,10 +98,17 @@ def run(
 
     Raises
     ------
+    Exception
+        What the function raises, with its traceback in the worker. Where the error cannot be unpickled, it is a
+        RuntimeError with the same words.
     OSError
         If results cannot be kept, for example because the disk is full; those kept before remain.
     RuntimeError
-        If worker processes are killed again and again, usually because memory is short.
+        If workers are killed again and again, usually because memory is short, or lack a package.
+    ConnectionError
+        If the scheduler of a cluster is gone.
+    TimeoutError
+        If nobody has worked on a cluster for longer than `engine.patience`.
     """
     with _folder_of(engine) as folder:
         memo: Memo = {}
@@ -102,8 +118,7 @@ def run(
         for task, key in zip(tasks, keys, strict=True):
             result = recall(folder, key)
             if result is None:  # damaged, or somebody has emptied the cache in the meantime
-                with threadpool_limits(1):
-                    result = function(**task)
+                ((_, result),) = _results(function, [(0, key, task)], engine, label)
                 keep(folder, key, result)
             yield result
 
@@ -124,43 +139,66 @@ def _compute_missing(
     fruitless = 0
     # Smoothing 0 is the mean over this run; what earlier runs have kept does not count as work done.
     bar = tqdm(total=len(keys), initial=len(keys) - len(missing), desc=label, smoothing=0, leave=False, disable=None)
-    with bar, _workers(engine):
+    with bar:
         while missing:
             before = len(missing)
+            # Checked again, since another run on the same cache may have been faster.
+            asked = ((index, keys[index], tasks[index]) for index in missing if not is_kept(folder, keys[index]))
             try:
-                # Checked again, since another run on the same cache may have been faster.
-                waiting = (index for index in missing if not is_kept(folder, keys[index]))
-                calls = (delayed(_call)(index, keys[index], function, tasks[index]) for index in waiting)
-                with (
-                    warnings.catch_warnings(),
-                    closing(Parallel(return_as="generator_unordered", batch_size=1)(calls)) as results,
-                ):
-                    # A user who interrupts knows that tasks are cut short.
-                    warnings.filterwarnings("ignore", r"\d+ tasks", UserWarning, "joblib")
+                with closing(_results(function, asked, engine, label)) as results:
                     for index, result in results:
                         keep(folder, keys[index], result)
                         bar.update()
-            except BrokenExecutor:
-                warnings.warn(f"{label}: a worker process was killed; going on with a new one", stacklevel=2)
-            missing = [index for index in missing if not is_kept(folder, keys[index])]
-            fruitless = fruitless + 1 if len(missing) == before else 0
-            if fruitless == _PATIENCE:
-                raise RuntimeError(f"{label}: worker processes were killed {fruitless} times in a row (out of memory?)")
+            except Lost as lost:
+                missing = [index for index in missing if not is_kept(folder, keys[index])]
+                fruitless = fruitless + 1 if len(missing) == before else 0
+                if fruitless == _FRUITLESS:
+                    raise RuntimeError(f"{label}: {lost}, {fruitless} times in a row (out of memory?)") from None
+                warnings.warn(f"{label}: {lost}; going on", stacklevel=2)
+            else:
+                missing = []
+
+
+def _results(
+    function: Callable[..., Numbers],
+    asked: Iterable[tuple[int, str, Mapping[str, Any]]],
+    engine: Engine,
+    label: str,
+) -> Generator[tuple[int, Numbers]]:
+    """Index and result for each index, key and task, as they come."""
+    calls = ((index, key, function, task) for index, key, task in asked)
+    if engine.client is None:
+        outcomes = processes.outcomes(engine.jobs, _call, calls, label=label)
+    else:
+        outcomes = cluster.outcomes(engine.client, _call, calls, label=label, patience=engine.patience)
+    with closing(outcomes):
+        for index, outcome in outcomes:
+            if isinstance(outcome, Raised):
+                raise outcome.error
+            yield index, outcome
 
 
 def _key(function: Callable[..., Numbers], task: Mapping[str, Any], memo: Memo) -> str:
     return fingerprint([np.__version__, scipy.__version__, function, dict(task)], memo)
 
 
-def _call(index: int, key: str, function: Callable[..., Numbers], task: Mapping[str, Any]) -> tuple[int, Numbers]:
-    """One task, computed and kept by a worker."""
+def _call(
+    index: int, key: str, function: Callable[..., Numbers], task: Mapping[str, Any]
+) -> tuple[int, Numbers | Raised]:
+    """One task, computed by a worker."""
+    global _MEMO
     _one_blas_thread()
-    if _key(function, task, _MEMO) != key:
-        raise RuntimeError(
-            "a worker finds other code, other constants or another numpy or scipy than the process that asks it: "
-            "install the same there, and let no function change a global variable"
-        )
-    return index, function(**task)
+    if len(_MEMO) > _MEMO_SIZE:
+        _MEMO = {}  # a new one, since other threads may be reading
+    try:
+        if _key(function, task, _MEMO) != key:
+            raise RuntimeError(
+                "a worker finds other code, other constants or another numpy or scipy than the process that asks it: "
+                "install the same there, and let no function change a global variable"
+            )
+        return index, function(**task)
+    except (Exception, SystemExit) as error:
+        return index, Raised(error)
 
 
 @cache
@@ -171,56 +209,5 @@ def _one_blas_thread() -> None:
 
 def _folder_of(engine: Engine) -> AbstractContextManager[Path]:
     if engine.cache is not None:
-        return nullcontext(Path(engine.cache).expanduser())
-    return _forgotten()
-
-
-@contextmanager
-def _forgotten() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="rmt_vn-") as folder:
-        yield Path(folder)
-
-
-@contextmanager
-def _workers(engine: Engine) -> Iterator[None]:
-    if engine.client is not None:
-        with parallel_config("dask", client=engine.client):
-            yield
-        return
-    jobs = cpu_count() if engine.jobs is None else engine.jobs
-    local = parallel_config(
-        "loky", n_jobs=jobs, inner_max_num_threads=1, initializer=_end_with, initargs=(os.getpid(),)
-    )
-    with threadpool_limits(1), _quiet_tracker(), local:
-        yield
-
-
-@contextmanager
-def _quiet_tracker() -> Iterator[None]:
-    """No warnings by the process that cleans up what killed workers leave behind: whoever interrupts knows of them.
-
-    It is started with the warning options of this process.
-    """
-    option = "ignore:resource_tracker:UserWarning"
-    sys.warnoptions.append(option)
-    try:
-        yield
-    finally:
-        sys.warnoptions.remove(option)
-
-
-def _end_with(parent: int) -> None:
-    """In a worker: leave interrupts to the process that started it, and end as soon as that process has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def stop_workers() -> None:
-    """End the worker processes that wait for more work; otherwise they end soon after the program does."""
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        return nullcontext(usable_folder(Path(engine.cache)))
+    return staging_folder(Path(tempfile.gettempdir()))

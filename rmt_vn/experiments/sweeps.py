@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_numbers
 from rmt_vn.experiments.cache import Numbers
 from rmt_vn.experiments.engine import Engine, run
+from rmt_vn.experiments.sending import check_can_be_sent
 from rmt_vn.network import Network
 from rmt_vn.results import ConfidenceInterval, Result, student_interval
 
@@ -34,12 +36,15 @@ class Estimate(Result):
         Of the shape of one sample; the standard error of a single sample is NaN.
     count : int
         Number of independent samples.
+    seed : int
+        The seed of the sweep, with which it gives the same numbers again.
     """
 
     point: Point
     mean: np.ndarray
     stderr: np.ndarray
     count: int
+    seed: int
 
     def confidence_interval(self, level: float = 0.95) -> ConfidenceInterval:
         """A confidence interval of the means, by Student's t.
@@ -57,7 +62,7 @@ def monte_carlo(
     points: Sequence[Point],
     *,
     replicates: int,
-    seed: int,
+    seed: int | None,
     engine: Engine | None = None,
     label: str = "sweep",
 ) -> list[Estimate]:
@@ -70,13 +75,15 @@ def monte_carlo(
     Parameters
     ----------
     sample : callable
-        sample(rng=…, **point) → array whose first axis runs over independent samples, or a result of
-        `rmt_vn.samplers`, whose `values` they are.
+        sample(rng=…, **point) → array whose first axis runs over independent samples, of one shape at each point; a
+        number, which is one sample; or a result of `rmt_vn.samplers`, whose `values` they are. Any function will do
+        that draws from `rng` alone, also a lambda, a closure, a method or an object that can be called.
     points : sequence of dict
         Parameters with a `repr` that tells them apart: numbers, strings, tuples, `Network`.
     replicates : int
         Calls of `sample` for each point; each is one chunk of work, for which some seconds are a good length.
-    seed : int
+    seed : int or None
+        None draws one from the operating system; each estimate tells it.
     engine : Engine, optional
         Where the work is done and results are kept; by default all cores of this machine, and nothing is kept.
     label : str
@@ -89,8 +96,12 @@ def monte_carlo(
 
     Raises
     ------
+    TypeError
+        If `sample` cannot be called, cannot be sent to other processes, depends on a random generator that is there
+        before, or returns what are no real numbers; if a point is no dict, or `replicates` or `seed` no integer.
     ValueError
-        If `replicates` is not a positive integer, or the `repr` of a point differs from process to process.
+        If `replicates` or `seed` is out of range, the `repr` of a point differs from process to process, or replicates
+        of a point return samples of different shapes, or none.
 
     Examples
     --------
@@ -102,14 +113,22 @@ def monte_carlo(
     [1000, 1000]
     """
     replicates = checked_count("replicates", replicates)
+    seed = secrets.randbits(53) if seed is None else checked_count("seed", seed, least=0)
+    engine = engine or Engine()
+    if not callable(sample):
+        raise TypeError(f"sample must be a function, got {sample!r:.200}")
+    points = _checked_points(points)
+    if engine.jobs != 1 and engine.client is None:
+        check_can_be_sent(sample)
     chunks = _Chunks(sample, points, replicates, seed)
     pooled: list[Numbers] = []
-    for index, moments in enumerate(run(_moments, chunks, engine=engine or Engine(), label=label)):
+    for index, moments in enumerate(run(_moments, chunks, engine=engine, label=label)):
         if index < len(points):
             pooled.append(moments)
         else:
-            pooled[index % len(points)] = _merged(pooled[index % len(points)], moments)
-    return [_estimate(point, moments) for point, moments in zip(points, pooled, strict=True)]
+            replicate, at = divmod(index, len(points))
+            pooled[at] = _merged(pooled[at], moments, f"replicate 0 and replicate {replicate} at {points[at]!r:.200}")
+    return [_estimate(point, moments, seed) for point, moments in zip(points, pooled, strict=True)]
 
 
 def tidy(estimates: Sequence[Estimate]) -> dict[str, np.ndarray]:
@@ -133,6 +152,16 @@ def tidy(estimates: Sequence[Estimate]) -> dict[str, np.ndarray]:
             which = {"component": component} if estimate.mean.ndim else {}
             rows.append(point | which | {"mean": mean, "stderr": stderr, "count": estimate.count})
     return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+
+
+def _checked_points(points: Sequence[Point]) -> list[Point]:
+    if isinstance(points, Mapping):
+        raise TypeError(f"points must be a list of dicts, got one dict, {points!r:.200}")
+    points = list(points)
+    for point in points:
+        if not isinstance(point, Mapping) or not all(isinstance(name, str) for name in point):
+            raise TypeError(f"each point must be a dict of parameters by name, got {point!r:.200}")
+    return points
 
 
 class _Chunks(Sequence):
@@ -175,13 +204,30 @@ def _seed_text(value: Any) -> str:
 
 def _moments(sample: Callable[..., Any], point: Point, seed: np.random.SeedSequence) -> Numbers:
     drawn = sample(rng=np.random.default_rng(seed), **point)
-    values = np.asarray(getattr(drawn, "values", drawn), dtype=float)
+    values = _samples(getattr(drawn, "values", drawn) if isinstance(drawn, Result) else drawn)
+    if len(values) == 0:
+        raise ValueError(f"sample must return at least one sample, got an array of shape {values.shape}")
     mean = values.mean(axis=0)
     return {"count": np.array(len(values)), "mean": mean, "squares": np.sum((values - mean) ** 2, axis=0)}
 
 
-def _merged(one: Numbers, other: Numbers) -> Numbers:
+def _samples(drawn: Any) -> np.ndarray:
+    """An axis of independent samples first; of truth values, which count as 0 and 1, the mean is how often."""
+    try:
+        array = np.asanyarray(drawn)
+    except ValueError:  # rows of different lengths, which are refused below
+        array = drawn
+    else:
+        array = array.astype(float) if array.dtype == bool else array
+    return np.atleast_1d(checked_numbers("samples", array))
+
+
+def _merged(one: Numbers, other: Numbers, which: str) -> Numbers:
     """Pool counts, means and sums of squared deviations (Chan, Golub & LeVeque 1983)."""
+    if one["mean"].shape != other["mean"].shape:
+        raise ValueError(
+            f"samples of a point must have one shape, got {one['mean'].shape} and {other['mean'].shape} in {which}"
+        )
     total, shift = one["count"] + other["count"], other["mean"] - one["mean"]
     return {
         "count": total,
@@ -190,10 +236,10 @@ def _merged(one: Numbers, other: Numbers) -> Numbers:
     }
 
 
-def _estimate(point: Point, moments: Numbers) -> Estimate:
+def _estimate(point: Point, moments: Numbers, seed: int) -> Estimate:
     count = int(moments["count"])
     stderr = np.sqrt(moments["squares"] / (count - 1) / count) if count > 1 else np.full_like(moments["mean"], np.nan)
-    return Estimate(point, np.asarray(moments["mean"]), np.asarray(stderr), count)
+    return Estimate(point, np.asarray(moments["mean"]), np.asarray(stderr), count, seed)
 
 
 def _columns(name: str, value: object) -> dict[str, object]:

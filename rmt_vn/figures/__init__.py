@@ -6,7 +6,7 @@
 `tables`, `evidence`   the data behind a figure; the numbers on which its claim rests
 `style`                how figures look
 `gallery`              two pages that show all figures of a folder
-`measured_layers`      the picture of ``rmt-vn measure --plot``
+`measured_layers`      the picture of ``rmt-vn measure --plot`` and of reports
 `xor_runs`             training runs on continuous XOR, which four claims share
 `failure_statistics`   statistics of the numbers of runs that fail
 =====================  ===============================================================================================

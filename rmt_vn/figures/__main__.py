@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from rmt_vn.interrupts import interrupts_are_raised, leave_when_interrupted
+
+if __name__ == "__main__":
+    leave_when_interrupted()  # also while the rest is imported
+
 import argparse
+import os
 import sys
 import tempfile
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from platformdirs import user_cache_path
 
 from rmt_vn import figures
-from rmt_vn.program import OneLineParser, printable, run_program, say, whole_number
+from rmt_vn.program import OneLineParser, run_program, say, tell, whole_number
 
 if TYPE_CHECKING:
     from rmt_vn.experiments import Engine
@@ -66,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=DEFAULT_CACHE,
         metavar="DIR",
-        help=f"folder where results are kept (default: {DEFAULT_CACHE}); it may be deleted at any time",
+        help=f"folder where results are kept (default: {DEFAULT_CACHE}); it may be deleted at any time; "
+        "whoever may write to it shares it, so share it with people whom you trust",
     )
     kept.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="keep no results")
     parser.add_argument(
@@ -87,17 +95,21 @@ def _check_writable(parser: argparse.ArgumentParser, option: str, folder: Path) 
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        parser.error(f"{option} must be a folder that can be written, got {str(folder)!r} ({error.strerror})")
+        _refuse_folder(parser, option, folder, error)
+
+
+def _refuse_folder(parser: argparse.ArgumentParser, option: str, folder: Path, error: OSError) -> NoReturn:
+    parser.error(f"{option} must be a folder that can be written, got {str(folder)!r} ({error.strerror})")
 
 
 def _client(parser: argparse.ArgumentParser, address: str) -> Any:
+    from rmt_vn.experiments.cluster import connected
+
     try:
-        from dask.distributed import Client
+        return connected(address)
     except ImportError:
         parser.error("--scheduler needs the extra 'cluster': python -m pip install 'rmt_vn[cluster]'")
-    try:
-        return Client(address, timeout=10)
-    except (OSError, ValueError) as error:
+    except ConnectionError as error:
         parser.error(f"--scheduler must be the address of a Dask scheduler, got {address!r} ({error})")
 
 
@@ -121,23 +133,37 @@ def _run(arguments: list[str] | None) -> int:
         return 0 if say("\n".join(f"{name:20}  {module.CLAIM}" for name, module in modules.items())) else 1
     out = options.out or DEFAULT_OUT[options.preset]
     _check_writable(parser, "--out", out)
-    if options.cache is not None:
-        _check_writable(parser, "--cache (or else --no-cache)", options.cache)
     from rmt_vn.experiments import Engine, stop_workers
+    from rmt_vn.experiments.cache import usable_folder
 
-    with nullcontext() if options.scheduler is None else _client(parser, options.scheduler) as client:
-        engine = Engine(jobs=options.jobs, cache=options.cache, client=client)
+    try:
+        engine = Engine(jobs=options.jobs)
+    except ValueError as error:
+        parser.error(f"--{error}")
+    if options.cache is not None:
+        try:
+            options.cache = usable_folder(options.cache)
+        except OSError as error:
+            _refuse_folder(parser, "--cache (or else --no-cache)", options.cache, error)
+    if sys.flags.optimize:
+        # Workers must run the same code.
+        os.environ["PYTHONOPTIMIZE"] = str(sys.flags.optimize)
+    with (
+        interrupts_are_raised(),
+        nullcontext() if options.scheduler is None else _client(parser, options.scheduler) as client,
+    ):
+        engine = replace(engine, cache=options.cache, client=client)
         try:
             return _make_all(modules, options, out, engine)
         except KeyboardInterrupt:
-            kept = "; the same command goes on where this one stopped" if options.cache else ""
-            print(f"interrupted; finished figures are in {out}{kept}", file=sys.stderr)
-            return 130
+            kept = ["the same command goes on where this one stopped"] if options.cache else []
+            raise KeyboardInterrupt(f"finished figures are in {out}", *kept) from None
         finally:
             stop_workers()
 
 
 def _make_all(modules: dict[str, ModuleType], options: argparse.Namespace, out: Path, engine: Engine) -> int:
+    from rmt_vn.experiments.cluster import SchedulerGone
     from rmt_vn.figures.output import make
 
     failed, doubtful, written = [], [], True
@@ -147,9 +173,12 @@ def _make_all(modules: dict[str, ModuleType], options: argparse.Namespace, out: 
             (picture, *_), evidence = make(
                 name, preset=options.preset, out=out, seed=options.seed, engine=engine, formats=options.format
             )
+        except SchedulerGone as error:  # it makes no other figure either
+            tell(f"{error}; finished figures are in {out}")
+            return 1
         except Exception as error:  # the other figures are still made
             failed.append(name)
-            print(printable(f"{name}: FAILED: {type(error).__name__}: {error}"), file=sys.stderr)
+            tell(f"{name}: FAILED: {type(error).__name__}: {error}")
         else:
             told = say(f"{name}: {module.CLAIM} → {picture} ({time.perf_counter() - started:.1f} s)")
             written = told and written
@@ -157,9 +186,9 @@ def _make_all(modules: dict[str, ModuleType], options: argparse.Namespace, out: 
                 if not each.holds:
                     doubtful.append(name)
                     value = f"{each.says} = {each.value:.3g}, expected {each.expected}"
-                    print(f"{name}: the claim is not borne out: {value}", file=sys.stderr)
+                    tell(f"{name}: the claim is not borne out: {value}")
     if failed:
-        print(f"{len(failed)} of {len(modules)} figures failed: {', '.join(failed)}", file=sys.stderr)
+        tell(f"{len(failed)} of {len(modules)} figures failed: {', '.join(failed)}")
     return 0 if written and not failed and not doubtful else 1
 
 

@@ -81,8 +81,7 @@ def make(
     known["fingerprint"] = fingerprint([known, tables, formats, module.draw, style.RC, write_table])
     out.mkdir(parents=True, exist_ok=True)
     if not (files := _up_to_date(out / f"{name}.json", known["fingerprint"])):
-        with staging_folder(out) as folder:
-            staging = Path(folder)
+        with staging_folder(out) as staging:
             files = _written(staging, name, tables, formats)
             known |= {
                 "files": [file.name for file in files],
@@ -110,9 +109,13 @@ def _written(staging: Path, name: str, tables: dict[str, Table], formats: tuple[
 
 def _up_to_date(manifest: Path, mark: str) -> list[Path]:
     """The files of a figure if they would come out the same again; none if one of them is missing or was changed."""
+    if not gallery.is_plain(manifest):
+        return []
     try:
         known = json.loads(manifest.read_text(encoding="utf-8"))
         files = [manifest.parent / file for file in known["files"]]
+        if not all(map(gallery.is_plain, files)):
+            return []
         same = known["fingerprint"] == mark and known["sha256"] == [_sha256(file) for file in files]
     except (OSError, ValueError, KeyError, TypeError):
         return []

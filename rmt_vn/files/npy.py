@@ -1,4 +1,4 @@
-"""NPY files: one array each, mapped; and their headers, which members of NPZ files have too."""
+"""NPY files: one array each, mapped if it is large; and their headers, which members of NPZ files have too."""
 
 from __future__ import annotations
 
@@ -6,22 +6,45 @@ import io
 import math
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
 from rmt_vn.checks import one_line
 
+# Bytes up to which an NPY file is read, not mapped: if a file that is mapped becomes shorter, the process is ended.
+SMALL = 2**26
+# Bytes that are read at a time.
+CHUNK = 2**20
 _LONGEST_HEADER = 2**14
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """The array, mapped and not read."""
+def read_npy(path: Path, max_bytes: int) -> np.ndarray:
+    """The array: read if it is small, else mapped."""
     with path.open("rb") as file:
+        before = os.fstat(file.fileno())
         shape, fortran, dtype = npy_header(file)
-        offset, size = file.tell(), os.fstat(file.fileno()).st_size
-    check_size(shape, dtype, size - offset)
-    return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+        order: Literal["F", "C"] = "F" if fortran else "C"
+        offset = file.tell()
+        check_size(shape, dtype, before.st_size - offset)
+        if before.st_size > min(SMALL, max_bytes):
+            return np.memmap(path, dtype, "r", offset, shape, order)
+        numbers = np.empty(math.prod(shape), dtype)
+        fill(numbers, file)
+        after = os.fstat(file.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ValueError("it was changed while it was read")
+    return numbers.reshape(shape, order=order)
+
+
+def fill(numbers: np.ndarray, file: IO[bytes]) -> None:
+    """Read the numbers of an array of one axis."""
+    buffer, filled = memoryview(numbers.view(np.uint8)), 0  # type: ignore[arg-type]
+    while filled < len(buffer):
+        read = file.readinto(buffer[filled : filled + CHUNK])  # type: ignore[attr-defined]
+        if not read:
+            raise ValueError(f"truncated: {len(buffer)} bytes are declared, there are {filled}")
+        filled += read
 
 
 def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rmt_vn.checks import one_line
+from rmt_vn.checks import one_line, regular_file
 from rmt_vn.files.npy import read_npy
 from rmt_vn.files.npz import read_npz
 from rmt_vn.files.text_table import read_text_table
@@ -33,7 +32,7 @@ class FileContents:
     faults : dict of str to str
         Why each of the others could not be read, in one line.
     notes : tuple of str
-        What was taken to be what: "line 1 taken as a header".
+        What was taken to be what, or was left out: "line 1 taken as a header".
     """
 
     names: tuple[str, ...]
@@ -55,9 +54,10 @@ def read_activations(
     ======  ==============================================================================================
     suffix  is
     ======  ==============================================================================================
-    .npy    one layer, mapped and not read: it may be larger than the memory
+    .npy    one layer; if it takes more than 64 MiB it is mapped and not read: it may be larger than the memory
     .npz    several layers, each under its name (`numpy.savez`, `numpy.savez_compressed`)
-    .csv    one layer, a sample a line and a node a column, with or without a header and an index
+    .csv    one layer, a sample a line and a node a column, with or without a header and an index; lines that begin
+            with # are left out, and blank ones, which are gaps between numbers of a single column
     ======  ==============================================================================================
 
     Parameters
@@ -73,7 +73,9 @@ def read_activations(
         Of CSV files: whether the first column numbers or names the samples, and is left out. By default it does if its
         name in the header is empty, as pandas writes it. If it has increasing whole numbers, you are asked.
     max_bytes : int
-        The most memory that all arrays read from an NPZ file, or a CSV file, may take. A mapped NPY file takes none.
+        The most memory that all arrays read from an NPZ or CSV file may take; while they are read there is no more than
+        some 100 MB beside them, whatever is in the file. A mapped NPY file takes none; it is mapped from max_bytes on
+        if that is less than 64 MiB.
 
     Returns
     -------
@@ -83,21 +85,24 @@ def read_activations(
     Raises
     ------
     ValueError
-        In one line that names the file, if it is none of these, is empty or damaged, or is too large, if a layer is
-        asked for that is not there, or where it cannot be known whether a line is a header or a column an index. Of an
-        NPY or CSV file also if it holds Python objects (which are never loaded), text or complex numbers, has gaps, or
-        lines of unequal length; of an NPZ file these are faults of the layer alone.
+        In one line that names the file, if it is none of these, is a folder, device or pipe, is empty or damaged, or is
+        too large, if a layer is asked for that is not there, or where it cannot be known whether a line is a header or
+        a column an index. Of an NPY or CSV file also if it holds Python objects (which are never loaded), text or
+        complex numbers, has gaps, or lines of unequal length; of an NPZ file these are faults of the layer alone, as is
+        a compression that numpy does not write.
     OSError
         If it cannot be opened.
+
+    Notes
+    -----
+    While an array that is mapped is in use, no other program must shorten its file, as by writing it anew: the
+    operating system would end the process that reads it (SIGBUS), without a message. Copy such a file first.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path}: the name of the file must end in {', '.join(SUFFIXES)}")
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{path}: not a regular file")
-    if status.st_size == 0:
+    if regular_file(path).st_size == 0:
         raise ValueError(f"{path}: the file is empty, 0 bytes")
     try:
         if suffix != ".csv" and (header, index) != (None, None):
@@ -107,7 +112,7 @@ def read_activations(
         if layers is not None and set(layers) != {path.stem}:
             raise ValueError(f"no layer {next(name for name in layers if name != path.stem)!r}; it has {path.stem}")
         if suffix == ".npy":
-            return FileContents((path.stem,), {path.stem: read_npy(path)}, {})
+            return FileContents((path.stem,), {path.stem: read_npy(path, max_bytes)}, {})
         array, notes = read_text_table(path, max_bytes, header=header, index=index)
         return FileContents((path.stem,), {path.stem: array}, {}, notes)
     except ValueError as error:

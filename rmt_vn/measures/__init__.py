@@ -2,6 +2,7 @@
 
 ==================================  =======================================================================
 `vni`                               the vanishing node indicator, its bias removed, with an error and interval
+`unbiased_vni`                      the same value alone, in a part of the time
 `plug_in_vni`                       the thesis's estimate alone: quick, and too high by about 1/samples
 `sketch_vni`                        for layers so wide that neither nodes² nor samples² numbers fit
 `correlation`, `near_duplicates`    ρ_ij, and groups of nodes that are nearly copies of each other
@@ -25,7 +26,7 @@ or more, all samples at one place of the first one).
 from rmt_vn.measures.arrays import as_samples
 from rmt_vn.measures.duplicates import correlation, near_duplicates
 from rmt_vn.measures.effective_dimension import effective_rank, participation_ratio, stable_rank
-from rmt_vn.measures.indicator.estimate import NodeVNI, plug_in_vni, vni
+from rmt_vn.measures.indicator.estimate import NodeVNI, plug_in_vni, unbiased_vni, vni
 from rmt_vn.measures.indicator.sketch import sketch_vni
 from rmt_vn.measures.indicator.streaming import VNIAccumulator
 from rmt_vn.measures.jacobian import jacobian_correlation, jacobian_participation_ratio, jacobian_vni
@@ -44,5 +45,6 @@ __all__ = [
     "plug_in_vni",
     "sketch_vni",
     "stable_rank",
+    "unbiased_vni",
     "vni",
 ]

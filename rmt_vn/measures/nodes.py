@@ -26,42 +26,67 @@ class Nodes:
     Attributes
     ----------
     array : ndarray, shape (samples, all nodes)
-    varying : ndarray of int
-        The columns that vary, or that are not all zero where nodes are not centred.
-    origin, scale : ndarray, shape (varying nodes,)
-        A piece holds (factor x − origin)/scale, which in every column is at most about one, and near zero on average.
-        Without centring the origin is zero.
+    chosen : ndarray of int, or None
+        The columns that vary, or that are not all zero where nodes are not centred; None if these are all.
+    low, high : ndarray, shape (all nodes,)
+        The least and the largest value of each.
+    middle : ndarray, shape (all nodes,), or None
+        Of each a number between the two, near its mean; zero without centring, which None stands for. Of layers of very
+        many nodes these are the first sample, so that no more numbers than `low` and `high` are held beside the array.
     factor : float
         1, or ½ where differences would overflow.
     dtype : type
         The dtype of pieces: float64, or float32 if the data have no more digits and there are many of them.
-    centred : bool
     caveats : tuple of str
         What is to be known of the nodes before anything is concluded from them.
     """
 
     array: np.ndarray
-    varying: np.ndarray
-    origin: np.ndarray
-    scale: np.ndarray
+    chosen: np.ndarray | None
+    low: np.ndarray
+    high: np.ndarray
+    middle: np.ndarray | None
     factor: float
     dtype: type
-    centred: bool
     caveats: tuple[str, ...] = ()
+
+    @property
+    def centred(self) -> bool:
+        return self.middle is not None
+
+    @property
+    def varying(self) -> np.ndarray:
+        """The columns that vary, in order."""
+        return np.arange(self.array.shape[1]) if self.chosen is None else self.chosen
 
     @property
     def shape(self) -> tuple[int, int]:
         """Samples, varying nodes."""
-        return len(self.array), len(self.varying)
+        return len(self.array), self.array.shape[1] if self.chosen is None else len(self.chosen)
 
     @property
     def constant(self) -> int:
-        return self.array.shape[1] - len(self.varying)
+        return self.array.shape[1] - self.shape[1]
+
+    @property
+    def scale(self) -> np.ndarray:
+        """What pieces are divided by, shape (varying nodes,)."""
+        return self._origin_and_scale(slice(None) if self.chosen is None else self.chosen)[1]
+
+    def _origin_and_scale(self, columns: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        low, high = (np.multiply(bound[columns], self.factor, dtype=self.dtype) for bound in (self.low, self.high))
+        if self.middle is None:
+            return np.zeros_like(low), np.maximum(high, -low)
+        origin = np.clip(np.multiply(self.middle[columns], self.factor, dtype=np.float64).astype(self.dtype), low, high)
+        return origin, np.maximum(high - origin, origin - low)
 
     def piece(self, rows: slice | np.ndarray = slice(None), columns: slice | np.ndarray = slice(None)) -> np.ndarray:
-        """Some samples of some of the varying nodes, shifted and scaled, in C order."""
-        origin, scale = self.origin[columns], self.scale[columns]
-        of_array = columns if self.constant == 0 else self.varying[columns]
+        """Some samples of some of the varying nodes, (factor x − origin)/scale, in C order.
+
+        In every column they are at most about one, and near zero on average; without centring the origin is zero.
+        """
+        of_array = columns if self.chosen is None else self.chosen[columns]
+        origin, scale = self._origin_and_scale(of_array)
         shape = length_of(rows, len(self.array)), len(origin)
         x: np.ndarray = np.empty(shape, self.dtype)
         for at, values in blocks(self.array, rows, of_array):
@@ -93,40 +118,45 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
     few_digits = array.dtype.itemsize <= 4 and array.dtype.kind == "f"
     dtype = np.float32 if few_digits and n_samples * n_nodes * min(array.shape) > _MANY_PRODUCTS else np.float64
     low, high = _extremes(array)
-    by_rounding = np.zeros(n_nodes)
-    if centre:
-        # Differences of numbers near the largest double overflow, and so would differences of unsigned ones.
+    unit = unit_roundoff(precision, array.dtype) if centre else 0.0
+    vary, caveat = low < high if centre else (low != 0) | (high != 0), ""
+    if unit:
+        # Differences of numbers near the largest double overflow.
         spread, largest = high / 2 - low / 2, np.maximum(np.abs(high / 2), np.abs(low / 2))
-        by_rounding = range_by_rounding(largest.astype(np.float64), unit_roundoff(precision, array.dtype))
-    # Deviations from the mean would not do: the rounded mean of equal numbers may be another number.
-    varying = np.flatnonzero((low < high) & (spread > by_rounding) if centre else (low != 0) | (high != 0))
-    n_constant = n_nodes - len(varying)
+        by_rounding = range_by_rounding(largest.astype(np.float64), unit)
+        # Deviations from the mean would not do: the rounded mean of equal numbers may be another number.
+        caveat = rounding_caveat(np.where(vary, spread, 0.0), by_rounding)
+        vary &= spread > by_rounding
+    n_constant = n_nodes - int(np.count_nonzero(vary))
     if n_constant == n_nodes or (n_constant and constant == "raise"):
         kind = "constant" if centre else "zero"
-        left_out = np.setdiff1d(np.arange(n_nodes), varying)
+        left_out = np.flatnonzero(~vary)
         first = int(left_out[0])
         rounded = " but for rounding" if centre and np.any(low[left_out] < high[left_out]) else ""
         raise ValueError(
             f"{n_constant} of {n_nodes} nodes are {kind} over the samples{rounded}, the first at column {first}; "
             "a correlation needs nodes that vary"
         )
-    caveat = rounding_caveat(np.where(low < high, spread, 0.0), by_rounding) if centre else ""
     factor = 0.5 if np.finfo(dtype).max / 4 < max(high.max(), -float(low.min())) else 1.0
-    low, high = (np.multiply(bound[varying], factor, dtype=dtype) for bound in (low, high))
-    if not centre:
-        return Nodes(array, varying, np.zeros_like(low), np.maximum(high, -low), factor, dtype, centred=False)
-    some = np.unique(np.linspace(0, n_samples - 1, min(n_samples, _SOME, max(1, PIECE // n_nodes))).astype(int))
-    mean = np.zeros(len(varying))
-    for (_, node), values in blocks(array, some, varying if n_constant else slice(None)):
-        mean[node] += np.multiply(values, factor / len(some), dtype=np.float64, order="C").sum(axis=0)
-    origin = np.clip(mean.astype(dtype), low, high)
-    scale = np.maximum(high - origin, origin - low)
-    return Nodes(array, varying, origin, scale, factor, dtype, True, (caveat,) if caveat else ())
+    chosen = np.flatnonzero(vary) if n_constant else None
+    middle = None
+    if centre:
+        some = np.unique(np.linspace(0, n_samples - 1, min(n_samples, _SOME, max(1, PIECE // n_nodes))).astype(int))
+        middle = array[0] if len(some) == 1 else _means(array, some)
+    return Nodes(array, chosen, low, high, middle, factor, dtype, (caveat,) if caveat else ())
 
 
-def some_nodes(n_varying: int) -> np.ndarray:
-    """All nodes, or 512 of them in order: drawn at random, because neighbours may be alike."""
-    return np.sort(np.random.default_rng(0).permutation(n_varying)[:_SOME])
+def _means(array: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """The mean of some samples, of each node."""
+    mean = np.zeros(array.shape[1])
+    for (_, node), values in blocks(array, some):
+        mean[node] += np.multiply(values, 1 / len(some), dtype=np.float64, order="C").sum(axis=0)
+    return mean
+
+
+def some_nodes(n_varying: int, most: int = _SOME) -> np.ndarray:
+    """All nodes, or `most` of them in order: drawn at random, because neighbours may be alike."""
+    return np.sort(np.random.default_rng(0).permutation(n_varying)[:most])
 
 
 def some_samples(n_samples: int, n_varying: int) -> np.ndarray:

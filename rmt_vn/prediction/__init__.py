@@ -7,7 +7,8 @@
 `ball_scatter`   the VNI of single random networks over inputs in a small ball
 `some_nodes`     from some nodes of each network to the VNI of its whole layers
 `wide_scatter`   the VNI of single random networks over wide inputs
-`simulated`      what these two hand on
+`given_inputs`   the VNI of single random networks over inputs that are given, and which law speaks of them
+`simulated`      what these three hand on
 `blocks`         random networks in blocks, side by side in threads
 `designing`      `design`: the width that keeps the VNI within a target
 `sampled_width`  how it is found where no law is exact: by samples

@@ -81,7 +81,7 @@ def simulate_ball(
     if not is_multiplied_out(network, n_networks):
         return _followed(network, input_variance, n_networks, exact, added, rng)
     every, live = _multiplied_out(network, input_variance, n_networks, rng)
-    return summary(every), summary(live)
+    return summary(np.sort(every, axis=1)), summary(np.sort(live, axis=1))
 
 
 def is_multiplied_out(network: Network, n_networks: int) -> bool:

@@ -13,7 +13,7 @@ from rmt_vn.checks import checked_count
 from rmt_vn.laws.approximate import last_approximate_vni
 from rmt_vn.laws.signal_mode import layer_variances, mode_ratio, signal_mode_vni
 from rmt_vn.network import WEIGHTS, Network, Weights
-from rmt_vn.prediction.expected import caveat
+from rmt_vn.prediction.expected import caveat, check_scale
 from rmt_vn.prediction.sampled_width import WIDEST, Widths, sampled_width
 from rmt_vn.results import ConfidenceInterval, Result, student_interval
 from rmt_vn.rng import RNG
@@ -139,7 +139,9 @@ def design_by_law(depth: int, vni: float, *, input_variance: float = 1.0, **para
 
 def _lawful(depth: int, target: float, input_variance: float, parameters: dict[str, Any]) -> Design:
     # The variances do not depend on the width.
-    variances = layer_variances(Network.uniform(1, depth, **parameters), input_variance)
+    network = Network.uniform(1, depth, **parameters)
+    check_scale(network)
+    variances = layer_variances(network, input_variance)
     if depth > _DEEPEST_SAMPLE:
         variances = _merged(variances)
 

@@ -17,6 +17,20 @@ from rmt_vn.laws.exact import exact_parts_along_depth
 from rmt_vn.mean_field import moments_along
 from rmt_vn.network import Network
 
+# Below this the variances of a few layers are rounded to those of zero.
+_SMALLEST_SCALE = 1e-6
+
+
+def check_scale(network: Network) -> None:
+    """Raise a ValueError if the weights are so small that variances cannot be followed from layer to layer.
+
+    Where φ is homogeneous, one scale is as good as another.
+    """
+    if network.sigma_w < _SMALLEST_SCALE and not network.activation.is_homogeneous:
+        raise ValueError(
+            f"sigma_w must be at least {_SMALLEST_SCALE:g} for {network.activation.name}, got {network.sigma_w:g}"
+        )
+
 
 def moments_along_depth(network: Network, q: np.ndarray) -> list[tuple[float, float]]:
     """(μ_1, μ_2) of each layer."""

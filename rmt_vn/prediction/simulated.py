@@ -14,7 +14,7 @@ class SimulatedVNI:
     Attributes
     ----------
     values : ndarray, shape (L, n_networks)
-        In increasing order.
+        NaN where a network has none.
     mean, stderr : ndarray, shape (L,)
         The mean over random networks, and its standard error.
     """
@@ -25,9 +25,9 @@ class SimulatedVNI:
 
 
 def summary(values: np.ndarray) -> SimulatedVNI:
-    """Values (L, n_networks) of independent networks, in order, with their mean and its standard error."""
-    stderr = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-    return SimulatedVNI(np.sort(values, axis=1), values.mean(axis=1), stderr)
+    """Values (L, n_networks) of independent networks, with their mean and its standard error."""
+    counts = np.sum(~np.isnan(values), axis=1)
+    return SimulatedVNI(values, np.nanmean(values, axis=1), np.nanstd(values, axis=1, ddof=1) / np.sqrt(counts))
 
 
 def with_last_layer_of(simulated: SimulatedVNI, other: SimulatedVNI) -> SimulatedVNI:

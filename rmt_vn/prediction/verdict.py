@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from rmt_vn.baseline import Baseline, interval_of_another
 from rmt_vn.checks import checked_choice
 from rmt_vn.laws.effective_depth import effective_depth
 from rmt_vn.laws.universal import universal_vni
@@ -17,6 +18,7 @@ from rmt_vn.results import Result
 
 Inputs = Literal["ball", "wide"]
 INPUTS = get_args(Inputs)
+Over = Literal["ball", "wide", "given"]
 Output = Literal["linear", "activation"]
 OUTPUTS = get_args(Output)
 Kind = Literal["activations", "pre-activations"]
@@ -45,8 +47,8 @@ class LayerPrediction(Result):
     effective_depth : float
         t of the first l weight matrices (S4).
     vni, stderr : float
-        Mean VNI over random networks, of the activations of the nodes that are live (over wide inputs: that are not
-        constant), and its standard error: zero where S3 gives it exactly.
+        Mean VNI over random networks, of the activations of the nodes that are live (over wide inputs and given ones:
+        that are not constant), and its standard error: zero where S3 gives it exactly.
     pre_activation_vni : float
         Mean VNI of the pre-activations of all nodes.
     law_vni : float, or None
@@ -54,7 +56,8 @@ class LayerPrediction(Result):
     gradient : float
         E‖∂_l‖²/E‖∂_L‖² (S5).
     simulated_vni, simulated_pre_activation_vni : tuple of float
-        The same of single simulated networks, in increasing order.
+        The same of single simulated networks: in increasing order, but over given inputs network by network, with NaN
+        where no node of a network varies.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("effective_nodes",)
@@ -80,8 +83,8 @@ class LayerPrediction(Result):
     def interval(self, level: float = 0.95, *, kind: Kind = "activations") -> tuple[float, float]:
         """The interval in which the VNI of a single random network lies with this probability.
 
-        Its ends are quantiles of the simulated networks, Weibull's: those that the next network exceeds with just
-        these probabilities. n networks have none beyond level = 1 − 2/(n + 1).
+        It is that of `rmt_vn.baseline.interval_of_another` from the simulated networks: from 39 of them on, its ends at
+        95% are quantiles.
 
         Parameters
         ----------
@@ -94,12 +97,10 @@ class LayerPrediction(Result):
         ValueError
             If the level is not between 0 and 1, or the kind is unknown.
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level must be a number between 0 and 1, got {level!r}")
         checked_choice("kind", kind, KINDS)
-        values = self.simulated_vni if kind == "activations" else self.simulated_pre_activation_vni
-        low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2), method="weibull").tolist()
-        return low, high
+        values = np.array(self.simulated_vni if kind == "activations" else self.simulated_pre_activation_vni)
+        low, high = interval_of_another(values[~np.isnan(values)], level=level)
+        return max(low, 1 / self.width), max(high, 1 / self.width)
 
     def to_dict(self) -> dict[str, Any]:
         """As of every result, with the 95% intervals."""
@@ -116,11 +117,13 @@ class Prediction(Result):
     Attributes
     ----------
     network : Network
-    inputs : {"ball", "wide"}
-        Over which inputs nodes are correlated: a small ball round a point, or N(0, input_variance I).
+    inputs : {"ball", "wide", "given"}
+        Over which inputs nodes are correlated: a small ball round a point, N(0, input_variance I), or those that were
+        given.
     output : {"linear", "activation"}
         Whether the last layer has no activation function, or has one.
     input_variance : float
+        ‖x_0‖²/n_0: of given inputs, their mean.
     statement : {"S3", "S4", "S7"}, or None
         The law beside the simulated networks: exact, the universal law of wide networks, or the law of wide inputs.
     layers : tuple of LayerPrediction
@@ -128,13 +131,16 @@ class Prediction(Result):
     gradient_growth : float
         E‖∂_0‖²/E‖∂_L‖²: how much a mean squared gradient has grown when it arrives at the inputs (S5).
     nodes_caveat, gradients_caveat : str or None
-        Why S4, and why S5, does not hold for this network, if it does not.
+        Why S4, and why S5, does not hold for this network, if it does not. Over given inputs `nodes_caveat` says why no
+        law speaks of them, if none does.
+    n_samples : int, or None
+        How many inputs were given.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("gradients", "nodes", "vanishing_from", "half_depth", "two_nodes_depth")
 
     network: Network
-    inputs: Inputs
+    inputs: Over
     output: Output
     input_variance: float
     statement: Statement | None
@@ -142,10 +148,31 @@ class Prediction(Result):
     gradient_growth: float
     nodes_caveat: str | None = None
     gradients_caveat: str | None = None
+    n_samples: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As of every result, with the verdict."""
         return super().to_dict() | {"verdict": list(self.verdict)}
+
+    def baseline(self, *, kind: Kind = "activations") -> Baseline:
+        """The simulated networks as the null of one that was measured; its layers are "1", …, "L".
+
+        Over given inputs a replica is one network in all layers. Else the values of each layer are in increasing order,
+        and those of different layers are not of the same network.
+
+        Parameters
+        ----------
+        kind : {"activations", "pre-activations"}
+            Of the activations of live nodes, or of the pre-activations of all.
+        """
+        checked_choice("kind", kind, KINDS)
+        names = tuple(str(row.layer) for row in self.layers)
+        values = [
+            np.array(row.simulated_vni if kind == "activations" else row.simulated_pre_activation_vni)
+            for row in self.layers
+        ]
+        n_nodes = [row.width for row in self.layers]
+        return Baseline(names, dict(zip(names, values, strict=True)), dict(zip(names, n_nodes, strict=True)), {})
 
     @property
     def gradients(self) -> Literal["vanish", "explode", "neither"]:
@@ -184,7 +211,14 @@ class Prediction(Result):
         """What the numbers mean, in sentences."""
         advice = self._advice() if self.nodes == "vanishing" and self.inputs == "ball" else None
         caveats = (f"{each}." for each in (self.nodes_caveat, self.gradients_caveat) if each is not None)
-        told = (self._on_gradients(), self._on_nodes(), advice, self._on_validity(), *caveats)
+        told = (
+            self._on_gradients(),
+            self._on_nodes(),
+            self._on_inputs(),
+            advice,
+            self._on_validity(),
+            *caveats,
+        )
         return tuple(each for each in told if each is not None)
 
     def _on_gradients(self) -> str:
@@ -204,6 +238,16 @@ class Prediction(Result):
         first, few = self.vanishing_from, self.two_nodes_depth
         told = f"Nodes are vanishing: the mean rho^2 of two nodes is above {VANISHING} from layer {first} on, and {end}"
         return told + (f"; fewer than two are left at layer {few}." if few else ".")
+
+    def _on_inputs(self) -> str | None:
+        """How much of it is the given inputs' own doing."""
+        if self.inputs != "given" or self.layers[0].width < 2:
+            return None
+        first = self.layers[0]
+        return (
+            f"In layer 1, where there is no depth yet, these inputs alone leave {1 / first.pre_activation_vni:.3g} "
+            f"effective nodes of {first.width}, and a mean rho^2 of two nodes of {_mean_square(first):.3g}."
+        )
 
     def _advice(self) -> str | None:
         """What would keep the nodes, by S4: None where it does not hold, or would not have told that they vanish."""
@@ -230,6 +274,15 @@ class Prediction(Result):
             )
             drawn = f"Over inputs N(0, {self.input_variance:g} I), means and intervals are those of simulated networks"
             return f"{drawn}; {beside}."
+        if self.inputs == "given":
+            count = len(self.layers[-1].simulated_vni)
+            drawn = (
+                f"Over the {self.n_samples} given inputs, means and intervals are those of {count} simulated networks"
+            )
+            known = [row for row in self.layers if row.law_vni is not None]
+            if not known:
+                return f"{drawn}."
+            return f"{drawn}; {self.statement} says {known[-1].law_vni:.4g} of layer {known[-1].layer}."
         law = f"S4, the law of wide networks, says {self.layers[-1].law_vni:.4g} of the last layer"
         means = "exact (S3), intervals" if self.statement == "S3" else "and intervals"
         told = f"For inputs in a small ball round a point: means {means} of simulated networks"

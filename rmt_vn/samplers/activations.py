@@ -18,6 +18,11 @@ from rmt_vn.rng import RNG
 from rmt_vn.samplers.forward import dropout_mask, last_of
 from rmt_vn.samplers.residual_blocks import layer_normalized
 
+Draw = Callable[[Network, np.ndarray, int, int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+
+# What is smaller has left the range in which float32 keeps its digits.
+_SMALLEST = 1e-30
+
 
 def sample_activations(
     network: Network | ResidualNetwork,
@@ -66,40 +71,63 @@ def walk_activations(
 
     Of a residual network they are the stream behind each block, and the outputs of a readout last.
     """
-    x = _checked_inputs(network, inputs)
-    rng = np.random.default_rng(rng)
-    checked_choice("method", method, ("auto", "weights", "gram"))
-    if method == "auto":
-        widest = max(network.widths + tuple(network.branch_shapes[0] if isinstance(network, ResidualNetwork) else ()))
-        method = "gram" if 2 * len(x) < widest else "weights"
-    pre_activations = _from_weights if method == "weights" else _from_gram
+    x, rng = _checked_inputs(network, inputs), np.random.default_rng(rng)
     if isinstance(network, ResidualNetwork):
-        yield from _walk_blocks(network, x, rng, pre_activations)
+        yield from _walk_blocks(network, x, rng, _drawing(network, x, method))
         return
+    for _, x in walk_both(network, x, rng=rng, method=method):
+        yield x
+
+
+def walk_both(
+    network: Network,
+    inputs: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    method: Literal["auto", "weights", "gram"] = "auto",
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `walk_activations`, h_l and x_l: of inputs of float64, or of float32 where both are computed so.
+
+    Of float32, a layer is computed again in float64, and so are all behind it, where some node varies by less than a
+    thousandth of its size: its deviations then keep four digits in single precision, and rounding is no correlation.
+    """
+    x = inputs
+    draw = _drawing(network, x, method)
     for layer, (n_in, n_out) in enumerate(pairwise(network.widths), start=1):
-        with np.errstate(over="ignore", invalid="ignore"):
-            h = pre_activations(network, x, n_in, n_out, rng)
-            h += biases(network, n_out, rng=rng)
-            x = network.activation.phi(h)
-            x = x * dropout_mask(network, (n_out,), rng)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            left, right = draw(network, x, n_in, n_out, rng)
+            b, mask = biases(network, n_out, rng=rng), dropout_mask(network, (n_out,), rng)
+            h, x = _layer(network, left, right, b, mask)
+            if x.dtype == np.float32 and not (_keeps_digits(h) and _keeps_digits(x)):
+                h, x = _layer(network, left.astype(np.float64), right, b, mask)
         if not np.all(np.isfinite(x)):
             raise OverflowError(
                 f"activations overflow at layer {layer} of {network.depth}: lower sigma_w, got {network.sigma_w}"
             )
-        yield x
+        yield h, x
 
 
-def _walk_blocks(
-    network: ResidualNetwork, x: np.ndarray, rng: np.random.Generator, pre_activations: Callable[..., np.ndarray]
-) -> Iterator[np.ndarray]:
+def _drawing(network: Network | ResidualNetwork, inputs: np.ndarray, method: str) -> Draw:
+    checked_choice("method", method, ("auto", "weights", "gram"))
+    if method == "auto":
+        widest = max(network.widths + tuple(network.branch_shapes[0] if isinstance(network, ResidualNetwork) else ()))
+        method = "gram" if 2 * len(inputs) < widest else "weights"
+    return _drawn_weights if method == "weights" else _drawn_images
+
+
+def _walk_blocks(network: ResidualNetwork, x: np.ndarray, rng: np.random.Generator, draw: Draw) -> Iterator[np.ndarray]:
+    def through(layer: Network, x: np.ndarray) -> np.ndarray:
+        left, right = draw(layer, x, *layer.widths, rng)
+        return left @ right
+
     branch, norm = network.branch, network.normalization
     if network.embedding is not None:
-        x = pre_activations(network.embedding, x, *network.embedding.widths, rng)
+        x = through(network.embedding, x)
     for block in range(1, network.depth + 1):
         with np.errstate(over="ignore", invalid="ignore"):
             signal = layer_normalized(x)[0] if norm == "pre" else x
             for layer in branch:
-                signal = layer.activation.phi(pre_activations(layer, signal, *layer.widths, rng))
+                signal = layer.activation.phi(through(layer, signal))
             x = network.skip * x + network.beta * signal
         if not np.all(np.isfinite(x)):
             raise OverflowError(
@@ -110,15 +138,40 @@ def _walk_blocks(
             x = layer_normalized(x)[0]
         yield x
     if network.readout is not None:
-        yield pre_activations(network.readout, x, *network.readout.widths, rng)
+        yield through(network.readout, x)
 
 
-def _from_weights(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
-    return x @ weight_matrices(n_out, n_in, network.weights, sigma_w=network.sigma_w, rng=rng).T
+def _layer(
+    network: Network, left: np.ndarray, right: np.ndarray, b: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    h = left @ right.astype(left.dtype, copy=False)
+    h += b.astype(left.dtype, copy=False)
+    return h, network.activation.phi(h) * mask.astype(left.dtype, copy=False)
 
 
-def _from_gram(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator) -> np.ndarray:
-    root = _gram_root(x)
+def _keeps_digits(x: np.ndarray) -> bool:
+    """Whether all nodes vary over the samples by a thousandth of their size, or are zero, far from underflow."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    size = np.maximum(high, -low)
+    return bool(np.all((high - low >= 1e-3 * size) & ((size == 0) | (size > _SMALLEST))))
+
+
+def _drawn_weights(
+    network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two matrices whose product is W x for all samples: x, and fresh weights."""
+    if x.dtype == np.float32 and network.weights == "gaussian":
+        w = rng.standard_normal((n_in, n_out), dtype=np.float32)
+        w *= np.float32(network.sigma_w / np.sqrt(n_in))
+        return x, w
+    return x, weight_matrices(n_out, n_in, network.weights, sigma_w=network.sigma_w, rng=rng).T
+
+
+def _drawn_images(
+    network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same: a root of the Gram matrix of the samples, and what W makes of as many orthonormal inputs."""
+    root = _gram_root(x.astype(np.float64, copy=False))
     rank = root.shape[1]
     if network.weights == "gaussian":
         draws = rng.standard_normal((rank, n_out))
@@ -127,7 +180,7 @@ def _from_gram(network: Network, x: np.ndarray, n_in: int, n_out: int, rng: np.r
         n = max(n_in, n_out)
         draws = haar(n, rank, rng=rng)[:n_out].T
         scale = network.sigma_w * np.sqrt(n / n_in)
-    return (scale * root) @ draws
+    return scale * root, draws
 
 
 def _gram_root(x: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from rmt_vn.checks import checked_count
 from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
@@ -86,10 +87,17 @@ def sample_along_depth(
     -------
     ndarray, shape (n_networks, len(depths), …)
         In the order of increasing depth.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the depths are not different integers from 1 to the depth of the network, or there are none.
     """
+    wanted = {checked_count("each depth", depth, most=network.depth) for depth in depths}
+    if not wanted or len(wanted) < len(depths):
+        raise ValueError(f"depths must be different integers from 1 to {network.depth}, got {depths!r:.200}")
     walk = walk_jacobian(network, n_networks, rng=rng)
     layers = enumerate(progress(walk, "layers", network.depth), start=1)
-    wanted = set(depths)
     return np.stack([measure(layer) for depth, layer in layers if depth in wanted], axis=1)
 
 

@@ -13,10 +13,10 @@ import warnings
 from pathlib import Path
 
 from rmt_vn.figures.gallery import html_page, markdown_page
-from rmt_vn.figures.gallery.manifests import read_folder
+from rmt_vn.figures.gallery.manifests import is_plain, read_folder
 from rmt_vn.whole_files import move_into, staging_folder
 
-__all__ = ["write"]
+__all__ = ["is_plain", "write"]
 
 
 def write(out: Path) -> list[Path]:
@@ -48,7 +48,7 @@ def write(out: Path) -> list[Path]:
     else:
         warnings.warn(f"{out / 'README.md'} is not a gallery: it is left as it is", stacklevel=2)
     with staging_folder(out) as folder:
-        staged = [Path(folder) / name for name in pages]
+        staged = [folder / name for name in pages]
         for file, text in zip(staged, pages.values(), strict=True):
             # A manifest may hold half of a surrogate pair, which no encoding has.
             file.write_bytes(text.encode("utf-8", errors="replace"))
@@ -57,9 +57,9 @@ def write(out: Path) -> list[Path]:
 
 def _is_ours(readme: Path) -> bool:
     """Whether this page may be written: there is none yet, or one that was written here."""
-    try:
-        return readme.read_bytes().startswith(markdown_page.FIRST_LINE.encode())
-    except FileNotFoundError:
+    if not (readme.exists() or readme.is_symlink()):
         return True
+    try:
+        return is_plain(readme) and readme.read_bytes().startswith(markdown_page.FIRST_LINE.encode())
     except OSError:
         return False

@@ -96,6 +96,8 @@ def read_folder(out: Path) -> list[Shown]:
 
 
 def _read(path: Path) -> dict:
+    if path.exists() and not is_plain(path):
+        raise ValueError("it is no regular file")  # a pipe would never end, a link may lead to anything
     manifest = json.loads(path.read_text(encoding="utf-8"))
     _check(manifest, _MANIFEST)
     for record in manifest["evidence"]:
@@ -115,7 +117,7 @@ def _check(thing: object, fields: dict) -> None:
 
 def _shown(manifest: dict, out: Path) -> Shown:
     name = manifest["figure"]
-    files = [file for file in manifest["files"] if _is_own(file, name) and (out / file).is_file()]
+    files = [file for file in manifest["files"] if _is_own(file, name) and is_plain(out / file)]
     pictures = [file for suffix in _PICTURES for file in files if file.endswith(suffix)]
     return Shown(
         name=name,
@@ -137,6 +139,11 @@ def _shown(manifest: dict, out: Path) -> Shown:
 def _is_own(file: object, name: str) -> bool:
     """Whether this is the name of a file that the figure writes, inside the folder: nothing else is read or linked."""
     return isinstance(file, str) and re.fullmatch(rf"{name}(_\w+)?\.\w+", file, re.ASCII) is not None
+
+
+def is_plain(path: Path) -> bool:
+    """Whether this is a regular file, and no link: one could show what lies elsewhere to whoever is given the page."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _row(record: dict) -> Row:

@@ -3,10 +3,11 @@
 ==================  ==================================================================================================
 `estimate`          `vni`, which users call, and `plug_in_vni`, the thesis's estimate
 `result`            `NodeVNI`: value, error and interval of one layer
-`few_samples`       up to 256 samples: the jackknife
-`many_samples`      more than 256 samples: the correction that the jackknife would make is computed
-`leaving_out`       samples in groups, as positions of images are: groups are left out in turn
-`bias`              what a finite sample adds to ρ² on average
+`bias`              the mean of ρ² from products of different parts of the samples
+`leaving_out`       the bias that is left, and the error, by leaving out parts: the jackknife
+`part_sums`         up to 128 nodes: sums over parts, which are of whole groups, as positions of images are
+`few_samples`       more nodes, up to 256 samples: overlaps of samples
+`many_samples`      more nodes and samples: each of some 500 samples left out
 `error`             the standard error, its degrees of freedom, and the half-width of an interval
 `streaming`         the same from batches
 `sketch`            the same for layers so wide that neither nodes² nor samples² numbers fit

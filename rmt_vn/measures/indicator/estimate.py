@@ -10,13 +10,19 @@ from numpy.typing import ArrayLike
 from rmt_vn.measures.arrays import as_samples, finite_array
 from rmt_vn.measures.conversion import real_array
 from rmt_vn.measures.grouping import group_numbers
-from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, vni_of_few_samples
-from rmt_vn.measures.indicator.leaving_out import GroupSums, telling_nodes, whole_groups
-from rmt_vn.measures.indicator.many_samples import from_correlation, from_overlaps, vni_of_many_samples
+from rmt_vn.measures.indicator.error import pair_variance
+from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, LEAST_SAMPLES, vni_of_few_samples
+from rmt_vn.measures.indicator.many_samples import (
+    from_correlation,
+    from_overlaps,
+    value_of_many_samples,
+    vni_of_many_samples,
+)
+from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups, whole_groups
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.jacobian import mean_square_overlap, unit_rows
-from rmt_vn.measures.nodes import Nodes, varying_nodes
-from rmt_vn.measures.paging import PIECE
+from rmt_vn.measures.nodes import Nodes, some_samples, varying_nodes
+from rmt_vn.measures.paging import PIECE, pieces
 from rmt_vn.measures.products import mean_square_correlation
 
 
@@ -64,28 +70,23 @@ def vni(
 
     Notes
     -----
-    With r_ij the sample's coefficients, v the mean of r_ij² over i ≠ j, and k that of P Σ_p a_pi² a_pj², a_i the
-    deviations of node i at length one, the estimate is, before the jackknife, w = l − c (1 − s)² (k − k₀) with
+    Products of a sample with itself are what makes the plug-in VNI too high. So the samples are put together in parts
+    of neighbours, at most 32, and v, the mean of r_ij² over i ≠ j, is taken apart. With a_i the deviations of node i
+    from its mean, at length one, and C_ij(h) = Σ a_pi a_pj over part h,
 
-        l = v − (1 − v)/(P − 2),  c = (P² − 1)/(P(P − 2)(P − 3)),  k₀ = (1 + 2v)(P − 1)/(P + 1),
+        w = (v − κ − m)/(1 − κ₀ − m),  κ = mean of Σ_h C_ij(h)² over i ≠ j,  κ₀ = mean of Σ_h C_ii(h)²,
 
-    and s = w for the whole sample. l is unbiased for independent nodes of any distribution (permute the samples of one:
-    E r² = 1/(P − 1)). The second term is there because uncorrelated nodes may still be large on the same samples, as in
-    multivariate t data, which makes r² large. k₀ is the mean of k for Gaussian nodes with the given r_ij, so that the
-    term vanishes for them on average; with this c no bias is left for uncorrelated elliptical nodes, and the factor
-    (1 − s)² removes the term where nodes are copies of one.
+    that is, products of different parts alone; the denominator makes w = 1 for copies of one node. m is what the
+    subtraction of means leaves of v − κ for uncorrelated nodes: 1/(P(P − 1)) for parts of one sample and nodes that are
+    independent; more where nodes are large on the same samples, as in multivariate t data, which κ tells. The VNI is
+    1/N + (1 − 1/N) w, and leaving out the parts in turn removes the bias that is left, to first order and for any
+    distribution, and gives the standard error: the jackknife (Busing, Meijer & van der Leeden 1999).
 
-    Up to 256 samples the jackknife (at most 20 groups of neighbouring samples are left out in turn) removes the bias
-    that is left, to first order and for any distribution, and gives the standard error. For more samples that bias is
-    computed: w = l − c (k − k₀ + b), where b is the mean over i ≠ j, with deviations z of variance one, of
+    Where there are more than 256 samples and more than 128 nodes, w is that of parts of one sample each, what leaving
+    out parts corrects is found from 128 of the nodes, and the error from leaving out each of some 500 samples, exactly
+    (derived in `theory/indicator/bias.py`).
 
-        r_ij² (E z_i⁴ + E z_i² z_j² + E z_j⁴ + 3(P − 1)/(P + 1)) − 2 r_ij (E z_i³ z_j + E z_i z_j³)
-
-    (derived in `theory/indicator/bias.py`): zero for independent nodes, −2 ρ²(1 − ρ²) for Gaussian ones, and k₀ − k for
-    copies. These means are taken over some 500 samples, each with the r_ij of the other samples; the standard error is
-    that of leaving out each of them.
-
-    Either way the variance J that is found counts the part that comes from pairs of samples twice (Efron & Stein 1981).
+    The variance J that is found counts the part that comes from pairs of samples twice (Efron & Stein 1981).
     That part is estimated as p, no less than p₀, that of Gaussian nodes of the same VNI, and V = J − 2p²/J is left; or
     p itself, up to J, where it is more than J/2; or p₀ where J is less than twice that. The interval is symmetric in
     1/VNI; the square of its half-width there is 1.96² p₀ + t² (V − p₀) with a quantile t of Student's, since p₀ is
@@ -103,12 +104,11 @@ def vni(
     leaves `plug_in` as it is and changes the estimate, by less than a third of its standard error as a rule, and by as
     much as two of them where single samples are very large.
 
-    Positions of one image or times of one sequence are not independent. With `groups` the plug-in estimate has its bias
-    removed and its error found by leaving out groups in turn, in 17 to 32 parts (or as many as there are groups, at
-    least four), whatever they are inside. From 129 nodes on, 128 of them tell by how much it changes. By simulation (20
-    and 300 nodes; three factors; 4 to 128 groups of 32 samples with correlations of 0.95 from each to the next, or of
-    one half throughout) 93 to 99% of intervals contain the truth; without groups it is 7 to 88%. Where groups have
-    from one to 400 samples it is 89 to 96%.
+    Positions of one image or times of one sequence are not independent. With `groups` parts are of whole groups,
+    whatever they are inside; there must be four. From 129 nodes on, 128 of them tell what is to be corrected. By
+    simulation (20 and 300 nodes; three factors; 4 to 128 groups of 32 samples with correlations of 0.95 from each to
+    the next, or of one half throughout) 93 to 99% of intervals contain the truth; without groups it is 7 to 88%. Where
+    groups have from one to 400 samples it is 89 to 96%.
 
     It is computed from correlations, nodes × nodes, or, if there are at most 256 samples or more than three times as
     many nodes as samples, from overlaps, samples × samples. This takes about min((P + 2500) N², 3 P² N) products (21 P²
@@ -132,24 +132,66 @@ def vni(
     if numbers is not None:
         if not centre:
             raise ValueError("groups of samples are measured with centre=True alone, got centre=False")
-        return _of_groups(nodes, numbers, counts)
+        return vni_of_groups(_part_sums(nodes, numbers), mean_square_correlation(nodes), counts, nodes.caveats)
     if n_varying == 1:
         return of_one_node(counts, nodes.caveats)
-    if n_samples <= FEW_SAMPLES:
+    if n_samples < LEAST_SAMPLES or (n_samples <= FEW_SAMPLES and n_varying > TELLING_NODES):
         return vni_of_few_samples(nodes, counts)
+    sums = _part_sums(nodes)
+    left_out, plug_in = sums.left_out(n_varying, independent=True, centred=centre)
+    if n_varying <= TELLING_NODES:
+        mean, size = sums.mean_and_size(centred=centre)
+        z = (nodes.piece(some_samples(n_samples, n_varying)).astype(np.float64) - mean) / (size / n_samples**0.5)
+        pairs = pair_variance(z @ z.T / n_varying, n_samples, n_varying, left_out.overlap(n_varying), centre)
+        return left_out.vni(plug_in, counts, nodes.caveats, *pairs)
     measured = (from_overlaps if 3 * n_samples < n_varying else from_correlation)(nodes)
-    return vni_of_many_samples(**measured, counts=counts, centred=centre, caveats=nodes.caveats)
+    return vni_of_many_samples(
+        **measured, counts=counts, correction=left_out.correction, centred=centre, caveats=nodes.caveats
+    )
 
 
-def _of_groups(nodes: Nodes, numbers: np.ndarray, counts: dict[str, int]) -> NodeVNI:
-    varying = np.zeros(counts["n_nodes"], dtype=bool)
+def _part_sums(nodes: Nodes, numbers: np.ndarray | None = None) -> PartSums:
+    varying = np.zeros(nodes.array.shape[1], dtype=bool)
     varying[nodes.varying] = True
     chosen = telling_nodes(varying)
-    columns = np.searchsorted(nodes.varying, chosen[varying[chosen]])
-    sums = GroupSums(chosen[varying[chosen]])
-    for rows, of_rows in whole_groups(numbers, PIECE // max(len(columns), 1)):
-        sums.update(nodes.piece(rows, columns).astype(np.float64), of_rows)
-    return sums.vni(mean_square_correlation(nodes), counts, nodes.caveats)
+    chosen = chosen[varying[chosen]]
+    columns = np.searchsorted(nodes.varying, chosen)
+    sums = PartSums(chosen)
+    most = PIECE // max(len(columns), 1)
+    if numbers is None:
+        for each in pieces(0, len(nodes.array), len(columns)):
+            sums.update(nodes.piece(each, columns).astype(np.float64))
+    else:
+        for rows, of_rows in whole_groups(numbers, most):
+            sums.update(nodes.piece(rows, columns).astype(np.float64), of_rows)
+    return sums
+
+
+def unbiased_vni(
+    activations: ArrayLike,
+    *,
+    node_axis: int | None = None,
+    groups: ArrayLike | None = None,
+    precision: Any = None,
+) -> float:
+    """The value that `vni` finds, without its error: for many arrays of the same kind, whose values tell the scatter.
+
+    It takes less time for more than 256 samples of more than 128 nodes. Parameters and errors are those of `vni`.
+
+    Returns
+    -------
+    float
+        Between one over the number of nodes that vary and 1. NaN where `vni` has none.
+    """
+    given = real_array("activations", activations)
+    array = as_samples(given, node_axis=node_axis)
+    numbers = group_numbers(given.shape, node_axis, groups)
+    nodes = varying_nodes(array, precision=precision)
+    n_samples, n_varying = nodes.shape
+    if numbers is None and n_samples > FEW_SAMPLES and n_varying > TELLING_NODES:
+        correction = _part_sums(nodes).left_out(n_varying, independent=True)[0].correction
+        return min(max(value_of_many_samples(nodes, correction), 1 / n_varying), 1.0)
+    return vni(given, node_axis=node_axis, groups=groups, precision=precision).value
 
 
 def plug_in_vni(activations: ArrayLike, *, node_axis: int | None = None, constant: str = "omit") -> float:

@@ -7,10 +7,11 @@ from numpy.typing import ArrayLike
 
 from rmt_vn.checks import checked_count
 from rmt_vn.measures.arrays import as_samples
-from rmt_vn.measures.indicator.bias import corrected, debiasing, uncorrelated_part
-from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES, LEAST_SAMPLES
+from rmt_vn.measures.indicator.bias import overlap_of_different_parts
+from rmt_vn.measures.indicator.few_samples import LEAST_SAMPLES
+from rmt_vn.measures.indicator.part_sums import PartSums, telling_nodes
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples, summarized
-from rmt_vn.measures.nodes import some_nodes, some_samples, varying_nodes
+from rmt_vn.measures.nodes import varying_nodes
 from rmt_vn.measures.paging import pieces
 from rmt_vn.rng import RNG
 
@@ -66,13 +67,12 @@ def sketch_vni(
     power = np.sum([np.sum((nodes.piece(each) - mean) ** 2, axis=0, dtype=np.float64) for each in rows], axis=0)
     signs = np.random.default_rng(rng).choice([-1.0, 1.0], size=(n_varying, probes))
     answers = np.zeros((n_varying, probes))
-    some = some_nodes(n_varying)
-    r = np.zeros((len(some), len(some)))
-    joint = fourth = 0.0
+    some = telling_nodes(np.ones(n_varying, dtype=bool))
+    sums, joint, fourth = PartSums(nodes.varying[some]), 0.0, 0.0
     for each in rows:
         a = (nodes.piece(each) - mean) / np.sqrt(power)
         answers += a.T @ (a @ signs)
-        r += a[:, some].T @ a[:, some]
+        sums.update(a[:, some])
         squares = a * a
         joint += np.sum(squares.sum(axis=1) ** 2)
         fourth += np.vdot(squares, squares)
@@ -82,17 +82,8 @@ def sketch_vni(
         return of_too_few_samples(plug_in, counts)
     off = 1 - 1 / n_varying
     square = (plug_in - 1 / n_varying) / off
-    k = n_samples * (joint - fourth) / (n_varying * (n_varying - 1))
-    np.fill_diagonal(r, 0)
-    if n_samples > FEW_SAMPLES:
-        z = nodes.piece(some_samples(n_samples, len(some)), some) - mean[some]
-        z /= np.sqrt(power[some] / n_samples)
-        overlap = corrected(square, k, z, r, n_samples)[0]
-    else:
-        linear, excess = debiasing(square, k, n_samples)
-        few = len(r)
-        # For Gaussian nodes the mean of l is lower than that of ρ² by 2 ρ²(1 − ρ²)/P.
-        linear += 2 * (linear - np.sum(r**4) / (few * (few - 1))) / n_samples
-        overlap = linear - uncorrelated_part(linear, excess) * excess
+    within = (joint - fourth) / (n_varying * (n_varying - 1))
+    overlap = overlap_of_different_parts(square, within, fourth / n_varying, np.ones(n_samples))
+    value = 1 / n_varying + off * float(overlap) + sums.left_out(n_varying, independent=True)[0].correction
     variances = ((estimates.var(ddof=1) / probes, probes - 1.0),)
-    return summarized(1 / n_varying + off * overlap, variances, plug_in=plug_in, **counts)
+    return summarized(value, variances, plug_in=plug_in, **counts)

@@ -13,10 +13,11 @@ from rmt_vn.measures.conversion import real_array
 from rmt_vn.measures.duplicates import checked_threshold, linked_groups
 from rmt_vn.measures.effective_dimension import rank_of, stable_rank_of
 from rmt_vn.measures.grouping import group_numbers
+from rmt_vn.measures.indicator.error import pair_variance
 from rmt_vn.measures.indicator.estimate import vni
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
-from rmt_vn.measures.indicator.leaving_out import GroupSums, telling_nodes, whole_groups
 from rmt_vn.measures.indicator.many_samples import vni_of_many_samples
+from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups, whole_groups
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.paging import BLOCK, doubles, pieces
 from rmt_vn.measures.rounding import range_by_rounding, rounding_caveat, unit_roundoff
@@ -26,21 +27,20 @@ class VNIAccumulator:
     """Means and covariance of nodes from batches of samples, and the measures of `rmt_vn.measures` at any time.
 
     It holds nodes × (nodes + 1)/2 numbers in float64, which are half of a symmetric matrix, 256 samples, and 4 nodes +
-    256 numbers more, however many samples come. From 522 nodes on this is less than nodes²; for fewer it is at most
-    34,400 numbers more. An update needs some MB more for a moment, however large the batch, which may be a mapped file;
-    a measure needs memory for a few times nodes² numbers.
+    256 numbers more, however many samples come; and sums over 17 to 32 parts of the samples, of up to 128 nodes, which
+    take up to 4 MB. An update needs some MB more for a moment, however large the batch, which may be a mapped file; a
+    measure needs memory for a few times nodes² numbers.
 
     Each mean is kept as two doubles, so that means a million times larger than the spread cost no digits. But for
-    rounding, neither the sizes of batches matter nor whether samples went through one accumulator or through several
-    that were merged.
+    rounding, the sizes of batches do not matter; nor does it, for measures of the sample (`NodeVNI.plug_in`, ranks,
+    correlations), in which order samples come, or whether they went through one accumulator or through several that
+    were merged. `vni` leaves out parts of neighbouring samples, which are others then; it changes by a small part of
+    its error.
 
-    Measures of the sample (`NodeVNI.plug_in`, ranks, correlations) are those of the functions, in whatever order
-    samples came. Up to 256 samples, which are all kept, so is the whole of `vni`, for samples in the order in which
-    they came, since the jackknife groups neighbours. Of more samples 256 are kept, chosen by a hash of their values,
-    and k and b of the notes of `vni` are computed from these, which adds to the error: k of all samples needs means and
-    scales that are known only at the end, so that one would have to hold E x_i² x_j², E x_i² x_j and E x_i x_j, 2
-    nodes² numbers. Of samples in groups the accumulator keeps none; it holds sums over 17 to 32 parts of them, of up to
-    128 nodes, which take up to 4 MB.
+    Up to 256 samples are all kept, and `vni` is that of the array. So it is up to 128 nodes, but for some of the error.
+    Beyond, κ and κ₀ of the notes of `vni` are computed from 256 samples, chosen by a hash of their values, which adds
+    to the error: those of all samples need means and scales that are known only at the end. Of samples in groups none
+    are kept.
 
     Examples
     --------
@@ -57,7 +57,8 @@ class VNIAccumulator:
         self._precision: Any = None
         self._unit = 0.0
         self._least = self._largest = np.zeros(0)
-        self._groups: GroupSums | None = None
+        self._parts: PartSums | None = None
+        self._grouped = False
         self._high = self._low = np.zeros(0)
         self._scatter = np.zeros(0)  # LAPACK's rectangular full packed format
         self._marks, self._kept = np.zeros(0, np.uint64), np.zeros((0, 0))
@@ -103,9 +104,7 @@ class VNIAccumulator:
         self._check_nodes(n_nodes)
         unit = unit_roundoff(precision, array.dtype)
         numbers = group_numbers(given.shape, node_axis, groups)
-        if numbers is None and self._groups is not None:
-            numbers = np.arange(len(array))
-        if numbers is not None and self._groups is None and self.n_samples:
+        if numbers is not None and not self._grouped and self.n_samples:
             raise ValueError("samples of the batches before have no groups, those of this batch do; give them to all")
         rows = list(pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -117,15 +116,15 @@ class VNIAccumulator:
             self._least = self._largest = start[0]
             self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
         self._lower_precision(unit, array.dtype if precision is None else precision)
-        if numbers is not None:
-            self._add_groups(array, numbers)
+        self._grouped = self._grouped or numbers is not None
+        self._add_to_parts(array, numbers)
         for each in rows:
             x = doubles(array, each)
             self._least, self._largest = (
                 np.minimum(self._least, x.min(axis=0)),
                 np.maximum(self._largest, x.max(axis=0)),
             )
-            if numbers is None:
+            if not self._grouped:
                 self._keep(_marks(x), x)
             x -= self._high
             x -= self._low
@@ -139,11 +138,12 @@ class VNIAccumulator:
         if not other.n_samples:
             return
         self._check_nodes(other.n_nodes)
-        if self.n_samples and (self._groups is None) != (other._groups is None):
+        if self.n_samples and self._grouped != other._grouped:
             raise ValueError("samples of one of the two have groups, those of the other have none")
-        if other._groups is not None:
-            self._groups = self._groups or GroupSums(other._groups.nodes)
-            self._groups.merge(other._groups)
+        self._grouped = other._grouped
+        if other._parts is not None:
+            self._parts = self._parts or PartSums(other._parts.nodes)
+            self._parts.merge(other._parts)
         self._lower_precision(other._unit, other._precision)
         bounds = (other._least, other._largest) if not self.n_samples else (self._least, self._largest)
         self._least, self._largest = np.minimum(bounds[0], other._least), np.maximum(bounds[1], other._largest)
@@ -181,18 +181,25 @@ class VNIAccumulator:
         counts = {"n_nodes": self.n_nodes, "n_samples": p, "constant_nodes": self.n_nodes - n}
         caveat = rounding_caveat(*self._spread())
         caveats = (caveat,) if caveat else ()
-        if self._groups is not None:
+        if self._grouped and self._parts is not None:
             r = self.correlation()
-            return self._groups.vni(float(np.vdot(r, r)) / n**2, counts, caveats)
-        if p <= FEW_SAMPLES:
+            return vni_of_groups(self._parts, float(np.vdot(r, r)) / n**2, counts, caveats)
+        if p <= FEW_SAMPLES or self._parts is None:
             return vni(self._kept, precision=self._precision)
         if n == 1:
             return of_one_node(counts, caveats)
         z = ((self._kept - self._high) - self._low)[:, varying] / np.sqrt(scatter.diagonal() / p)
+        overlaps = z @ z.T / n
+        left_out, plug_in = self._parts.left_out(n, independent=True)
+        if n <= TELLING_NODES and np.isin(varying, self._parts.nodes).all():
+            pairs = pair_variance(overlaps, p, n, left_out.overlap(n), True)
+            return left_out.vni(plug_in, counts, caveats, *pairs)
         r = self.correlation()
         np.fill_diagonal(r, 0)
         square = np.vdot(r, r) / (n * (n - 1))
-        return vni_of_many_samples(square, None, z, r, z @ z.T / n, counts, caveats=caveats)
+        return vni_of_many_samples(
+            square, None, z, r, overlaps, counts, correction=left_out.correction, caveats=caveats
+        )
 
     def participation_ratio(self) -> float:
         """(Tr C)²/Tr C² of the sample, as `rmt_vn.measures.participation_ratio`."""
@@ -206,6 +213,10 @@ class VNIAccumulator:
     def stable_rank(self) -> float:
         """Tr C/λ_max, as `rmt_vn.measures.stable_rank`."""
         return stable_rank_of(self._scaled())
+
+    def dead_nodes(self) -> int:
+        """The number of nodes that were zero in all samples."""
+        return int(np.count_nonzero((self._least == 0) & (self._largest == 0)))
 
     def near_duplicates(self, *, threshold: float = 0.99) -> list[np.ndarray]:
         """Groups of nodes that are nearly copies of each other, as `rmt_vn.measures.near_duplicates`."""
@@ -224,12 +235,17 @@ class VNIAccumulator:
         if unit > self._unit:
             self._unit, self._precision = unit, precision
 
-    def _add_groups(self, array: np.ndarray, numbers: np.ndarray) -> None:
-        if self._groups is None:
-            self._groups = GroupSums(telling_nodes(np.ptp(array, axis=0) > 0))
-        nodes = self._groups.nodes
-        for rows, of_rows in whole_groups(numbers, max(1, BLOCK // len(nodes))):
-            self._groups.update(array[np.ix_(rows, nodes)].astype(np.float64), of_rows)
+    def _add_to_parts(self, array: np.ndarray, numbers: np.ndarray | None) -> None:
+        if self._parts is None:
+            self._parts = PartSums(telling_nodes(np.ptp(array, axis=0) > 0))
+        nodes = self._parts.nodes
+        if numbers is None:
+            for each in pieces(0, len(array), len(nodes), BLOCK):
+                self._parts.update(array[each, nodes].astype(np.float64))
+        else:
+            for rows, of_rows in whole_groups(numbers, max(1, BLOCK // len(nodes))):
+                some = array[rows] if len(nodes) == array.shape[1] else array[rows][:, nodes]
+                self._parts.update(some.astype(np.float64), of_rows)
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Half the range of the values of each node, and that over which rounding may spread them."""

@@ -75,8 +75,8 @@ def walk_activations(
     if isinstance(network, ResidualNetwork):
         yield from _walk_blocks(network, x, rng, _drawing(network, x, method))
         return
-    for _, x in walk_both(network, x, rng=rng, method=method):
-        yield x
+    for _, activations in walk_both(network, x, rng=rng, method=method):
+        yield activations
 
 
 def walk_both(
@@ -117,7 +117,8 @@ def _drawing(network: Network | ResidualNetwork, inputs: np.ndarray, method: str
 
 def _walk_blocks(network: ResidualNetwork, x: np.ndarray, rng: np.random.Generator, draw: Draw) -> Iterator[np.ndarray]:
     def through(layer: Network, x: np.ndarray) -> np.ndarray:
-        left, right = draw(layer, x, *layer.widths, rng)
+        n_in, n_out = layer.widths
+        left, right = draw(layer, x, n_in, n_out, rng)
         return left @ right
 
     branch, norm = network.branch, network.normalization

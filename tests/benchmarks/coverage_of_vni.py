@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 import zlib
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -72,16 +73,9 @@ def thin() -> list[Cell]:
 def found(cell: Cell, repeats: int) -> dict:
     """What the study says of a cell, in numbers and words that JSON has."""
     seed = [1, zlib.crc32(str(cell).encode())]
-    study = Study(
-        vni,
-        cell.shape,
-        cell.distribution,
-        cell.n_samples,
-        nodes=cell.nodes,
-        repeats=repeats,
-        seed=seed,
-        group=cell.group,
-    )
+    distribution, shape, nodes, n_samples, group = cell
+    measure = partial(vni, node_axis=-1)
+    study = Study(measure, shape, distribution, n_samples, nodes=nodes, repeats=repeats, seed=seed, group=group)
     told = [each.caveats for each in study.measured]
     return {
         "cell": str(cell),

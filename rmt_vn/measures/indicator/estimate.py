@@ -140,8 +140,9 @@ def vni(
         pairs = pair_variance(z @ z.T / n_varying, n_samples, n_varying, left_out.overlap(n_varying), centre)
         return left_out.vni(plug_in, counts, nodes.caveats, *pairs)
     measured = (from_overlaps if 3 * n_samples < n_varying else from_correlation)(nodes)
+    caveats = (*nodes.caveats, *left_out.caveats)
     return vni_of_many_samples(
-        **measured, counts=counts, correction=left_out.correction, centred=centre, caveats=nodes.caveats
+        **measured, counts=counts, correction=left_out.correction, centred=centre, caveats=caveats
     )
 
 

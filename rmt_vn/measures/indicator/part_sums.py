@@ -165,7 +165,7 @@ class PartSums:
         n_alive = int(np.count_nonzero(alive))
         if n_alive < 2:
             nothing = np.full(len(sizes), nan)
-            return LeftOut(nan, nothing, np.zeros(len(sizes)), sizes), nan
+            return LeftOut(nan, nothing, np.zeros(len(sizes)), sizes, nan, self.n_groups), nan
         unit = np.sqrt(power[alive])
         products = products[:, alive][:, :, alive] / unit / unit[:, None]
         moments = _Moments.of(products, deviations[:, alive] / unit, sizes)
@@ -180,7 +180,9 @@ class PartSums:
         ]
         counted = np.array([count for *_, count in rest])
         without = np.array([vni_of(square, count) for _, square, count in rest])
-        return LeftOut(vni_of(whole, n_alive), without, scale * counted, sizes), vni_of(plug_in, n_alive)
+        own = float(np.mean(np.sum(products.diagonal(axis1=1, axis2=2) ** 2, axis=0)))
+        left_out = LeftOut(vni_of(whole, n_alive), without, scale * counted, sizes, own, self.n_groups)
+        return left_out, vni_of(plug_in, n_alive)
 
 
 def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveats: tuple[str, ...]) -> NodeVNI:

@@ -197,6 +197,7 @@ class VNIAccumulator:
         r = self.correlation()
         np.fill_diagonal(r, 0)
         square = np.vdot(r, r) / (n * (n - 1))
+        caveats = (*caveats, *left_out.caveats)
         return vni_of_many_samples(
             square, None, z, r, overlaps, counts, correction=left_out.correction, caveats=caveats
         )

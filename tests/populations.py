@@ -103,7 +103,8 @@ def sample(
         sources += means[rng.integers(len(means), size=n_samples)].reshape(n_samples, *one[1:-1], -1)
     flat = sources.reshape(-1, a.shape[1])
     # Most of the wide ones are nearly empty.
-    x = flat @ a.T if np.count_nonzero(a) > a.size / 10 else np.ascontiguousarray((csr_array(a) @ flat.T).T)
+    sparse = a.size > 1e5 and np.count_nonzero(a) < a.size / 10
+    x = np.ascontiguousarray((csr_array(a) @ flat.T).T) if sparse else flat @ a.T
     if tails in FUNCTIONS:
         x = FUNCTIONS[tails](x / np.sqrt(np.sum(a**2, axis=1)))
     return x.reshape(*shape[:-1], len(a))

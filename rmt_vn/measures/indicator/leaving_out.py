@@ -84,8 +84,8 @@ class LeftOut:
         """Why the interval may be too short, in sentences."""
         n, kurtosis = self.n_groups, self.kurtosis
         what = "samples" if n == self.sizes.sum() else "groups of samples"
-        if n < _FEW:
-            return (f"{n} {what} are few: in a study 95% intervals of so few held the truth in 85 to 95%",)
+        if what == "samples" and n < _FEW:
+            return (f"{n} samples are few: in a study 95% intervals from so few held the truth in 85 to 95%",)
         # Few samples show less of it; they cannot show more than their number.
         if kurtosis > _HEAVY * n / (n + 1.6 * _HEAVY):
             heavy = f"a few of {n} {what} make up much of what nodes vary by (kurtosis {kurtosis:.0f})"

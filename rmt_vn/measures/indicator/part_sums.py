@@ -115,6 +115,15 @@ class PartSums:
             products = products + cross + cross.T + part.samples * np.outer(shift, shift)
             self._append(_Part(part.groups, part.samples, total + part.samples * shift, products), fresh=True)
 
+    def among(self, nodes: np.ndarray) -> PartSums:
+        """These sums, of those nodes alone that are among the given columns."""
+        kept = np.isin(self.nodes, nodes)
+        sums = PartSums(self.nodes[kept])
+        sums.n_groups, sums._most, sums._origin = self.n_groups, self._most, self._origin[kept]
+        both = np.ix_(kept, kept)
+        sums._parts = [_Part(p.groups, p.samples, p.total[kept], p.products[both]) for p in self._parts]
+        return sums
+
     def _append(self, part: _Part, *, fresh: bool) -> None:
         self.n_groups += part.groups
         if fresh:

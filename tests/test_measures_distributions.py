@@ -151,7 +151,9 @@ def test_few_samples_are_told_of(nodes):
     assert vni(rng.standard_normal((9, nodes))).caveats[0].startswith("9 samples are few")
     assert streamed(rng.standard_normal((9, nodes))).caveats[0].startswith("9 samples are few")
     assert not vni(rng.standard_normal((10, nodes))).caveats
-    assert not vni(rng.standard_normal((8, 10, nodes))).caveats
+    for measure in (vni, streamed):
+        assert measure(rng.standard_normal((5, 10, nodes))).caveats[0].startswith("5 groups of samples are few")
+        assert not measure(rng.standard_normal((6, 10, nodes))).caveats
 
 
 def test_both_ways_of_few_samples_say_the_same():

@@ -11,9 +11,9 @@ from rmt_vn.measures.indicator.result import NodeVNI, of_too_few_samples, summar
 
 # Parts that are left out in turn.
 MOST_PARTS = 32
-# Intervals from fewer samples, or of nodes with a larger kurtosis, may hold the truth too seldom, and estimates be off
-# by up to an error (tests/benchmarks/coverage_of_vni.py). Exponential nodes have 9.
-_FEW, _HEAVY = 10, 10.0
+# From fewer samples or groups, or of nodes of larger kurtosis, intervals may miss the truth too often, and estimates
+# be off by up to an error (tests/benchmarks/coverage_of_vni.py). Exponential nodes have 9.
+_FEW, _FEW_GROUPS, _HEAVY = 10, 6, 10.0
 
 
 def part_edges(n_samples: int) -> np.ndarray:
@@ -87,6 +87,8 @@ class LeftOut:
         if independent and n < _FEW:
             study = "in a study 95% intervals from five to nine held the truth in 91%, at worst 79%"
             return (f"{n} samples are few: {study}",)
+        if n < _FEW_GROUPS:
+            return (f"{n} groups of samples are few: in a study the VNI from so few was too low by half an error",)
         # Few samples show less of it; they cannot show more than their number.
         if kurtosis > _HEAVY * n / (n + 1.6 * _HEAVY):
             few = f"a few of {n} {'samples' if independent else 'groups of samples'}"

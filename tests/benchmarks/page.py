@@ -39,6 +39,16 @@ Between runs most ratios move by a fifth, some by half. Two of them have a floor
 product alone takes two thirds of the time of `vni`, so that nothing that forms the correlations could be 5 times as
 fast as `corrcoef`; and random numbers and multiplications alone take all of the time of `sample_log_singular_values`.
 scikit-rmt 2.1.1 has no column: it needs an older numpy and has no such samplers.
+
+## How far the VNI of samples is to be trusted
+
+`python tests/benchmarks/coverage_of_vni.py` holds `vni` against layers of known VNI, of ten distributions and three
+shapes. Of 241 cells like its own, of 50 to 500 samples each, 13 were outside of what is asked for (a bias of 2% or 0.2
+standard errors, and 92% coverage) by more than three standard errors of the study, and `caveats` tells of each of them,
+in 70% or more of its samples: five or six samples (coverage down to 79%; six cells), lognormal and t of 3 in groups of
+four (79 to 90%, a bias of one to five per cent; four cells), and zeros with one in ten ones, of 40 samples or eight
+groups (a bias of −6 to −26%; three cells). In another ten, nine of them of independent nodes, intervals held the truth
+in more than 97%: 1/N is where they end.
 """
 
 

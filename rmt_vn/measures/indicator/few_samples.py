@@ -38,7 +38,8 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     if n_samples < LEAST_SAMPLES:
         return of_too_few_samples(plug_in, counts, nodes.caveats)
     whole, *without = [each.vni(nodes.centred) for each in sums]
-    left_out = LeftOut(whole, np.array(without), np.array([each.count for each in sums[1:]]), np.diff(edges))
+    own, counted = sums[0].own / sums[0].count, np.array([each.count for each in sums[1:]])
+    left_out = LeftOut(whole, np.array(without), counted, np.diff(edges), own, n_samples)
     pairs = pair_variance(overlaps, n_samples, n_varying, left_out.overlap(n_varying), nodes.centred)
     return left_out.vni(plug_in, counts, nodes.caveats, *pairs)
 

@@ -120,6 +120,15 @@ class PartSums:
             products = products + cross + cross.T + part.samples * np.outer(shift, shift)
             self._append(_Part(part.groups, part.samples, total + part.samples * shift, products), fresh=True)
 
+    def among(self, nodes: np.ndarray) -> PartSums:
+        """These sums, of those nodes alone that are among the given columns."""
+        kept = np.isin(self.nodes, nodes)
+        sums = PartSums(self.nodes[kept])
+        sums.n_groups, sums._most, sums._origin = self.n_groups, self._most, self._origin[kept]
+        both = np.ix_(kept, kept)
+        sums._parts = [_Part(p.groups, p.samples, p.total[kept], p.products[both]) for p in self._parts]
+        return sums
+
     def _append(self, part: _Part, *, fresh: bool) -> None:
         self.n_groups += part.groups
         if fresh:
@@ -170,7 +179,7 @@ class PartSums:
         n_alive = int(np.count_nonzero(alive))
         if n_alive < 2:
             nothing = np.full(len(sizes), nan)
-            return LeftOut(nan, nothing, np.zeros(len(sizes)), sizes), nan
+            return LeftOut(nan, nothing, np.zeros(len(sizes)), sizes, nan, self.n_groups), nan
         unit = np.sqrt(power[alive])
         products = products[:, alive][:, :, alive] / unit / unit[:, None]
         moments = _Moments.of(products, deviations[:, alive] / unit, sizes)
@@ -185,7 +194,9 @@ class PartSums:
         ]
         counted = np.array([count for *_, count in rest])
         without = np.array([vni_of(square, count) for _, square, count in rest])
-        return LeftOut(vni_of(whole, n_alive), without, scale * counted, sizes), vni_of(plug_in, n_alive)
+        own = float(np.mean(np.sum(products.diagonal(axis1=1, axis2=2) ** 2, axis=0)))
+        left_out = LeftOut(vni_of(whole, n_alive), without, scale * counted, sizes, own, self.n_groups)
+        return left_out, vni_of(plug_in, n_alive)
 
 
 def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveats: tuple[str, ...]) -> NodeVNI:

@@ -181,22 +181,25 @@ class VNIAccumulator:
         counts = {"n_nodes": self.n_nodes, "n_samples": p, "constant_nodes": self.n_nodes - n}
         caveat = rounding_caveat(*self._spread())
         caveats = (caveat,) if caveat else ()
-        if self._grouped and self._parts is not None:
-            r = self.correlation()
-            return vni_of_groups(self._parts, float(np.vdot(r, r)) / n**2, counts, caveats)
-        if p <= FEW_SAMPLES or self._parts is None:
+        if self._parts is None or (p <= FEW_SAMPLES and not self._grouped):
             return vni(self._kept, precision=self._precision)
+        # Nodes that vary by rounding alone are not measured.
+        parts = self._parts.among(varying)
+        if self._grouped:
+            r = self.correlation()
+            return vni_of_groups(parts, float(np.vdot(r, r)) / n**2, counts, caveats)
         if n == 1:
             return of_one_node(counts, caveats)
         z = ((self._kept - self._high) - self._low)[:, varying] / np.sqrt(scatter.diagonal() / p)
         overlaps = z @ z.T / n
-        left_out, plug_in = self._parts.left_out(n, independent=True)
-        if n <= TELLING_NODES and np.isin(varying, self._parts.nodes).all():
+        left_out, plug_in = parts.left_out(n, independent=True)
+        if n <= TELLING_NODES and len(parts.nodes) == n:
             pairs = pair_variance(overlaps, p, n, left_out.overlap(n), True)
             return left_out.vni(plug_in, counts, caveats, *pairs)
         r = self.correlation()
         np.fill_diagonal(r, 0)
         square = np.vdot(r, r) / (n * (n - 1))
+        caveats = (*caveats, *left_out.caveats)
         return vni_of_many_samples(
             square, None, z, r, overlaps, counts, correction=left_out.correction, caveats=caveats
         )

@@ -1,0 +1,332 @@
+r"""S4, S8: the effective depth t, what a layer adds to it and what a residual block does.
+
+**Question.** By how much does the clock of `universal` advance in one layer, Gaussian or Haar, with slopes D between
+them? By how much in a residual block x → s x + branch, and how does that add up with depth, with and without LayerNorm?
+
+**Assumptions.** D = diag φ′ has independent entries, μ_k = E φ′^{2k}, independent of what they multiply. The Jacobian B
+of a branch is fresh in each block and as random if it is rotated from either side; a = E Tr BBᵀ/(N s²). Widths go to
+infinity with t fixed. Neglected are a block's terms of order 1/N²: in L ~ N blocks a relative error of order 1/N.
+
+**Method.** J = (s + B_L) ⋯ (s + B_1), and two rows of it meet B from the right: R ← R(s + B). Of their Gram matrix the
+new mean and covariance follow from contractions over the entries of B (`weingarten`, `wick`), and depend on the old one
+alone, because B is rotated at will. A covariance βG⊗G, symmetrised, about a mean m G makes the step dt = β/m².
+
+**Result.** A Gaussian layer adds (μ_2/μ_1²)/n_in, a Haar layer 1/max(n_in, n_out) less. A block adds (2a/N + a² t_B)/(1
++ a)², t_B the depth of its branch. a → ∞ is the branch alone, a → 0 costs 2a/N. With LN before the branch a_l → κ/l, κ
+= σ_1² μ_1/E φ², and t ~ (2κ/N) ln L; with branches of variance c/L, t → 2c/N.
+
+**Source.** Hanin and Nica 2020; Li, Nica and Roy 2022; for residual networks of shrinking branches Hayou and Yang 2023,
+Li and Nica 2023. The formula of a block is ours.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+
+import sympy as sp
+
+from theory import weingarten, wick
+from theory.derivation import Claim, Derivation, Step
+from theory.universal import HALF, n, one_step_moments, rho
+from theory.wick import mu1, mu2
+
+LAWS: tuple[str, ...] = ("effective_depth", "layer_depth", "pre_norm_slope", "residual_block_depth")
+
+N, m, s, a, t_B = sp.symbols("N m s a t_B", positive=True)
+kappa, v_0, b, c, L = sp.symbols("kappa v_0 b c L", positive=True)
+PAIRS = ((0, 0), (0, 1), (1, 1))
+
+
+# The clock.
+
+
+@cache
+def correlation_step(mean: sp.Expr, scale: sp.Expr, spread: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """E[ρ′ − ρ] and Var ρ′ of a Gram matrix S of mean `mean` Σ and small covariances, to first order in them.
+
+    Cov(S_ij, S_kl) = scale Σ_ij Σ_kl + spread (Σ_ik Σ_jl + Σ_il Σ_jk); ρ′ = S_12/√(S_11 S_22) to second order.
+    """
+    sigma = sp.Matrix([[1, rho], [rho, 1]])
+    sums = sp.symbols("S_11 S_12 S_22", positive=True)
+    correlation = sums[1] / sp.sqrt(sums[0] * sums[2])
+    at_mean = {variable: mean * sigma[pair] for variable, pair in zip(sums, PAIRS, strict=True)}
+    drift = variance = sp.Integer(0)
+    for (u, (i, j)), (v, (k, l)) in product(list(zip(sums, PAIRS, strict=True)), repeat=2):
+        covariance = scale * sigma[i, j] * sigma[k, l] + spread * (sigma[i, k] * sigma[j, l] + sigma[i, l] * sigma[j, k])
+        drift += sp.diff(correlation, u, v).subs(at_mean) * covariance / 2
+        variance += (sp.diff(correlation, u) * sp.diff(correlation, v)).subs(at_mean) * covariance
+    return sp.factor(sp.simplify(drift)), sp.factor(sp.simplify(variance))
+
+
+def depth_of(mean: sp.Expr, scale: sp.Expr, spread: sp.Expr) -> sp.Expr:
+    """The dt for which `correlation_step` is one step of the diffusion."""
+    return sp.simplify(correlation_step(mean, scale, spread)[1] / (1 - rho**2) ** 2)
+
+
+# Layers.
+
+
+def gaussian_layer_depth(fan_in: sp.Expr = n) -> sp.Expr:
+    """What a Gaussian layer adds to t, its pairs weighted by D_k², with means μ_1 and E D⁴ = μ_2.
+
+    The sums S_ij = Σ_k D_k² u_ik u_jk have means n μ_1 Σ_ij and covariances n(μ_2 E[u_i u_j u_k u_l] − μ_1² Σ_ij Σ_kl),
+    the fourth moment by Isserlis.
+    """
+    return depth_of(fan_in * mu1, fan_in * (mu2 - mu1**2), fan_in * mu2)
+
+
+def haar_layer_depth(n_in: sp.Expr, n_out: sp.Expr) -> sp.Expr:
+    """What a Haar layer adds to t.
+
+    With N = max(n_in, n_out), two Gaussian rows are X = T F: the Bartlett root T, which adds 1/N, times an independent
+    uniform frame F of two orthonormal rows. X D, of n_in live columns, adds what a Gaussian layer does, so the Haar
+    part F D adds the difference.
+    """
+    return gaussian_layer_depth(n_in) - gaussian_layer_depth(sp.Max(n_in, n_out)).subs(mu2, mu1**2)
+
+
+# Residual blocks.
+
+
+def closing() -> tuple[sp.Matrix, sp.Matrix]:
+    """R(1 + B)(1 + B)ᵀRᵀ for rows R = [T 0] O, and T S Tᵀ with S of the first two rows of 1 + O B Oᵀ; three nodes."""
+    half = sp.symbols("h", real=True)
+    cosine, sine = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)
+    turn = sp.Matrix([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    alpha, g, beta = sp.symbols("alpha g beta", real=True)
+    root, branch = sp.Matrix([[alpha, 0], [g, beta]]), sp.Matrix(3, 3, sp.symbols("b_1:10", real=True))
+    rows = root.row_join(sp.zeros(2, 1)) * turn * (sp.eye(3) + branch)
+    new = (sp.eye(3) + turn * branch * turn.T)[:2, :]
+    return (rows * rows.T).applyfunc(sp.cancel), (root * new * new.T * root.T).applyfunc(sp.cancel)
+
+
+@cache
+def branch_entries(rows: tuple[int, int], columns: tuple[int, int]) -> sp.Expr:
+    """E B_ij B_kl for B = U Λ V, U and V Haar, in terms of a = Σ Λ²/(N s²)."""
+    # Σ_pq Λ_p Λ_q E[U_ip U_kq] E[V_pj V_ql]: only p = q is left.
+    return a * s**2 * N * weingarten.entries(rows, (0, 0), N) * weingarten.entries((0, 0), columns, N)
+
+
+def overlap_covariance() -> tuple[sp.Matrix, sp.Matrix]:
+    """Of X = R B Rᵀ, all E X_ij X_kl, and those of H = X + Xᵀ; with R = [T 0], which may be had by rotation.
+
+    T is any 2 × 2 matrix. Its Gram matrix G = TTᵀ is what the result depends on.
+    """
+    root = sp.Matrix(2, 2, sp.symbols("T_11 T_12 T_21 T_22"))
+    index = list(product(range(2), repeat=2))
+
+    def mean(first: tuple[int, int], second: tuple[int, int]) -> sp.Expr:
+        (i, j), (k, l) = first, second
+        return sum(
+            root[i, p] * root[j, q] * root[k, u] * root[l, v] * branch_entries((p, u), (q, v))
+            for (p, q), (u, v) in product(index, repeat=2)
+        )
+
+    one = sp.Matrix(4, 4, lambda x, y: sp.expand(mean(index[x], index[y])))
+    swap = sp.Matrix(4, 4, lambda x, y: int(index[x] == index[y][::-1]))
+    both = (sp.eye(4) + swap) * one * (sp.eye(4) + swap)
+    return one, both.applyfunc(sp.expand)
+
+
+def stated_overlap() -> tuple[sp.Matrix, sp.Matrix]:
+    """a s² G ⊗ G/N, and 2a s² (G_ik G_jl + G_il G_jk)/N."""
+    root = sp.Matrix(2, 2, sp.symbols("T_11 T_12 T_21 T_22"))
+    gram, index = root * root.T, list(product(range(2), repeat=2))
+    straight = sp.Matrix(4, 4, lambda x, y: gram[index[x][0], index[y][0]] * gram[index[x][1], index[y][1]])
+    crossed = sp.Matrix(4, 4, lambda x, y: gram[index[x][0], index[y][1]] * gram[index[x][1], index[y][0]])
+    return a * s**2 / N * straight, 2 * a * s**2 / N * (straight + crossed)
+
+
+def square_moments() -> tuple[sp.Expr, sp.Expr]:
+    """Scale and spread of C = BBᵀ = U Λ² Uᵀ: E C_ij C_kl = scale δ_ij δ_kl + spread (δ_ik δ_jl + δ_il δ_jk).
+
+    In terms of p_2 = E Tr C² and p_1² = E (Tr C)², by Weingarten's formula.
+    """
+    p_1, p_2 = wick.power_sum(1), wick.power_sum(2)
+
+    def mean(indices: tuple[int, int, int, int]) -> sp.Expr:
+        same, other = (weingarten.entries(indices, columns, N) for columns in ((0, 0, 0, 0), (0, 0, 1, 1)))
+        return sp.factor(p_2 * same + (p_1**2 - p_2) * other)
+
+    return mean((0, 0, 1, 1)), mean((0, 1, 0, 1))
+
+
+def branch_depth(square: sp.Expr, squared: sp.Expr) -> sp.Expr:
+    """t_B = spread/scale, to leading order, of a branch of given E Tr C² and E (Tr C)²."""
+    scale, spread = square_moments()
+    at = {wick.power_sum(2): square, wick.power_sum(1): sp.sqrt(squared)}
+    return sp.factor((spread / scale).subs(at))
+
+
+def two_matrices() -> sp.Expr:
+    """`branch_depth` of W_2 D W_1, W_1 of m × N and W_2 of N × m, by Wick's formula."""
+    one = wick.gaussian_recursion(N, m, mu1, mu2)
+    after = wick.gaussian_recursion(m, N) * one * sp.Matrix([N, N**2])
+    return branch_depth(*after)
+
+
+def block_depth(ratio: sp.Expr = a, branch: sp.Expr = t_B, width: sp.Expr = N) -> sp.Expr:
+    """What a block adds to t: mean and covariance of G′ = s²G + s(X + Xᵀ) + R BBᵀ Rᵀ.
+
+    The terms of odd order in B have the mean 0, as −B is as random as B. RBBᵀRᵀ has the mean a s² G and the spread
+    a² s⁴ t_B.
+    """
+    spread = s**2 * 2 * ratio * s**2 / width + (ratio * s**2) ** 2 * branch
+    return sp.factor(depth_of(s**2 * (1 + ratio), sp.Integer(0), spread))
+
+
+# LayerNorm.
+
+
+def layer_norm_jacobian() -> tuple[sp.Matrix, sp.Matrix, sp.Matrix]:
+    """σ times the Jacobian of LN on three nodes, 1 − 11ᵀ/3 − zzᵀ/3 with z = LN(x), and what it makes of 1 and of x."""
+    x = sp.Matrix(sp.symbols("x_1:4", real=True))
+    centred = x - sp.ones(3, 1) * sum(x) / 3
+    size = sp.sqrt((centred.T * centred)[0] / 3)
+    z = centred / size
+    derivative = (size * z.jacobian(x)).applyfunc(lambda entry: sp.cancel(sp.simplify(entry)))
+    projection = (sp.eye(3) - sp.ones(3, 3) / 3 - z * z.T / 3).applyfunc(sp.cancel)
+    return derivative, projection, (derivative * sp.ones(3, 1).row_join(x)).applyfunc(sp.cancel)
+
+
+def pre_norm_ratio(block: sp.Expr = L) -> sp.Expr:
+    """a_l where LN stands before the branch: the stream's mean square grows by b = β²σ_2² E φ² a block, from v_0.
+
+    LN divides the Jacobian of the branch, of square β²σ_1²σ_2² μ_1 = κb, by the stream's v_{l−1}.
+    """
+    stream, number = sp.Function("v"), sp.symbols("number", integer=True)
+    grown = sp.rsolve(stream(number + 1) - stream(number) - b, stream(number), {stream(0): v_0})
+    return kappa * b / grown.subs(number, block - 1)
+
+
+def pre_norm_sum(depth: sp.Expr = L) -> sp.Expr:
+    """Σ_l a_l over the first blocks: κ(ψ(L + v_0/b) − ψ(v_0/b))."""
+    return kappa * (sp.digamma(depth + v_0 / b) - sp.digamma(v_0 / b))
+
+
+def pre_norm_slope(weighted: sp.Expr = kappa, width: sp.Expr = N) -> sp.Expr:
+    """dt/d ln L as L → ∞: 2a_l/N for each block, a_l → κ/l; other terms are of order a_l² and have a finite sum."""
+    at_block = sp.limit(pre_norm_ratio() * L, L, sp.oo)
+    first_order = sp.diff(block_depth(a, t_B, width), a).subs(a, 0)
+    return first_order * at_block.subs(kappa, weighted)
+
+
+def derive() -> Derivation:
+    """The clock, layers, residual blocks, and what normalization does."""
+    mean_step, variance_step, _ = one_step_moments()
+    scale, spread, mean = sp.symbols("scale spread mean", positive=True)
+    drift, variance = correlation_step(mean, scale, spread)
+    rows, walked = closing()
+    overlap, both = overlap_covariance()
+    stated_one, stated_both = stated_overlap()
+    derivative, projection, removed = layer_norm_jacobian()
+    n_in, n_out, gamma = sp.symbols("n_in n_out gamma", positive=True)
+    haar, block = haar_layer_depth(n_in, n_out), block_depth()
+    stated_block = (2 * a / N + a**2 * t_B) / (1 + a) ** 2
+    p_1, p_2 = wick.power_sum(1), wick.power_sum(2)
+    scale_c, spread_c = square_moments()
+    steps = (
+        Step(
+            "**The clock.** A Gram matrix of mean $mG$ and covariance $\\beta(G_{ik}G_{jl}+G_{il}G_{jk})$ has a "
+            "correlation that makes one step of the diffusion of `universal`; fluctuations of the common scale leave "
+            "it alone. The step is",
+            sp.Eq(sp.Symbol("dt"), sp.Symbol("beta") / sp.Symbol("m") ** 2, evaluate=False),
+        ),
+        Step(
+            "**Layers.** A Gaussian layer has $m=n\\mu_1$ and $\\beta=n\\mu_2$. Gaussian rows are a Bartlett root, "
+            "which alone adds $1/N$, times a Haar frame of size $N=\\max(n_{in},n_{out})$. What is left is the Haar "
+            "layer's:",
+            sp.Eq(sp.Symbol("dt"), haar, evaluate=False),
+        ),
+        Step(
+            "**Blocks.** Rows of $J=(s+B_L)\\cdots(s+B_1)$ meet the last block first and are multiplied from the "
+            "right, $R\\leftarrow R(s+B)$. With $R=[T\\;0]O$ the new Gram matrix is $TST^T$, $S$ that of two rows of "
+            "$s+OBO^T$, and $OBO^T$ is as random as $B$: two rows are a chain of their own. From the left, "
+            "$J\\leftarrow(s+B)J$, a row would get a share of all others."
+        ),
+        Step(
+            "$B=U\\Lambda V$ with Haar $U$, $V$: entries are uncorrelated, of variance $as^2/N$. So $X=RBR^T$ has the "
+            "covariance $as^2\\,G\\otimes G/N$, and in $G'=s^2G+s(X+X^T)+RBB^TR^T$ the middle term has the spread "
+            "$2as^4/N$. $BB^T=U\\Lambda^2U^T$ has, by Weingarten's formula, the spread",
+            sp.Eq(sp.Symbol("spread"), spread_c, evaluate=False),
+        ),
+        Step(
+            "which relative to its squared mean is $t_B$, as if the branch were a network: $1/N$ for one Gaussian "
+            "matrix, 0 for a Haar matrix, $1/N+r/m$ for $W_2DW_1$, $r=\\mu_2/\\mu_1^2$. Products of the two are odd "
+            "in $B$ and have no mean. Together, S8:",
+            sp.Eq(sp.Symbol("dt"), stated_block, evaluate=False),
+        ),
+        Step(
+            "**LayerNorm.** By differentiation its Jacobian is $(1-\\mathbf{1}\\mathbf{1}^T/N-zz^T/N)/\\sigma$, "
+            "$z=\\mathrm{LN}(x)$: the mean and the signal are removed, the signal mode with them, and the rest is "
+            "rescaled, which no correlation sees. Two of $N$ directions less are a Haar frame cut to $N-2$ columns, "
+            "and cost at most $1/(N-2)-1/N$."
+        ),
+        Step(
+            "**Pre-LN.** The stream's variance grows by $b=\\beta^2\\sigma_2^2E\\varphi^2$ a block, and LN divides the "
+            "branch by it:",
+            sp.Eq(sp.Symbol("a_l"), sp.factor(pre_norm_ratio(sp.Symbol("l", positive=True))), evaluate=False),
+        ),
+        Step(
+            "so that $\\sum_la_l=\\kappa(\\psi(L+v_0/b)-\\psi(v_0/b))\\sim\\kappa\\ln L$, while terms of second order "
+            "in $a_l$ have a finite sum. The effective depth grows as $(2\\kappa/N)\\ln L$."
+        ),
+    )
+    claims = (
+        Claim(
+            "The drift of $\\rho$ is $\\beta/m^2$ times that of `universal`",
+            drift * mean**2 / spread,
+            mean_step,
+        ),
+        Claim("and so is its variance", variance * mean**2 / spread, variance_step),
+        Claim("A Gaussian layer adds $(\\mu_2/\\mu_1^2)/n$", gaussian_layer_depth(), mu2 / mu1**2 / n),
+        Claim(
+            "A Haar layer adds $(\\mu_2/\\mu_1^2)/n_{in} - 1/\\max(n_{in}, n_{out})$",
+            haar,
+            mu2 / mu1**2 / n_in - 1 / sp.Max(n_in, n_out),
+        ),
+        Claim("Two rows close: $R(1+B)$ has the Gram matrix $TST^T$ (three nodes)", rows, walked),
+        Claim("$RBR^T$ has the covariance $as^2\\,G\\otimes G/N$", overlap, stated_one),
+        Claim("and $RBR^T+RB^TR^T$ the spread $2as^2/N$", both, stated_both),
+        Claim(
+            "$BB^T$, scale and spread: the traces $E\\,(\\mathrm{Tr}\\,C)^2$ and $E\\,\\mathrm{Tr}\\,C^2$ are recovered",
+            sp.Matrix([N**2 * scale_c + 2 * N * spread_c, N * scale_c + (N**2 + N) * spread_c]),
+            sp.Matrix([p_1**2, p_2]),
+        ),
+        Claim(
+            "One Gaussian matrix: $t_B=1/N$",
+            branch_depth(*(wick.gaussian_recursion(N, N) * sp.Matrix([N, N**2]))),
+            1 / N,
+        ),
+        Claim("One Haar matrix: $t_B=0$", branch_depth(N, N**2), sp.Integer(0)),
+        Claim(
+            "$W_2DW_1$, $m=\\gamma N$: $N\\,t_B\\to1+(\\mu_2/\\mu_1^2)/\\gamma$",
+            sp.limit(sp.cancel(N * two_matrices().subs(m, gamma * N)), N, sp.oo),
+            1 + mu2 / mu1**2 / gamma,
+        ),
+        Claim("S8: a block adds $(2a/N+a^2t_B)/(1+a)^2$", block, stated_block),
+        Claim("$a\\to\\infty$: the branch alone", sp.limit(block, a, sp.oo), t_B),
+        Claim("$a\\to0$: a block costs $2a/N$", sp.diff(block, a).subs(a, 0), 2 / N),
+        Claim("$L$ branches of variance $c/L$: $t\\to2c/N$", sp.limit(L * block.subs(a, c / L), L, sp.oo), 2 * c / N),
+        Claim(
+            "One Gaussian matrix: a block is a layer of fan-in $N(1+a)^2/(a(a+2))$, as `hyperbolic.residual_fan_in` has",
+            block_depth(a, 1 / N),
+            (1 - (1 + a) ** -2) / N,
+        ),
+        Claim("LN: $\\sigma\\times$ its Jacobian is $1-\\mathbf{1}\\mathbf{1}^T/N-zz^T/N$", derivative, projection),
+        Claim("which takes $\\mathbf{1}$ and $x$ to zero", removed, sp.zeros(3, 2)),
+        Claim(
+            "A frame cut from $N$ to $N-2$ columns costs $2/N^2$ to leading order",
+            sp.limit(N**2 * (gaussian_layer_depth(N - 2) - gaussian_layer_depth(N)).subs(mu2, mu1**2), N, sp.oo),
+            sp.Integer(2),
+        ),
+        Claim(
+            "Pre-LN: $\\sum_la_l=\\kappa(\\psi(L+v_0/b)-\\psi(v_0/b))$, its increment",
+            sp.expand_func(pre_norm_sum(L + 1) - pre_norm_sum(L)),
+            pre_norm_ratio(L + 1),
+        ),
+        Claim("and grows like $\\kappa\\ln L$", sp.limit(pre_norm_sum().diff(L) * L, L, sp.oo), kappa),
+        Claim("Pre-LN: $dt/d\\ln L\\to2\\kappa/N$", pre_norm_slope(), 2 * kappa / N),
+    )
+    return Derivation("S4, S8: the effective depth of layers and of residual blocks", steps, claims)

@@ -28,40 +28,42 @@ import sympy as sp
 
 from theory import weingarten, wick
 from theory.derivation import Claim, Derivation, Step
-from theory.universal import HALF, n, one_step_moments, rho
+from theory.universal import generator, n, rho
 from theory.wick import mu1, mu2
 
 LAWS: tuple[str, ...] = ("effective_depth", "layer_depth", "pre_norm_slope", "residual_block_depth")
 
 N, m, s, a, t_B = sp.symbols("N m s a t_B", positive=True)
 kappa, v_0, b, c, L = sp.symbols("kappa v_0 b c L", positive=True)
-PAIRS = ((0, 0), (0, 1), (1, 1))
+mean, scale, spread = sp.symbols("mean scale spread", positive=True)
 
 
 # The clock.
 
 
 @cache
-def correlation_step(mean: sp.Expr, scale: sp.Expr, spread: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+def correlation_step() -> tuple[sp.Expr, sp.Expr]:
     """E[ρ′ − ρ] and Var ρ′ of a Gram matrix S of mean `mean` Σ and small covariances, to first order in them.
 
-    Cov(S_ij, S_kl) = scale Σ_ij Σ_kl + spread (Σ_ik Σ_jl + Σ_il Σ_jk); ρ′ = S_12/√(S_11 S_22) to second order.
+    Cov(S_ij, S_pq) = scale Σ_ij Σ_pq + spread (Σ_ip Σ_jq + Σ_iq Σ_jp); ρ′ = S_12/√(S_11 S_22) to second order.
     """
     sigma = sp.Matrix([[1, rho], [rho, 1]])
-    sums = sp.symbols("S_11 S_12 S_22", positive=True)
-    correlation = sums[1] / sp.sqrt(sums[0] * sums[2])
-    at_mean = {variable: mean * sigma[pair] for variable, pair in zip(sums, PAIRS, strict=True)}
+    sums = list(zip(sp.symbols("S_11 S_12 S_22", positive=True), ((0, 0), (0, 1), (1, 1)), strict=True))
+    correlation = sums[1][0] / sp.sqrt(sums[0][0] * sums[2][0])
+    at_mean = {variable: mean * sigma[pair] for variable, pair in sums}
     drift = variance = sp.Integer(0)
-    for (u, (i, j)), (v, (k, l)) in product(list(zip(sums, PAIRS, strict=True)), repeat=2):
-        covariance = scale * sigma[i, j] * sigma[k, l] + spread * (sigma[i, k] * sigma[j, l] + sigma[i, l] * sigma[j, k])
+    for (u, (i, j)), (v, (p, q)) in product(sums, repeat=2):
+        symmetrised = sigma[i, p] * sigma[j, q] + sigma[i, q] * sigma[j, p]
+        covariance = scale * sigma[i, j] * sigma[p, q] + spread * symmetrised
         drift += sp.diff(correlation, u, v).subs(at_mean) * covariance / 2
         variance += (sp.diff(correlation, u) * sp.diff(correlation, v)).subs(at_mean) * covariance
     return sp.factor(sp.simplify(drift)), sp.factor(sp.simplify(variance))
 
 
-def depth_of(mean: sp.Expr, scale: sp.Expr, spread: sp.Expr) -> sp.Expr:
+def depth_of(at_mean: sp.Expr, at_scale: sp.Expr, at_spread: sp.Expr) -> sp.Expr:
     """The dt for which `correlation_step` is one step of the diffusion."""
-    return sp.simplify(correlation_step(mean, scale, spread)[1] / (1 - rho**2) ** 2)
+    step = sp.cancel(correlation_step()[1] / (1 - rho**2) ** 2)
+    return step.subs({mean: at_mean, scale: at_scale, spread: at_spread}, simultaneous=True)
 
 
 # Layers.
@@ -90,47 +92,46 @@ def haar_layer_depth(n_in: sp.Expr, n_out: sp.Expr) -> sp.Expr:
 
 
 def closing() -> tuple[sp.Matrix, sp.Matrix]:
-    """R(1 + B)(1 + B)ᵀRᵀ for rows R = [T 0] O, and T S Tᵀ with S of the first two rows of 1 + O B Oᵀ; three nodes."""
-    half = sp.symbols("h", real=True)
+    """R(1 + B) for rows R = [T 0] O, and T × the first two rows of 1 + O B Oᵀ × O; three nodes, O turns two of them."""
+    half = sp.symbols("h", real=True)  # the tangent of half the angle
     cosine, sine = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)
     turn = sp.Matrix([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-    alpha, g, beta = sp.symbols("alpha g beta", real=True)
-    root, branch = sp.Matrix([[alpha, 0], [g, beta]]), sp.Matrix(3, 3, sp.symbols("b_1:10", real=True))
+    root, branch = sp.Matrix(2, 2, sp.symbols("T_11 T_12 T_21 T_22")), sp.Matrix(3, 3, sp.symbols("b_1:10"))
     rows = root.row_join(sp.zeros(2, 1)) * turn * (sp.eye(3) + branch)
-    new = (sp.eye(3) + turn * branch * turn.T)[:2, :]
-    return (rows * rows.T).applyfunc(sp.cancel), (root * new * new.T * root.T).applyfunc(sp.cancel)
+    new = root * (sp.eye(3) + turn * branch * turn.T)[:2, :] * turn
+    return rows.applyfunc(sp.cancel), new.applyfunc(sp.cancel)
 
 
 @cache
 def branch_entries(rows: tuple[int, int], columns: tuple[int, int]) -> sp.Expr:
-    """E B_ij B_kl for B = U Λ V, U and V Haar, in terms of a = Σ Λ²/(N s²)."""
-    # Σ_pq Λ_p Λ_q E[U_ip U_kq] E[V_pj V_ql]: only p = q is left.
+    """E B_ij B_pq for B = U Λ V, U and V Haar, in terms of a = Σ Λ²/(N s²)."""
+    # Σ_kl Λ_k Λ_l E[U_ik U_pl] E[V_kj V_lq]: only k = l is left.
     return a * s**2 * N * weingarten.entries(rows, (0, 0), N) * weingarten.entries((0, 0), columns, N)
 
 
 def overlap_covariance() -> tuple[sp.Matrix, sp.Matrix]:
-    """Of X = R B Rᵀ, all E X_ij X_kl, and those of H = X + Xᵀ; with R = [T 0], which may be had by rotation.
+    """Of X = R B Rᵀ, all E X_ij X_pq, and those of H = X + Xᵀ; with R = [T 0], which may be had by rotation.
 
     T is any 2 × 2 matrix. Its Gram matrix G = TTᵀ is what the result depends on.
     """
     root = sp.Matrix(2, 2, sp.symbols("T_11 T_12 T_21 T_22"))
     index = list(product(range(2), repeat=2))
 
-    def mean(first: tuple[int, int], second: tuple[int, int]) -> sp.Expr:
-        (i, j), (k, l) = first, second
+    def mean_of(first: tuple[int, int], second: tuple[int, int]) -> sp.Expr:
+        (i, j), (x, y) = first, second
         return sum(
-            root[i, p] * root[j, q] * root[k, u] * root[l, v] * branch_entries((p, u), (q, v))
+            root[i, p] * root[j, q] * root[x, u] * root[y, v] * branch_entries((p, u), (q, v))
             for (p, q), (u, v) in product(index, repeat=2)
         )
 
-    one = sp.Matrix(4, 4, lambda x, y: sp.expand(mean(index[x], index[y])))
+    one = sp.Matrix(4, 4, lambda x, y: sp.expand(mean_of(index[x], index[y])))
     swap = sp.Matrix(4, 4, lambda x, y: int(index[x] == index[y][::-1]))
     both = (sp.eye(4) + swap) * one * (sp.eye(4) + swap)
     return one, both.applyfunc(sp.expand)
 
 
 def stated_overlap() -> tuple[sp.Matrix, sp.Matrix]:
-    """a s² G ⊗ G/N, and 2a s² (G_ik G_jl + G_il G_jk)/N."""
+    """a s² G ⊗ G/N, and 2a s² (G_ip G_jq + G_iq G_jp)/N."""
     root = sp.Matrix(2, 2, sp.symbols("T_11 T_12 T_21 T_22"))
     gram, index = root * root.T, list(product(range(2), repeat=2))
     straight = sp.Matrix(4, 4, lambda x, y: gram[index[x][0], index[y][0]] * gram[index[x][1], index[y][1]])
@@ -139,24 +140,24 @@ def stated_overlap() -> tuple[sp.Matrix, sp.Matrix]:
 
 
 def square_moments() -> tuple[sp.Expr, sp.Expr]:
-    """Scale and spread of C = BBᵀ = U Λ² Uᵀ: E C_ij C_kl = scale δ_ij δ_kl + spread (δ_ik δ_jl + δ_il δ_jk).
+    """Scale and spread of C = BBᵀ = U Λ² Uᵀ: E C_ij C_pq = scale δ_ij δ_pq + spread (δ_ip δ_jq + δ_iq δ_jp).
 
     In terms of p_2 = E Tr C² and p_1² = E (Tr C)², by Weingarten's formula.
     """
     p_1, p_2 = wick.power_sum(1), wick.power_sum(2)
 
-    def mean(indices: tuple[int, int, int, int]) -> sp.Expr:
+    def mean_of(indices: tuple[int, int, int, int]) -> sp.Expr:
         same, other = (weingarten.entries(indices, columns, N) for columns in ((0, 0, 0, 0), (0, 0, 1, 1)))
         return sp.factor(p_2 * same + (p_1**2 - p_2) * other)
 
-    return mean((0, 0, 1, 1)), mean((0, 1, 0, 1))
+    return mean_of((0, 0, 1, 1)), mean_of((0, 1, 0, 1))
 
 
 def branch_depth(square: sp.Expr, squared: sp.Expr) -> sp.Expr:
     """t_B = spread/scale, to leading order, of a branch of given E Tr C² and E (Tr C)²."""
-    scale, spread = square_moments()
+    of_scale, of_spread = square_moments()
     at = {wick.power_sum(2): square, wick.power_sum(1): sp.sqrt(squared)}
-    return sp.factor((spread / scale).subs(at))
+    return sp.factor((of_spread / of_scale).subs(at))
 
 
 def two_matrices() -> sp.Expr:
@@ -172,8 +173,8 @@ def block_depth(ratio: sp.Expr = a, branch: sp.Expr = t_B, width: sp.Expr = N) -
     The terms of odd order in B have the mean 0, as −B is as random as B. RBBᵀRᵀ has the mean a s² G and the spread
     a² s⁴ t_B.
     """
-    spread = s**2 * 2 * ratio * s**2 / width + (ratio * s**2) ** 2 * branch
-    return sp.factor(depth_of(s**2 * (1 + ratio), sp.Integer(0), spread))
+    of_block = s**2 * 2 * ratio * s**2 / width + (ratio * s**2) ** 2 * branch
+    return sp.factor(depth_of(s**2 * (1 + ratio), sp.Integer(0), of_block))
 
 
 # LayerNorm.
@@ -183,9 +184,9 @@ def layer_norm_jacobian() -> tuple[sp.Matrix, sp.Matrix, sp.Matrix]:
     """σ times the Jacobian of LN on three nodes, 1 − 11ᵀ/3 − zzᵀ/3 with z = LN(x), and what it makes of 1 and of x."""
     x = sp.Matrix(sp.symbols("x_1:4", real=True))
     centred = x - sp.ones(3, 1) * sum(x) / 3
-    size = sp.sqrt((centred.T * centred)[0] / 3)
-    z = centred / size
-    derivative = (size * z.jacobian(x)).applyfunc(lambda entry: sp.cancel(sp.simplify(entry)))
+    variance, value = (centred.T * centred)[0] / 3, sp.symbols("variance", positive=True)
+    z = centred / sp.sqrt(variance)
+    derivative = (sp.sqrt(variance) * z.jacobian(x)).subs(variance, value).subs(value, variance).applyfunc(sp.cancel)
     projection = (sp.eye(3) - sp.ones(3, 3) / 3 - z * z.T / 3).applyfunc(sp.cancel)
     return derivative, projection, (derivative * sp.ones(3, 1).row_join(x)).applyfunc(sp.cancel)
 
@@ -214,9 +215,9 @@ def pre_norm_slope(weighted: sp.Expr = kappa, width: sp.Expr = N) -> sp.Expr:
 
 def derive() -> Derivation:
     """The clock, layers, residual blocks, and what normalization does."""
-    mean_step, variance_step, _ = one_step_moments()
-    scale, spread, mean = sp.symbols("scale spread mean", positive=True)
-    drift, variance = correlation_step(mean, scale, spread)
+    mean_step = generator(rho)
+    variance_step = generator(rho**2) - 2 * rho * mean_step
+    drift, variance = correlation_step()
     rows, walked = closing()
     overlap, both = overlap_covariance()
     stated_one, stated_both = stated_overlap()
@@ -228,7 +229,7 @@ def derive() -> Derivation:
     scale_c, spread_c = square_moments()
     steps = (
         Step(
-            "**The clock.** A Gram matrix of mean $mG$ and covariance $\\beta(G_{ik}G_{jl}+G_{il}G_{jk})$ has a "
+            "**The clock.** A Gram matrix of mean $mG$ and covariance $\\beta(G_{ip}G_{jq}+G_{iq}G_{jp})$ has a "
             "correlation that makes one step of the diffusion of `universal`; fluctuations of the common scale leave "
             "it alone. The step is",
             sp.Eq(sp.Symbol("dt"), sp.Symbol("beta") / sp.Symbol("m") ** 2, evaluate=False),
@@ -260,8 +261,8 @@ def derive() -> Derivation:
         Step(
             "**LayerNorm.** By differentiation its Jacobian is $(1-\\mathbf{1}\\mathbf{1}^T/N-zz^T/N)/\\sigma$, "
             "$z=\\mathrm{LN}(x)$: the mean and the signal are removed, the signal mode with them, and the rest is "
-            "rescaled, which no correlation sees. Two of $N$ directions less are a Haar frame cut to $N-2$ columns, "
-            "and cost at most $1/(N-2)-1/N$."
+            "rescaled, which no correlation sees. A Haar frame cut from $N$ to $N-2$ columns would cost "
+            "$1/(N-2)-1/N$, of the order that is neglected."
         ),
         Step(
             "**Pre-LN.** The stream's variance grows by $b=\\beta^2\\sigma_2^2E\\varphi^2$ a block, and LN divides the "
@@ -286,11 +287,11 @@ def derive() -> Derivation:
             haar,
             mu2 / mu1**2 / n_in - 1 / sp.Max(n_in, n_out),
         ),
-        Claim("Two rows close: $R(1+B)$ has the Gram matrix $TST^T$ (three nodes)", rows, walked),
+        Claim("Two rows close: $R(1+B)$ is $T$ times two rows of $1+OBO^T$, turned by $O$ (three nodes)", rows, walked),
         Claim("$RBR^T$ has the covariance $as^2\\,G\\otimes G/N$", overlap, stated_one),
         Claim("and $RBR^T+RB^TR^T$ the spread $2as^2/N$", both, stated_both),
         Claim(
-            "$BB^T$, scale and spread: the traces $E\\,(\\mathrm{Tr}\\,C)^2$ and $E\\,\\mathrm{Tr}\\,C^2$ are recovered",
+            "$C=BB^T$: its scale and spread have the traces $E\\,(\\mathrm{Tr}\\,C)^2$ and $E\\,\\mathrm{Tr}\\,C^2$",
             sp.Matrix([N**2 * scale_c + 2 * N * spread_c, N * scale_c + (N**2 + N) * spread_c]),
             sp.Matrix([p_1**2, p_2]),
         ),
@@ -310,7 +311,7 @@ def derive() -> Derivation:
         Claim("$a\\to0$: a block costs $2a/N$", sp.diff(block, a).subs(a, 0), 2 / N),
         Claim("$L$ branches of variance $c/L$: $t\\to2c/N$", sp.limit(L * block.subs(a, c / L), L, sp.oo), 2 * c / N),
         Claim(
-            "One Gaussian matrix: a block is a layer of fan-in $N(1+a)^2/(a(a+2))$, as `hyperbolic.residual_fan_in` has",
+            "One Gaussian matrix: a layer of fan-in $N(1+a)^2/(a(a+2))$, as `hyperbolic.residual_fan_in` says",
             block_depth(a, 1 / N),
             (1 - (1 + a) ** -2) / N,
         ),

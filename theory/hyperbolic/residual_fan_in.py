@@ -57,7 +57,11 @@ def turned_gram() -> tuple[sp.Matrix, sp.Matrix]:
     c, s = sp.symbols("c s", real=True)
     x_0, x_1, x_2 = sp.symbols("X_0 X_1 X_2", real=True)
     turn = sp.Matrix([[c, -s], [s, c]])
-    new_0, new_1, new_2 = x_0 * (c**2 + s**2), x_1 * (c**2 - s**2) - 2 * c * s * x_2, x_2 * (c**2 - s**2) + 2 * c * s * x_1
+    new_0, new_1, new_2 = (
+        x_0 * (c**2 + s**2),
+        x_1 * (c**2 - s**2) - 2 * c * s * x_2,
+        x_2 * (c**2 - s**2) + 2 * c * s * x_1,
+    )
     before, after = (
         sp.Matrix([[at[0] + at[1], at[2]], [at[2], at[0] - at[1]]]) for at in ((x_0, x_1, x_2), (new_0, new_1, new_2))
     )

@@ -3,18 +3,15 @@ r"""S4, the universal law: in wide layers ρ is a diffusion in the effective dep
 **Question.** How does one layer change the correlation of two nodes, and what does that become in a wide network, after
 many layers?
 
-**Assumptions.** Two nodes of a layer see the layer below through two rows of weights, Gaussian or Haar orthogonal, of
-fan-in n. Nodes pass through D = diag φ′ with independent entries, μ_k = E φ′^{2k}, that are independent of what they
-multiply. Exact for ReLU (`hyperbolic.masks`), this is an assumption for other activations. All widths go to infinity
-with the effective depth t fixed.
+**Assumptions.** Two nodes of a layer see the layer below through two rows of Gaussian weights of fan-in n. All widths
+go to infinity with the effective depth t fixed. What slopes and Haar weights do to the clock comes next.
 
 **Method.** Given all layers above, ρ becomes, one layer further, the sample correlation of n pairs with correlation ρ.
 Its moments are expanded in n^{−1/2}. The diffusion that follows is Brownian motion on the hyperbolic plane
 (`hyperbolic.walk`), whose spherical transform (`hyperbolic.transforms`) gives the mean of ρ² as an integral.
 
-**Result.** dρ = −½ρ(1−ρ²)dt + (1−ρ²)dB, and y = artanh ρ obeys dy = ½ tanh(y) dt + dB. A Gaussian layer adds
-(μ_2/μ_1²)/n_in to t, and a Haar layer 1/max(n_in, n_out) less. R(t) = E ρ² = 1 − ∫_0^∞ ν tanh(πν) ĥ(ν) e^{−(ν²+1/4)t/2}
-dν, which begins as t − 3t²/2 + 7t³/2 and ends as 1 − (πΓ(1/4)²/(2√2)) t^{−3/2} e^{−t/8}.
+**Result.** dρ = −½ρ(1−ρ²)dt + (1−ρ²)dB, and y = artanh ρ obeys dy = ½ tanh(y) dt + dB. R(t) = E ρ² = 1 − ∫_0^∞ ν
+tanh(πν) ĥ(ν) e^{−(ν²+1/4)t/2} dν, which begins as t − 3t²/2 + 7t³/2 and ends as 1 − (πΓ(1/4)²/(2√2)) t^{−3/2} e^{−t/8}.
 
 **Source.** The sample correlation: Muirhead 1982, sections 3.2 and 5.1. Covariance of nodes as a diffusion in
 depth/width: Hanin and Nica 2020; Li, Nica and Roy 2022. Radial parts of hyperbolic Brownian motion: Helgason 1984.

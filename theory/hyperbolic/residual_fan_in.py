@@ -7,32 +7,28 @@ r"""S8, linear residual blocks: the matrix I + W is, for the walk of two rows, G
 **Method.** The law of W does not change under rotations of all nodes, so two rows walk as in plain networks, and the
 mean of a wave over angles may be replaced by the mean of a power of the height. That is M(ν) as an expectation, and
 a double series by Poisson mixtures of χ². A second way shows what the block is: the Gram matrix of two rows of I + W
-has, relative to that of Gaussian weights, a density F which is a mean of plane waves over frames. F obeys two
-differential equations in determinant and trace, which determine its power series.
+has, relative to that of Gaussian weights, a density which is a mean of plane waves over frames, a known power series
+in determinant and trace (`hyperbolic.plane_waves`).
 
 **Result.** M(ν) = E (|u_1|/|u_2⊥|)^{−1/2+iν} = Σ_k P(K = k) m_{N+2k}(ν), with the probabilities P(k, j) = e^{−2λ}
 λ^{2k+j} (N/2)_k (N+2k)_j/((N/2)_{2k+j} k! j!), λ = N/2a, summed over j. In wide layers the fan-in is N(1+a)²/(a(a+2)).
 
-**Source.** ₀F₁ of 2×2 matrices in determinant and trace: Muirhead 1975; noncentral Wishart matrices: Muirhead 1982,
-section 10.3. That a residual block is a layer of random fan-in is ours.
+**Source.** Noncentral Wishart matrices: Muirhead 1982, section 10.3; ₀F₁ of 2×2 matrices: Muirhead 1975.
+That a residual block is a layer of random fan-in is ours.
 """
 
 from __future__ import annotations
-
-from functools import cache
 
 import mpmath as mp
 import sympy as sp
 
 from theory.derivation import DIGITS, Claim, Derivation, Step
+from theory.hyperbolic.plane_waves import N, coefficient, j, k, ratio
 from theory.hyperbolic.transforms import HALF, chi_moment
 
 LAWS: tuple[str, ...] = ()
 
-N, a, rate = sp.symbols("N a lambda", positive=True)
-k, j = sp.symbols("k j", integer=True, nonnegative=True)
-d, tau = sp.symbols("d tau", positive=True)
-F = sp.Function("F")(d, tau)
+a, rate = sp.symbols("a lambda", positive=True)
 # Of the series that are summed, beyond the λ largest: factorials make the rest negligible.
 _TERMS = 32
 
@@ -68,62 +64,14 @@ def turned_gram() -> tuple[sp.Matrix, sp.Matrix]:
     return turn * before * turn.T, after
 
 
-# The relative density F(d, τ), d the determinant and τ the trace of a Gram matrix.
-
-
-@cache
-def plane_wave_equations() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
-    """Sum, difference and the mixed one of Σ_k ∂_{ik} ∂_{jk} f = δ_ij f, f(X) = F(d, τ) of XXᵀ/4, X of N columns.
-
-    f is a mean of e^{Tr X Hᵀ} over frames H, H Hᵀ = 1. Each column (x, y) of X adds to XXᵀ = [[p, q], [q, s]], and
-    what the chain rule gives is of second degree in the column, so that the sum over columns is known.
-    """
-    x, y, p, q, s = sp.symbols("x y p q s")
-    # The Gram matrix as a function of one column, of value [[p, q], [q, s]] at (x, y).
-    u, v = sp.symbols("u v")
-    entries = (p - x**2 + u**2, q - x * y + u * v, s - y**2 + v**2)
-    trace, determinant = (entries[0] + entries[2]) / 4, (entries[0] * entries[2] - entries[1] ** 2) / 16
-
-    def over_columns(first: sp.Symbol, second: sp.Symbol) -> sp.Expr:
-        slopes = [(sp.diff(f, first), sp.diff(f, second), sp.diff(f, first, second)) for f in (determinant, trace)]
-        (d_1, d_2, d_12), (t_1, t_2, t_12) = slopes
-        found = d_12 * F.diff(d) + t_12 * F.diff(tau)
-        found += d_1 * d_2 * F.diff(d, 2) + t_1 * t_2 * F.diff(tau, 2) + (d_1 * t_2 + d_2 * t_1) * F.diff(d, tau)
-        terms = sp.Poly(sp.expand(found.subs({u: x, v: y})), x, y).terms()
-        of_all = {(0, 0): N, (2, 0): p, (1, 1): q, (0, 2): s}
-        return sum(value * of_all[powers] for powers, value in terms)
-
-    equations = [over_columns(u, u) - F, over_columns(v, v) - F, over_columns(u, v)]
-    values = {p: 2 * tau + x, s: 2 * tau - x, q: sp.sqrt(4 * tau**2 - x**2 - 16 * d)}
-    one, two, mixed = (each.subs(values, simultaneous=True) for each in equations)
-    return (
-        sp.factor(sp.expand(one + two) / 2),
-        sp.factor(sp.expand(one - two) / x),
-        sp.factor(sp.expand(mixed) / values[q]),
-    )
-
-
-def coefficient(first: sp.Expr = k, second: sp.Expr = j) -> sp.Expr:
-    """Of d^k τ^j in F: 1/((c)_{2k+j} (c − ½)_k k! j!), c = N/2."""
-    c = N / 2
-    rising = sp.gamma(c + 2 * first + second) / sp.gamma(c) * sp.gamma(c - HALF + first) / sp.gamma(c - HALF)
-    return 1 / (rising * sp.gamma(first + 1) * sp.gamma(second + 1))
-
-
-def ratio(numerator: sp.Expr, denominator: sp.Expr) -> sp.Expr:
-    """A quotient of products of gamma functions, simplified."""
-    quotient = sp.powsimp(numerator.rewrite(sp.gamma, piecewise=False) / denominator.rewrite(sp.gamma, piecewise=False))
-    return sp.factor(sp.gammasimp(quotient))
-
-
 # The mixture.
 
 
 def probability(first: sp.Expr = k, second: sp.Expr = j) -> sp.Expr:
     """P(k, j) as it is stated."""
     c = N / 2
-    top = sp.rf(c, first) * sp.rf(N + 2 * first, second)
-    below = sp.rf(c, 2 * first + second) * sp.factorial(first) * sp.factorial(second)
+    top = sp.gamma(c + first) * sp.gamma(N + 2 * first + second) / sp.gamma(N + 2 * first)
+    below = sp.gamma(c + 2 * first + second) * sp.gamma(first + 1) * sp.gamma(second + 1)
     return sp.exp(-2 * rate) * rate ** (2 * first + second) * top / below
 
 
@@ -140,7 +88,7 @@ def derived_probability() -> sp.Expr:
 def trace_and_shape() -> sp.Expr:
     """∂²/∂T∂x of the ln of the joint density of trace T and x = cosh s, s the distance of the Gram matrix from 1.
 
-    With G = (T/2x) × a matrix of determinant one, det^{(n−3)/2} e^{−T/2} dG is as `transforms` has it.
+    With G = (T/2x) × a matrix of determinant one, det^{(n−3)/2} e^{−T/2} dG is as `hyperbolic.transforms` has it.
     """
     trace, x, fan_in = sp.symbols("T x n", positive=True)
     scale = trace / (2 * x)
@@ -206,25 +154,11 @@ def gaussian_factor(fan_in: int, frequency: mp.mpf) -> mp.mpf:
     return mp.re(above)
 
 
-def two_columns(first: mp.mpf, second: mp.mpf) -> tuple[mp.mpf, mp.mpf]:
-    """F for N = 2 by its series, and as the mean over rotations and reflections, ½ I_0(α+β) + ½ I_0(α−β)."""
-    with mp.workdps(DIGITS + 20):
-        det, trace = (first * second / 4) ** 2, (first**2 + second**2) / 4
-        series = mp.fsum(
-            det**m / (mp.rf(1, 2 * m) * mp.rf(0.5, m) * mp.factorial(m)) * mp.hyp0f1(1 + 2 * m, trace)
-            for m in range(40)
-        )
-        return series, (mp.besseli(0, first + second) + mp.besseli(0, first - second)) / 2
-
-
 def derive() -> Derivation:
     """The block's walk, the density of its step, and the mixture."""
     rotation, w, inside = conjugated()
     turned, at_turned = turned_gram()
-    total, difference, mixed = plane_wave_equations()
     at_k, at_j, fan_in = wide_fan_in()
-    along = ratio(coefficient(k, j + 1), coefficient())
-    across = ratio(coefficient(k, j + 2), coefficient(k + 1))
     z = sp.symbols("z", positive=True)
     # c = p/(p + q), p of 2z degrees and q of one, is independent of p + q.
     beta_mean = chi_moment(2 * z, 2 * j) / chi_moment(2 * z + 1, 2 * j)
@@ -236,9 +170,10 @@ def derive() -> Derivation:
             "of the first two rows of $1+W$, independent of all before: a walk, whose heights multiply."
         ),
         Step(
-            "The law of $S$ is isotropic, being that of $PSP^T$ for any rotation $P$ of the two rows. The mean of "
-            "$Y^{1/2+i\\nu}$ over the angle of $S$ is the spherical function (`transforms`), so its mean is the "
-            "transform of the step. With $u_1,u_2$ the rows of $1+W$ and $u_{2\\perp}$ the part of $u_2$ across $u_1$,",
+            "The law of $S$ is isotropic, being that of $PSP^T$ for any rotation $P$ of the two rows. Over the angle "
+            "of $S$ the mean of $Y^{1/2+i\\nu}$ is the spherical function (`hyperbolic.transforms`), so that its mean "
+            "over all is the transform of the step. With $u_1,u_2$ the rows of $1+W$ and $u_{2\\perp}$ the part of "
+            "$u_2$ across $u_1$,",
             sp.Eq(
                 sp.Function("M")(sp.Symbol("nu")),
                 sp.Function("E")((sp.Symbol("|u_1|") / sp.Symbol(r"|u_{2\perp}|")) ** (-HALF + sp.I * sp.Symbol("nu"))),
@@ -252,13 +187,12 @@ def derive() -> Derivation:
         Step(
             "What is this law? The density of two rows $U$ with means $M$ is that of Gaussian weights times "
             "$e^{-2\\lambda}e^{\\mathrm{Tr}\\,UM^T}$; averaged over turns of $U$ it is a function $F(d,\\tau)$ of $d="
-            "\\lambda^2\\det S/4$ and $\\tau=\\lambda\\,\\mathrm{Tr}\\,S/2$, a mean of plane waves. Hence",
-            sp.Eq(tau * F.diff(tau, 2) + 2 * d * F.diff(d, tau) + N * F.diff(tau) / 2, F, evaluate=False),
+            "\\lambda^2\\det S/4$ and $\\tau=\\lambda\\,\\mathrm{Tr}\\,S/2$, the mean of plane waves of "
+            "`hyperbolic.plane_waves`.",
         ),
-        Step("and", sp.Eq(F.diff(tau, 2), d * F.diff(d, 2) + (N - 1) * F.diff(d) / 2, evaluate=False)),
         Step(
-            "Both determine the coefficients of $d^k\\tau^j$ from the first, which is 1. A factor $(\\det S)^k$ makes "
-            "the fan-in $N+2k$, and powers of the trace leave the shape alone, of which the trace is independent. So "
+            "In its power series a factor $(\\det S)^k$ makes the fan-in $N+2k$, and powers of the trace leave the "
+            "shape alone, of which the trace is independent. So "
             "the shape is that of Gaussian weights of fan-in $N+2K$, with the probabilities",
             sp.Eq(sp.Function("P")(k, j), probability(), evaluate=False),
         ),
@@ -285,31 +219,6 @@ def derive() -> Derivation:
             beta_mean,
             sp.gamma(z + j) * sp.gamma(z + HALF) / (sp.gamma(z) * sp.gamma(z + j + HALF)),
         ),
-        Claim(
-            "Plane waves over frames, the sum of both rows: "
-            "$\\tau(F_{\\tau\\tau}+dF_{dd}+\\tfrac{N-1}2F_d)/2+2dF_{d\\tau}+\\tfrac N2F_\\tau=F$",
-            total,
-            tau * (F.diff(tau, 2) + d * F.diff(d, 2) + (N - 1) * F.diff(d) / 2) / 2
-            + 2 * d * F.diff(d, tau)
-            + N * F.diff(tau) / 2
-            - F,
-        ),
-        Claim(
-            "and the difference: $F_{\\tau\\tau}=dF_{dd}+\\tfrac{N-1}2F_d$, which the mixed equation says too",
-            sp.Matrix([difference * 2, mixed * 4]),
-            sp.Matrix([F.diff(tau, 2) - d * F.diff(d, 2) - (N - 1) * F.diff(d) / 2] * 2),
-        ),
-        Claim(
-            "The coefficients obey the first: $(j+1)(j+2k+\\tfrac N2)\\,a_{k,j+1}=a_{k,j}$",
-            (j + 1) * (j + 2 * k + N / 2) * along,
-            sp.Integer(1),
-        ),
-        Claim(
-            "and the second: $(j+2)(j+1)\\,a_{k,j+2}=(k+1)(k+\\tfrac{N-1}2)\\,a_{k+1,j}$",
-            (j + 2) * (j + 1) * across,
-            (k + 1) * (k + (N - 1) / 2),
-        ),
-        Claim("$N=2$: $F$ by rotations and reflections of the plane", *two_columns(mp.mpf("1.3"), mp.mpf("0.4"))),
         Claim("The shape of Gaussian rows is independent of their trace", trace_and_shape(), sp.Integer(0)),
         Claim("The probabilities $P(k,j)$: derived over stated", ratio(derived_probability(), probability()), sp.S.One),
         *(

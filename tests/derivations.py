@@ -17,6 +17,8 @@ ANALYSIS = (
     "hyperbolic.walk",
     "hyperbolic.transforms",
     "hyperbolic.masks",
+    "hyperbolic.plane_waves",
+    "hyperbolic.residual_fan_in",
     "universal",
     "exact",
     "exact_by_conditioning",

@@ -37,6 +37,8 @@ SAMPLERS = {
     "log_trace_moments": "sample_along_depth",
     "lyapunov_exponents": "sample_lyapunov",
     "mean_log_determinant": "sample_log_singular_values",
+    "pre_norm_slope": "sample_vni",
+    "residual_block_depth": "sample_vni",
     "signal_mode_outlier": "walk_jacobian",
     "signal_mode_share": "walk_jacobian",
     "signal_mode_vni": "sample_vni",

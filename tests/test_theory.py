@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import test_theory_algebra
 import test_theory_analysis
+import test_theory_residual
 from derivations import ALGEBRA, ANALYSIS, MEETINGS, committed, is_met, parts, without_layout
 
 import theory
@@ -21,7 +22,7 @@ from theory.derivation import Claim, Derivation
 
 ROOT = Path(__file__).parents[1]
 # Importing them is what fills the register of meetings.
-MEETING_PLACES = (test_theory_algebra, test_theory_analysis)
+MEETING_PLACES = (test_theory_algebra, test_theory_analysis, test_theory_residual)
 
 
 # --- laws and proofs --------------------------------------------------------------------------------------------------
@@ -35,9 +36,10 @@ def module_of(law):
 @pytest.mark.parametrize("law", laws.__all__)
 def test_every_law_is_proved_under_its_own_name(law):
     proofs = [name for name in theory.NAMES if law in theory.load(name).LAWS]
-    # The moments of ρ are stated in laws/correlation.py and proved in theory/correlation_moments.py; all others are
-    # proved in a file of the same name, and some once more elsewhere.
-    assert proofs and proofs[0] in (module_of(law), f"{module_of(law)}_moments")
+    # The moments of ρ are stated in laws/correlation.py and proved in theory/correlation_moments.py, the depth of
+    # residual blocks in effective_depth.py and effective_depth_residual.py; all others are proved in a file of the same
+    # name, and some once more elsewhere.
+    assert proofs and proofs[0] in {f"{module_of(law)}{more}" for more in ("", "_moments", "_residual")}
 
 
 def test_what_is_proved_is_a_law():

@@ -17,6 +17,7 @@ from theory import (
     correlation,
     correlation_limits,
     correlation_moments,
+    effective_depth,
     exact,
     exact_by_conditioning,
     universal,
@@ -33,6 +34,7 @@ SLOW_CLAIMS = {
     "correlation",
     "exact_by_conditioning",
     "hyperbolic.transforms",
+    "hyperbolic.residual_fan_in",
     "hyperbolic.walk",
     "input_pairs.hermite_map",
     "input_pairs.one_layer",
@@ -95,9 +97,9 @@ def test_universal_law_ends_as_the_tail():
 @pytest.mark.parametrize(("n_in", "n_out"), [(50, 50), (20, 80), (80, 20)])
 def test_a_layer_adds_the_depth_derived(n_in, n_out):
     mu1, mu2 = 0.6, 0.45
-    values = {universal.mu1: mu1, universal.mu2: mu2}
-    gaussian = universal.gaussian_layer_depth(sp.Integer(n_in)).subs(values)
-    haar = universal.haar_layer_depth(sp.Integer(n_in), sp.Integer(n_out)).subs(values)
+    values = {effective_depth.mu1: mu1, effective_depth.mu2: mu2}
+    gaussian = effective_depth.gaussian_layer_depth(sp.Integer(n_in)).subs(values)
+    haar = effective_depth.haar_layer_depth(sp.Integer(n_in), sp.Integer(n_out)).subs(values)
     ratio = mu2 / mu1**2
     assert laws.layer_depth(n_in, n_out, "gaussian", slope_ratio=ratio) == pytest.approx(float(gaussian))
     assert laws.layer_depth(n_in, n_out, "orthogonal", slope_ratio=ratio) == pytest.approx(float(haar))
@@ -109,10 +111,14 @@ def test_effective_depth_meets_the_derivation(weights):
     widths = (12, 30, 20, 40)
     depth = sp.Integer(0)
     for layer, (n_in, n_out) in enumerate(pairwise(widths)):
-        moments = {universal.mu1: 1, universal.mu2: 1} if layer == 0 else {universal.mu1: 0.5, universal.mu2: 0.5}
-        step = universal.gaussian_layer_depth(sp.Integer(n_in))
+        moments = (
+            {effective_depth.mu1: 1, effective_depth.mu2: 1}
+            if layer == 0
+            else {effective_depth.mu1: 0.5, effective_depth.mu2: 0.5}
+        )
+        step = effective_depth.gaussian_layer_depth(sp.Integer(n_in))
         if weights == "orthogonal":
-            step = universal.haar_layer_depth(sp.Integer(n_in), sp.Integer(n_out))
+            step = effective_depth.haar_layer_depth(sp.Integer(n_in), sp.Integer(n_out))
         depth += step.subs(moments)
     network = Network(widths, activation="relu", weights=weights)
     assert laws.effective_depth(network) == pytest.approx(float(depth))

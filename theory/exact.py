@@ -12,8 +12,8 @@ multiply, and E Y^{1/2+iν} is a product of one factor per layer, from which E �
 
 **Result.** E VNI = 1/n_L + (1 − 1/n_L)(1 − S), S = ∫_0^∞ ν tanh(πν) ĥ(ν) Π_l m_l(ν) dν, with m_n for Gaussian weights
 of fan-in n, m_{n_in}/m_{max(n_in, n_out)} for Haar weights, and the mean of m_k over the number of live nodes k after a
-mask. A Gaussian layer of fan-in n is the diffusion of S4, run for a random time Σ_j τ_j with exponential τ_j of means
-2/((n+2j)(n+2j−1)).
+mask. A linear residual block is a layer of random fan-in too (S8, `hyperbolic.residual_fan_in`). A Gaussian layer of
+fan-in n is the diffusion of S4, run for a random time Σ_j τ_j with exponential τ_j of means 2/((n+2j)(n+2j−1)).
 
 **Source.** Spherical functions and transforms: Helgason 1984, chapter IV. Wishart matrices and their truncations:
 Muirhead 1982, chapter 3.

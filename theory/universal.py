@@ -3,18 +3,15 @@ r"""S4, the universal law: in wide layers ρ is a diffusion in the effective dep
 **Question.** How does one layer change the correlation of two nodes, and what does that become in a wide network, after
 many layers?
 
-**Assumptions.** Two nodes of a layer see the layer below through two rows of weights, Gaussian or Haar orthogonal, of
-fan-in n. Nodes pass through D = diag φ′ with independent entries, μ_k = E φ′^{2k}, that are independent of what they
-multiply. Exact for ReLU (`hyperbolic.masks`), this is an assumption for other activations. All widths go to infinity
-with the effective depth t fixed.
+**Assumptions.** Two nodes of a layer see the layer below through two rows of Gaussian weights of fan-in n. All widths
+go to infinity with the effective depth t fixed. What slopes and Haar weights do to the clock comes next.
 
 **Method.** Given all layers above, ρ becomes, one layer further, the sample correlation of n pairs with correlation ρ.
 Its moments are expanded in n^{−1/2}. The diffusion that follows is Brownian motion on the hyperbolic plane
 (`hyperbolic.walk`), whose spherical transform (`hyperbolic.transforms`) gives the mean of ρ² as an integral.
 
-**Result.** dρ = −½ρ(1−ρ²)dt + (1−ρ²)dB, and y = artanh ρ obeys dy = ½ tanh(y) dt + dB. A Gaussian layer adds
-(μ_2/μ_1²)/n_in to t, and a Haar layer 1/max(n_in, n_out) less. R(t) = E ρ² = 1 − ∫_0^∞ ν tanh(πν) ĥ(ν) e^{−(ν²+1/4)t/2}
-dν, which begins as t − 3t²/2 + 7t³/2 and ends as 1 − (πΓ(1/4)²/(2√2)) t^{−3/2} e^{−t/8}.
+**Result.** dρ = −½ρ(1−ρ²)dt + (1−ρ²)dB, and y = artanh ρ obeys dy = ½ tanh(y) dt + dB. R(t) = E ρ² = 1 − ∫_0^∞ ν
+tanh(πν) ĥ(ν) e^{−(ν²+1/4)t/2} dν, which begins as t − 3t²/2 + 7t³/2 and ends as 1 − (πΓ(1/4)²/(2√2)) t^{−3/2} e^{−t/8}.
 
 **Source.** The sample correlation: Muirhead 1982, sections 3.2 and 5.1. Covariance of nodes as a diffusion in
 depth/width: Hanin and Nica 2020; Li, Nica and Roy 2022. Radial parts of hyperbolic Brownian motion: Helgason 1984.
@@ -23,7 +20,6 @@ depth/width: Hanin and Nica 2020; Li, Nica and Roy 2022. Radial parts of hyperbo
 from __future__ import annotations
 
 from functools import cache
-from itertools import product
 
 import mpmath as mp
 import sympy as sp
@@ -33,15 +29,12 @@ from theory.hyperbolic.transforms import CASIMIR, HALF, h_hat, nu, sech_integral
 from theory.hyperbolic.walk import height_eigenvalue, laplacian, y
 
 LAWS: tuple[str, ...] = (
-    "effective_depth",
-    "layer_depth",
     "universal_vni",
     "universal_vni_complement",
 )
 
 rho = sp.symbols("rho", real=True)
 n, t, eps = sp.symbols("n t varepsilon", positive=True)
-mu1, mu2 = sp.symbols("mu_1 mu_2", positive=True)
 
 
 # One layer.
@@ -82,47 +75,6 @@ def one_step_moments() -> tuple[sp.Expr, sp.Expr, sp.Expr]:
         mean = sum(c * sp.prod([_normal_moment(k) for k in powers]) for powers, c in terms)
         moments.append(sp.factor(sp.expand(sp.expand(mean).subs(kappa, sp.sqrt(1 - rho**2)))))
     return tuple(moments)
-
-
-@cache
-def weighted_step() -> tuple[sp.Expr, sp.Expr]:
-    """n E[ρ′ − ρ] and n Var ρ′ when pair k is weighted by D_k², with means μ_1 and E D⁴ = μ_2.
-
-    The sums S_ij = Σ_k D_k² u_ik u_jk have means n μ_1 Σ_ij and covariances n(μ_2 E[u_i u_j u_k u_l] − μ_1² Σ_ij Σ_kl),
-    the fourth moment by Isserlis; ρ′ = S_12/√(S_11 S_22) is expanded to second order in them.
-    """
-    sigma = sp.Matrix([[1, rho], [rho, 1]])
-    pairs = ((0, 0), (0, 1), (1, 1))
-    sums = sp.symbols("S_11 S_12 S_22", positive=True)
-    correlation = sums[1] / sp.sqrt(sums[0] * sums[2])
-    at_mean = {variable: mu1 * sigma[pair] for variable, pair in zip(sums, pairs, strict=True)}
-
-    def covariance(first: tuple[int, int], second: tuple[int, int]) -> sp.Expr:
-        (i, j), (k, m) = first, second
-        isserlis = sigma[i, j] * sigma[k, m] + sigma[i, k] * sigma[j, m] + sigma[i, m] * sigma[j, k]
-        return mu2 * isserlis - mu1**2 * sigma[i, j] * sigma[k, m]
-
-    mean = variance = sp.Integer(0)
-    for (u, first), (v, second) in product(list(zip(sums, pairs, strict=True)), repeat=2):
-        cov = covariance(first, second)
-        mean += sp.diff(correlation, u, v).subs(at_mean) * cov / 2
-        variance += (sp.diff(correlation, u) * sp.diff(correlation, v)).subs(at_mean) * cov
-    return sp.factor(sp.simplify(mean)), sp.factor(sp.simplify(variance))
-
-
-def gaussian_layer_depth(fan_in: sp.Expr = n) -> sp.Expr:
-    """What a Gaussian layer adds to t: the dt for which `weighted_step` is one step of the diffusion."""
-    return sp.simplify(weighted_step()[1] / (1 - rho**2) ** 2) / fan_in
-
-
-def haar_layer_depth(n_in: sp.Expr, n_out: sp.Expr) -> sp.Expr:
-    """What a Haar layer adds to t.
-
-    With N = max(n_in, n_out), two Gaussian rows are X = T F: the Bartlett root T, which adds 1/N, times an independent
-    uniform frame F of two orthonormal rows. X D, of n_in live columns, adds what a Gaussian layer does, so the Haar
-    part F D adds the difference.
-    """
-    return gaussian_layer_depth(n_in) - gaussian_layer_depth(sp.Max(n_in, n_out)).subs(mu2, mu1**2)
 
 
 def _normal_moment(k: int) -> int:
@@ -189,13 +141,10 @@ def derive() -> Derivation:
     """The diffusion of a correlation, and R(t) as an integral, at early and at late depth."""
     correlation, x = bartlett_correlation()
     mean, variance, fourth = one_step_moments()
-    weighted_mean, weighted_variance = weighted_step()
     drift, rate = fisher_rates()
     series = moment_series(rho**2, 5)
     f = sp.Function("f")
     tail = tail_constant(h_hat().subs(nu, 0))
-    n_in, n_out = sp.symbols("n_in n_out", positive=True)
-    haar = haar_layer_depth(n_in, n_out)
     rho_new, R = sp.Symbol(r"\rho'"), sp.Function("R")
     transform = brownian_transform()
 
@@ -218,17 +167,6 @@ def derive() -> Derivation:
         Step(
             "Fourth moments are of order $1/n^2$, so in the limit of many thin steps $\\rho$ is a diffusion with time "
             "$dt = 1/n$ per layer: $d\\rho = -\\tfrac12\\rho(1-\\rho^2)\\,dt + (1-\\rho^2)\\,dB$."
-        ),
-        Step(
-            "With $D = \\mathrm{diag}\\,\\varphi'$ between the layers the pairs are weighted by $D_k^2$. Fluctuations "
-            "of the common scale leave a correlation alone; of the rest, mean and variance are multiplied by "
-            "$\\mu_2/\\mu_1^2$. Only the clock changes, and a Gaussian layer adds to the effective depth",
-            sp.Eq(sp.Symbol("dt"), gaussian_layer_depth(), evaluate=False),
-        ),
-        Step(
-            "A Gaussian pair of rows is a Bartlett root times an independent Haar frame. The root alone adds $1/N$, "
-            "with $N = \\max(n_{in}, n_{out})$ the size of the orthogonal matrix; what is left is the Haar layer's:",
-            sp.Eq(sp.Symbol("dt"), haar, evaluate=False),
         ),
         Step(
             "Fisher's $z$, $y = \\mathrm{artanh}\\,\\rho$, makes the noise constant. By Itô's formula its drift is",
@@ -272,19 +210,6 @@ def derive() -> Derivation:
         Claim("Variance of a step: $n\\,\\mathrm{Var}\\,\\rho' \\to (1-\\rho^2)^2$", variance, (1 - rho**2) ** 2),
         Claim(
             "Fourth moments vanish: $n\\,E(\\rho'-\\rho)^4 \\to 0$, so the limit is a diffusion", fourth, sp.Integer(0)
-        ),
-        Claim(
-            "With $D$ between layers the mean step is that times $\\mu_2/\\mu_1^2$",
-            weighted_mean,
-            -HALF * rho * (1 - rho**2) * mu2 / mu1**2,
-        ),
-        Claim(
-            "and so is the variance: $dt = (\\mu_2/\\mu_1^2)/n$", weighted_variance, (1 - rho**2) ** 2 * mu2 / mu1**2
-        ),
-        Claim(
-            "A Haar layer adds $(\\mu_2/\\mu_1^2)/n_{in} - 1/\\max(n_{in}, n_{out})$",
-            haar,
-            mu2 / mu1**2 / n_in - 1 / sp.Max(n_in, n_out),
         ),
         Claim("Itô: the drift of $y = \\mathrm{artanh}\\,\\rho$ is $\\tfrac12\\tanh y$", drift, sp.tanh(y) / 2),
         Claim("Itô: the variance of $y$ grows at rate 1, so its noise is $dB$", rate, sp.Integer(1)),

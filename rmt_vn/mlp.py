@@ -4,29 +4,36 @@ x_l = φ(W_l x_{l−1} + b_l) for the hidden layers; the last layer is linear, i
 Columns are samples here, x_l has shape (replicas, n_l, samples), so that W x reads as it is written. The bias is the
 last column of W_l, which meets a row of ones below x_{l−1}: one product does both, and one product both gradients.
 All parameters of a replica are one row of one array (replicas, P), and the W_l are views into it.
+Residual networks keep their parameters in the same way; how they go forward and backward is in `residual_mlp`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from rmt_vn import ensembles, measures
-from rmt_vn.network import Network
+from rmt_vn.activations import Activation
+from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.rng import RNG
 
 __all__ = [
     "backward",
+    "centred",
     "forward",
     "initial_parameters",
     "layer_jacobian_vni",
     "layer_norms",
     "layer_vni",
     "layers",
+    "matrices",
     "n_parameters",
+    "slopes",
+    "vni_or_nan",
     "workspace",
 ]
 
@@ -34,12 +41,32 @@ __all__ = [
 _quiet = np.errstate(over="ignore", invalid="ignore")
 
 
-def layers(network: Network, parameters: np.ndarray) -> list[np.ndarray]:
-    """The matrices [W_1 b_1], …, [W_L b_L] of parameters (or of their gradients), as views.
+def matrices(network: Network | ResidualNetwork) -> list[Network]:
+    """Its weight matrices in the order in which a signal meets them, as networks of one layer each.
+
+    Of a residual network these are the embedding, W_1 and W_2 (or W) of each block, and the readout.
+
+    Raises
+    ------
+    ValueError
+        If a residual network has no embedding or no readout.
+    """
+    if isinstance(network, Network):
+        return [replace(network, widths=shape) for shape in pairwise(network.widths)]
+    if network.embedding is None or network.readout is None:
+        raise ValueError(
+            "a residual network that is trained needs an embedding and a readout, got inputs = "
+            f"{network.inputs} and outputs = {network.outputs}"
+        )
+    return [network.embedding, *network.branch * network.depth, network.readout]
+
+
+def layers(network: Network | ResidualNetwork, parameters: np.ndarray) -> list[np.ndarray]:
+    """The matrices [W_1 b_1], …, [W_L b_L] of parameters (or of their gradients), as views, in the order of `matrices`.
 
     Parameters
     ----------
-    network : Network
+    network : Network or ResidualNetwork
     parameters : ndarray, shape (replicas, P)
 
     Returns
@@ -59,31 +86,32 @@ def layers(network: Network, parameters: np.ndarray) -> list[np.ndarray]:
             f"biases, got {parameters.shape[1]}"
         )
     views, start = [], 0
-    for n_in, n_out in pairwise(network.widths):
+    for n_in, n_out in (each.widths for each in matrices(network)):
         stop = start + n_out * (n_in + biased)
         views.append(parameters[:, start:stop].reshape(-1, n_out, n_in + biased))
         start = stop
     return views
 
 
-def n_parameters(network: Network, *, biases: bool = True) -> int:
+def n_parameters(network: Network | ResidualNetwork, *, biases: bool = True) -> int:
     """P, the number of weights and biases."""
-    return sum(n_out * (n_in + biases) for n_in, n_out in pairwise(network.widths))
+    return sum(n_out * (n_in + biases) for n_in, n_out in (each.widths for each in matrices(network)))
 
 
 def initial_parameters(
-    network: Network, *, rngs: Sequence[RNG], biases: bool = True, dtype: DTypeLike = np.float64
+    network: Network | ResidualNetwork, *, rngs: Sequence[RNG], biases: bool = True, dtype: DTypeLike = np.float64
 ) -> np.ndarray:
     """Weights and biases at initialization, as `network` describes them.
 
     Parameters
     ----------
-    network : Network
+    network : Network or ResidualNetwork
         Without dropout.
     rngs : sequence of seeds or Generators
         One for each replica, so that no replica depends on what others there are.
     biases : bool
-        Whether there are biases; they are drawn with standard deviation sigma_b, and are zero if it is 0.
+        Whether there are biases; they are drawn with standard deviation sigma_b, and are zero if it is 0, as it is in
+        residual networks.
     dtype : float32 or float64
 
     Returns
@@ -95,34 +123,35 @@ def initial_parameters(
     ValueError
         If the network has dropout, or sigma_b > 0 with `biases=False`, or the dtype is another one.
     """
-    if network.keep < 1:
-        raise ValueError(f"only networks without dropout can be trained, got keep = {network.keep}")
-    if not biases and network.sigma_b > 0:
-        raise ValueError(f"biases=False needs sigma_b = 0, got {network.sigma_b}")
+    drawn = matrices(network)
+    if drawn[0].keep < 1:
+        raise ValueError(f"only networks without dropout can be trained, got keep = {drawn[0].keep}")
+    if not biases and drawn[0].sigma_b > 0:
+        raise ValueError(f"biases=False needs sigma_b = 0, got {drawn[0].sigma_b}")
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
     parameters = np.empty((len(rngs), n_parameters(network, biases=biases)), dtype)
     views = layers(network, parameters)
     for replica, seed in enumerate(rngs):
         rng = np.random.default_rng(seed)
-        for w, (n_in, n_out) in zip(views, pairwise(network.widths), strict=True):
-            w[replica, :, :n_in] = ensembles.weight_matrices(
-                n_out, n_in, network.weights, sigma_w=network.sigma_w, rng=rng
-            )
+        for w, layer in zip(views, drawn, strict=True):
+            n_in, n_out = layer.widths
+            w[replica, :, :n_in] = ensembles.weight_matrices(n_out, n_in, layer.weights, sigma_w=layer.sigma_w, rng=rng)
             if biases:
-                w[replica, :, n_in] = ensembles.biases(network, n_out, rng=rng)
+                w[replica, :, n_in] = ensembles.biases(layer, n_out, rng=rng)
     return parameters
 
 
-def workspace(network: Network, weights: Sequence[np.ndarray], samples: int) -> tuple[list, list]:
-    """Arrays for what `forward` computes, to be used again in every step, since fresh memory costs more time than tanh.
+def workspace(weights: Sequence[np.ndarray], samples: int) -> tuple[list, list]:
+    """Arrays for what a forward pass computes, to be used again in every step: fresh memory costs more time than tanh.
 
     Returns
     -------
     x : list of ndarray
-        x_0, …, x_{L−1}, each (replicas, n_l + 1, samples) with its row of ones, if there are biases.
+        What each matrix is multiplied with: x_0, …, x_{L−1}, each (replicas, n_l + 1, samples) with its row of ones, if
+        there are biases.
     h : list of ndarray
-        h_1, …, h_L, each (replicas, n_l, samples). The last is the output.
+        One for each matrix: h_1, …, h_L, each (replicas, n_l, samples). The last is the output.
     """
     x = [np.ones((len(w), w.shape[2], samples), w.dtype) for w in weights]
     h = [np.empty((len(w), w.shape[1], samples), w.dtype) for w in weights]
@@ -172,19 +201,19 @@ def backward(
         if layer > 0:
             n = network.widths[layer]
             delta = weights[layer][..., :n].mT @ delta
-            delta *= _slopes(network, x[layer][:, :n], h[layer - 1])
+            delta *= slopes(network.activation, x[layer][:, :n], h[layer - 1])
 
 
-def _slopes(network: Network, x: np.ndarray, h: np.ndarray) -> np.ndarray:
+def slopes(activation: Activation, x: np.ndarray, h: np.ndarray) -> np.ndarray:
     """φ′(h), where x = φ(h), which saves tanh a second evaluation: at width 32 it costs half as much as W x."""
-    if network.activation.phi is not np.tanh:
-        return network.activation.dphi(h)
-    slopes = x * x
-    return np.subtract(1, slopes, out=slopes)
+    if activation.phi is not np.tanh:
+        return activation.dphi(h)
+    squares = x * x
+    return np.subtract(1, squares, out=squares)
 
 
 @_quiet
-def layer_vni(network: Network, x: Sequence[np.ndarray]) -> np.ndarray:
+def layer_vni(network: Network, h: Sequence[np.ndarray]) -> np.ndarray:
     """VNI of each hidden layer over the samples of `forward`: `measures.plug_in_vni`, for all replicas at once.
 
     Over inputs of n_0 dimensions it starts at about 1/n_0, since few inputs cannot make many nodes independent.
@@ -194,13 +223,15 @@ def layer_vni(network: Network, x: Sequence[np.ndarray]) -> np.ndarray:
     ndarray, shape (L − 1, replicas)
         NaN where a layer has no live node or is not finite.
     """
-    values = np.empty((network.depth - 1, len(x[0])))
-    for layer in range(1, network.depth):
-        nodes = x[layer][:, : network.widths[layer]].astype(float)
-        # The first sample is subtracted before the mean, so that a constant node gives zeros, not rounding errors.
-        nodes -= nodes[..., :1]
-        values[layer - 1] = _vni_or_nan(nodes - nodes.mean(axis=-1, keepdims=True))
-    return values
+    values = [vni_or_nan(centred(network.activation.phi(each))) for each in h[:-1]]
+    return np.array(values).reshape(network.depth - 1, len(h[0]))
+
+
+def centred(nodes: np.ndarray) -> np.ndarray:
+    """Nodes less their means over the samples, in float64, shape (…, nodes, samples)."""
+    # The first sample is subtracted before the mean, so that a constant node gives zeros, not rounding errors.
+    moved = nodes.astype(float) - nodes[..., :1]
+    return moved - moved.mean(axis=-1, keepdims=True)
 
 
 @_quiet
@@ -223,17 +254,18 @@ def layer_jacobian_vni(
     values[:1] = 1 / n_1
     for layer in range(1, network.depth - 1):
         n = network.widths[layer]
-        slopes = _slopes(network, x[layer + 1][:, : network.widths[layer + 1]], h[layer]).mT[..., None]
-        jacobian = slopes * (weights[layer][:, None, :, :n] @ jacobian)
+        phi = x[layer + 1][:, : network.widths[layer + 1]]
+        diagonal = slopes(network.activation, phi, h[layer]).mT[..., None]
+        jacobian = diagonal * (weights[layer][:, None, :, :n] @ jacobian)
         # The VNI does not depend on the scale, and products of many layers leave the range of numbers.
         largest = np.abs(jacobian).max(axis=(-2, -1), keepdims=True)
         jacobian /= np.where(largest > 0, largest, 1)
-        values[layer] = _vni_or_nan(jacobian).mean(axis=-1)
+        values[layer] = vni_or_nan(jacobian).mean(axis=-1)
     return values
 
 
-def _vni_or_nan(rows: np.ndarray) -> np.ndarray:
-    """`measures.jacobian_vni`, and NaN where that is not defined."""
+def vni_or_nan(rows: np.ndarray) -> np.ndarray:
+    """`measures.jacobian_vni` of rows (…, nodes, columns), and NaN where that is not defined."""
     has_one = np.isfinite(rows).all(axis=(-2, -1)) & rows.any(axis=(-2, -1))
     vni = np.full(rows.shape[:-2], np.nan)
     vni[has_one] = measures.jacobian_vni(rows[has_one])
@@ -242,7 +274,7 @@ def _vni_or_nan(rows: np.ndarray) -> np.ndarray:
 
 @_quiet
 def layer_norms(gradients: Sequence[np.ndarray]) -> np.ndarray:
-    """Frobenius norms of the layers' gradients (or weights), biases included, shape (L, replicas), float64."""
+    """Frobenius norms of the matrices' gradients (or weights), biases included, shape (L, replicas), float64."""
     norms = []
     for gradient in gradients:
         largest = np.abs(gradient).max(axis=(-2, -1)).astype(float)

@@ -31,6 +31,7 @@ ROOMS = (
     "residual_mean_field",
     "ensembles",
     "mlp",
+    "residual_mlp",
     "losses",
     "optimizers",
     "tasks",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from rmt_vn import mlp, optimizers
+from rmt_vn import mlp, optimizers, residual_mlp
 from rmt_vn.checks import checked_count
 from rmt_vn.losses import LOSSES
-from rmt_vn.network import Network
+from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.optimizers import OptimizerName
 from rmt_vn.progress import progress
 from rmt_vn.results import Result
@@ -35,9 +36,10 @@ class Measurement(Result):
     loss, accuracy : ndarray, shape (replicas,)
         Accuracy is NaN for the squared loss.
     vni, jacobian_vni : ndarray, shape (L − 1, replicas)
-        Of the hidden layers; see `mlp.layer_vni` and `mlp.layer_jacobian_vni`, the latter over the first 16 samples.
-    gradient_norms : ndarray, shape (L, replicas)
-        Frobenius norms of the layers' gradients, biases included.
+        Of the hidden layers; see `mlp.layer_vni` and `mlp.layer_jacobian_vni`, the latter over the first 16 samples. In
+        residual networks of the stream behind each of the L blocks, shape (L, replicas); see `residual_mlp`.
+    gradient_norms : ndarray, shape (matrices, replicas)
+        Frobenius norms of the gradients, biases included, of all matrices in the order of `mlp.matrices`.
     """
 
     step: int
@@ -49,7 +51,7 @@ class Measurement(Result):
 
     @property
     def gradient_ratios(self) -> np.ndarray:
-        """Each layer's gradient norm over that of the layer above it, shape (L − 1, replicas)."""
+        """Each matrix's gradient norm over that of the next, shape (matrices − 1, replicas)."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.gradient_norms[:-1] / self.gradient_norms[1:]
 
@@ -83,7 +85,7 @@ class Training(Result):
 
 
 def train(
-    network: Network,
+    network: Network | ResidualNetwork,
     task: Task,
     *,
     steps: int,
@@ -101,8 +103,9 @@ def train(
 
     Parameters
     ----------
-    network : Network
-        Its last layer is linear here. Its widths begin with the features and end with the outputs of the task.
+    network : Network or ResidualNetwork
+        Its last layer is linear here. Its widths begin with the features and end with the outputs of the task; a
+        residual network has an embedding and a readout for them.
     task : Task
     steps : int
         Number of updates.
@@ -153,7 +156,8 @@ def train(
     gradients = np.zeros_like(parameters)
     weights, weight_gradients = mlp.layers(network, parameters), mlp.layers(network, gradients)
     state = optimizers.init(optimizer, [parameters])
-    x, h = mlp.workspace(network, weights, batch)
+    passes = _passes(network)
+    x, h = mlp.workspace(weights, batch)
     loss, accuracy = np.empty((2, steps, len(which)))
     diverged_at = np.full(len(which), -1)
     measurements = []
@@ -163,10 +167,10 @@ def train(
             measurements.append(measure(network, parameters, probe or task, step=step))
         x[0][:, : network.widths[0]] = task.inputs[chosen].mT
         labels = task.labels[chosen]
-        mlp.forward(network, weights, x, h)
+        passes.forward(network, weights, x, h)
         loss[step], delta = LOSSES[task.loss](h[-1], labels)
         accuracy[step] = _accuracy(task, h[-1], labels)
-        mlp.backward(network, weights, x, h, delta, weight_gradients)
+        passes.backward(network, weights, x, h, delta, weight_gradients)
         optimizers.update([parameters], [gradients], state, rates)
         broken = ~(np.isfinite(loss[step]) & np.isfinite(parameters).all(axis=1))
         diverged_at[broken & (diverged_at < 0)] = step
@@ -177,12 +181,12 @@ def train(
     return Training(loss, accuracy, diverged_at, parameters, tuple(measurements))
 
 
-def evaluate(network: Network, parameters: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
+def evaluate(network: Network | ResidualNetwork, parameters: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Mean loss and accuracy over all samples of a task, each of shape (replicas,).
 
     Parameters
     ----------
-    network : Network
+    network : Network or ResidualNetwork
     parameters : ndarray, shape (replicas, P)
     task : Task
 
@@ -201,36 +205,42 @@ def evaluate(network: Network, parameters: np.ndarray, task: Task) -> tuple[np.n
     return loss, accuracy
 
 
-def measure(network: Network, parameters: np.ndarray, task: Task, *, step: int = 0) -> Measurement:
+def measure(network: Network | ResidualNetwork, parameters: np.ndarray, task: Task, *, step: int = 0) -> Measurement:
     """Loss, accuracy, VNI, Jacobian VNI and gradient norms over all samples of a task.
 
     Parameters and errors as `evaluate`; `step` is noted in the result.
     """
     _check_fit(network, task)
-    columns = []
+    columns, passes = [], _passes(network)
     for one in parameters[:, None]:  # all samples of all replicas at once may be more than the memory
         weights, x, h = _forward(network, one, task)
         loss, delta = LOSSES[task.loss](h[-1], task.labels[None])
         gradients = mlp.layers(network, np.empty_like(one))
-        mlp.backward(network, weights, x, h, delta, gradients)
+        passes.backward(network, weights, x, h, delta, gradients)
         few_x, few_h = ([array[..., :_JACOBIAN_INPUTS] for array in arrays] for arrays in (x, h))
         columns.append(
             (
                 loss,
                 _accuracy(task, h[-1], task.labels[None]),
-                mlp.layer_vni(network, x),
-                mlp.layer_jacobian_vni(network, weights, few_x, few_h),
+                passes.layer_vni(network, h),
+                passes.layer_jacobian_vni(network, weights, few_x, few_h),
                 mlp.layer_norms(gradients),
             )
         )
     return Measurement(step, *(np.concatenate(column, axis=-1) for column in zip(*columns, strict=True)))
 
 
-def _forward(network: Network, parameters: np.ndarray, task: Task) -> tuple[list, list, list]:
+def _passes(network: Network | ResidualNetwork) -> ModuleType:
+    return residual_mlp if isinstance(network, ResidualNetwork) else mlp
+
+
+def _forward(
+    network: Network | ResidualNetwork, parameters: np.ndarray, task: Task
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     weights = mlp.layers(network, parameters)
-    x, h = mlp.workspace(network, weights, len(task.inputs))
+    x, h = mlp.workspace(weights, len(task.inputs))
     x[0][:, : network.widths[0]] = task.inputs.T
-    mlp.forward(network, weights, x, h)
+    _passes(network).forward(network, weights, x, h)
     return weights, x, h
 
 
@@ -250,7 +260,7 @@ def _accuracy(task: Task, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray
     return np.where(np.isfinite(outputs).all(axis=(1, 2)), right.mean(axis=-1), np.nan)
 
 
-def _check_fit(network: Network, task: Task) -> None:
+def _check_fit(network: Network | ResidualNetwork, task: Task) -> None:
     ends = (task.inputs.shape[1], task.n_outputs)
     if (network.widths[0], network.widths[-1]) != ends:
         raise ValueError(

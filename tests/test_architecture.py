@@ -27,6 +27,7 @@ from rmt_vn import (
     prediction,
     reports,
     residual_mean_field,
+    residual_mlp,
     samplers,
     tasks,
     training,
@@ -114,10 +115,11 @@ MAY_IMPORT = {
     # Not the laws: samples are there to judge them, and must not share their mistakes.
     "samplers": FOUNDATIONS | {"ensembles", "measures", "progress"},
     "mlp": {"network", "activations", "ensembles", "measures", "rng"},
+    "residual_mlp": {"network", "mlp"},
     "losses": set(),
     "optimizers": {"checks"},
     "tasks": {"losses"} | ARGUMENTS,
-    "training": {"network", "mlp", "losses", "optimizers", "tasks", "progress"} | ARGUMENTS,
+    "training": {"network", "mlp", "residual_mlp", "losses", "optimizers", "tasks", "progress"} | ARGUMENTS,
     "baseline": {"measures", "progress"} | ARGUMENTS,
     "prediction": FOUNDATIONS | {"measures", "laws", "samplers", "baseline", "progress"},
     "adapters": {"network", "activations", "gaussian_averages", "measures", "baseline", "progress"} | ARGUMENTS,
@@ -225,6 +227,7 @@ DOCUMENTED = (
     | public(gaussian_averages)
     | public(mean_field)
     | public(residual_mean_field)
+    | public(residual_mlp)
     | public(ensembles)
     | public(mlp)
     | public(optimizers)

@@ -29,7 +29,7 @@ def some_labels(loss, samples, rng, replicas=1):
 def run(network, parameters, inputs, labels, loss):
     """Loss and gradient (replicas, P), and what the forward pass left behind."""
     weights, gradients = mlp.layers(network, parameters), np.empty_like(parameters)
-    x, h = mlp.workspace(network, weights, inputs.shape[-1])
+    x, h = mlp.workspace(weights, inputs.shape[-1])
     x[0][:, : network.widths[0]] = inputs
     mlp.forward(network, weights, x, h)
     value, delta = LOSSES[loss](h[-1], labels)
@@ -324,9 +324,9 @@ def test_what_is_not_finite_is_reported_without_a_warning(loss):
     assert not np.isfinite(gradient[1]).all()
     np.testing.assert_array_equal(value[::2], expected[::2])
     np.testing.assert_array_equal(gradient[::2], expected_gradient[::2])
-    for vni in (mlp.layer_vni(network, x), mlp.layer_jacobian_vni(network, mlp.layers(network, parameters), x, h)):
+    for vni in (mlp.layer_vni(network, h), mlp.layer_jacobian_vni(network, mlp.layers(network, parameters), x, h)):
         assert np.isfinite(vni[:, ::2]).all()
-    assert np.isnan(mlp.layer_vni(network, x)[-1, 1])
+    assert np.isnan(mlp.layer_vni(network, h)[-1, 1])
 
 
 # --- measures ---------------------------------------------------------------------------------------------------------
@@ -338,17 +338,19 @@ def test_layer_vni_is_the_vni_of_each_layer(name, biases):
     network = Network((4, 9, 7, 9, 1), activation=name)
     parameters = mlp.initial_parameters(network, rngs=range(6), biases=biases)
     rng = np.random.default_rng(14)
-    _, _, x, _ = run(network, parameters, rng.standard_normal((6, 4, 30)), some_labels("logistic", 30, rng), "logistic")
-    x[1][0, 2] = 0.7  # a dead node, of a value that means may round
-    x[2][1, :7] = 0.7  # a dead layer
-    values = mlp.layer_vni(network, x)
+    _, _, _, h = run(network, parameters, rng.standard_normal((6, 4, 30)), some_labels("logistic", 30, rng), "logistic")
+    h[0][0, 2] = 0.7  # a dead node, of a value that means may round
+    h[1][1] = 0.7  # a dead layer
+    values = mlp.layer_vni(network, h)
     assert values.shape == (3, 6)
-    for layer, n in ((1, 9), (2, 7), (3, 9)):
+    for layer in (1, 2, 3):
         for k in range(6):
             if (layer, k) == (2, 1):
                 assert np.isnan(values[1, 1])
             else:
-                assert values[layer - 1, k] == pytest.approx(measures.plug_in_vni(x[layer][k, :n].T), rel=1e-12)
+                assert values[layer - 1, k] == pytest.approx(
+                    measures.plug_in_vni(network.activation.phi(h[layer - 1][k].T)), rel=1e-12
+                )
 
 
 @pytest.mark.parametrize("name", ["tanh", "relu", "gelu"])
@@ -365,8 +367,8 @@ def test_jacobian_vni_is_the_vni_over_a_small_ball_in_the_first_hidden_layer(nam
     expected = np.zeros((3, 3))
     for sample in range(2):
         centre = x[1][:, :8, sample : sample + 1]
-        probes, _ = mlp.workspace(above, weights[1:], 16)
-        rooms = mlp.workspace(above, weights[1:], 16)[1]
+        probes, _ = mlp.workspace(weights[1:], 16)
+        rooms = mlp.workspace(weights[1:], 16)[1]
         probes[0][:, :8] = centre + 1e-6 * np.concatenate([np.eye(8), -np.eye(8)], axis=1)
         mlp.forward(above, weights[1:], probes, rooms)
         expected[0] += 1 / 8 / 2
@@ -383,7 +385,7 @@ def test_jacobian_vni_begins_where_the_law_says():
     network = Network((2, *[12] * 9, 1), activation="linear")
     parameters = mlp.initial_parameters(network, rngs=range(3000))
     weights = mlp.layers(network, parameters)
-    x, h = mlp.workspace(network, weights, 1)
+    x, h = mlp.workspace(weights, 1)
     mlp.forward(network, weights, x, h)
     values = mlp.layer_jacobian_vni(network, weights, x, h)
     law = [1 / 12] + [laws.exact_vni(Network.uniform(12, depth, activation="linear")) for depth in range(1, 9)]
@@ -399,7 +401,7 @@ def test_jacobians_that_leave_the_range_of_numbers():
         network = Network((2, *[5] * 60, 1), activation="linear", sigma_w=sigma_w)
         parameters = mlp.initial_parameters(network, rngs=range(2))
         weights = mlp.layers(network, parameters)
-        x, h = mlp.workspace(network, weights, 1)
+        x, h = mlp.workspace(weights, 1)
         mlp.forward(network, weights, x, h)
         unit = Network(network.widths, activation="linear")
         scaled = mlp.layers(unit, parameters / sigma_w)
@@ -415,7 +417,7 @@ def test_networks_of_few_layers_have_few_measures():
         rng = np.random.default_rng(16)
         inputs, labels = rng.standard_normal((1, 3, 6)), some_labels("logistic", 6, rng)
         _, gradient, x, h = run(network, parameters, inputs, labels, "logistic")
-        assert mlp.layer_vni(network, x).shape == (hidden, 2)
+        assert mlp.layer_vni(network, h).shape == (hidden, 2)
         assert mlp.layer_jacobian_vni(network, mlp.layers(network, parameters), x, h).shape == (hidden, 2)
         assert mlp.layer_norms(mlp.layers(network, gradient)).shape == (hidden + 1, 2)
 

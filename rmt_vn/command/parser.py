@@ -23,6 +23,8 @@ EXAMPLES = {
         "rmt-vn predict --widths 784,200x50,10 --activation tanh --weights gaussian --sigma-w 1",
         "rmt-vn predict --widths 100x21 --activation relu --sigma-w 1.414 --json",
         "rmt-vn predict --widths 64,50x4,10 --activation relu --inputs digits.npy",
+        "rmt-vn predict --residual 64x24 --branch 256 --activation gelu --norm pre",
+        "rmt-vn predict --residual 64x24 --activation relu --sigma-w 1.414,1 --branch-scale 1/sqrt(L)",
     ),
     "measure": (
         "rmt-vn measure activations.npz",
@@ -33,6 +35,8 @@ EXAMPLES = {
     "design": (
         "rmt-vn design --depth 20 --vni 0.2",
         "rmt-vn design --depth 100 --vni 0.1 --activation relu --weights orthogonal",
+        "rmt-vn design --depth 200 --vni 0.1 --activation relu --sigma-w 1.414 --residual",
+        "rmt-vn design --depth 200 --vni 0.1 --activation relu --sigma-w 1.414 --residual --width 64 --norm none",
     ),
     "api": ("rmt-vn api",),
     "cite": ("rmt-vn cite",),
@@ -47,7 +51,8 @@ _COMMANDS = {
         "variance q of the pre-activations; chi, the factor by which the mean squared gradient grows on its way back "
         "through the layer; the effective depth t; the vanishing node indicator (VNI), between 1/width and 1, and an "
         "interval that holds 95% of random networks; the effective nodes, 1/VNI; and the mean squared gradient, that "
-        "of the last layer being 1. Sentences below it say what the numbers mean.",
+        "of the last layer being 1. Sentences below it say what the numbers mean. Of a residual network, given by "
+        "--residual instead of --widths, the rows are its blocks x -> s x + b W_2 phi(W_1 x).",
     ),
     "measure": (
         "measuring",
@@ -64,7 +69,8 @@ _COMMANDS = {
         "Find the narrowest network of equal widths whose mean vanishing node indicator (VNI) stays within a target in "
         "its last layer, for Gaussian and for orthogonal weights. A VNI of 0.1 means 10 effective nodes. An exact law "
         "says it for linear and ReLU networks; others are sampled, which takes seconds to a minute, and the table has "
-        "the standard error of their VNI.",
+        "the standard error of their VNI. With --residual the same depth as a residual network is designed too, with and "
+        "without normalization, with branches as they are and scaled by 1/sqrt(depth): skip connections save nodes.",
     ),
     "api": (
         "describing",
@@ -116,15 +122,36 @@ def _examples(lines: Iterable[str]) -> str:
 
 
 def _add_predict_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument(
         "--widths",
         type=_widths,
-        required=True,
         metavar="N,NxL,...",
         help="the number of inputs, then of nodes in each layer; 200x50 stands for fifty layers of 200 nodes; at most "
         f"{_MOST_LAYERS} layers",
     )
+    kind.add_argument(
+        "--residual",
+        type=_blocks,
+        metavar="NxL",
+        help="a residual network instead: the width N of its stream, and its number L of blocks, at most "
+        f"{_MOST_LAYERS}; the blocks are x -> s x + b W_2 phi(W_1 x)",
+    )
     _add_network_options(parser, weights="gaussian")
+    _add_residual_options(parser)
+    residual = parser.add_argument_group("options of residual networks, with --residual NxL")
+    residual.add_argument(
+        "--branch",
+        type=whole_number(1),
+        metavar="M",
+        help="nodes between W_1 and W_2 (default: N; with --activation linear a single matrix, b W x)",
+    )
+    residual.add_argument(
+        "--embedding", type=whole_number(1), metavar="N0", help="inputs of a linear layer before the first block"
+    )
+    residual.add_argument(
+        "--readout", type=whole_number(1), metavar="NL", help="outputs of a linear layer behind the last block"
+    )
     parser.set_defaults(input_variance=None)  # inputs in a file have one of their own
     parser.add_argument(
         "--inputs",
@@ -203,6 +230,21 @@ def _add_design_options(parser: argparse.ArgumentParser) -> None:
         help="the largest mean VNI that the last layer may have, between 0 and 1",
     )
     _add_network_options(parser, weights=None)
+    parser.add_argument("--residual", action="store_true", help="design residual networks of that many blocks too")
+    _add_residual_options(parser)
+    residual = parser.add_argument_group("options of residual networks, with --residual")
+    residual.add_argument(
+        "--width",
+        type=whole_number(1),
+        metavar="N",
+        help="the width of the stream, if it is the largest scale b of the branches that is asked for",
+    )
+    residual.add_argument(
+        "--branch-ratio",
+        type=_number,
+        metavar="R",
+        help="nodes between W_1 and W_2 for each of the stream (default: 1; with --activation linear a single matrix)",
+    )
     _add_seed(parser, "seed of the random networks that are sampled, where no law is exact (default: 0)")
 
 
@@ -227,10 +269,11 @@ def _add_network_options(parser: argparse.ArgumentParser, *, weights: str | None
     )
     parser.add_argument(
         "--sigma-w",
-        type=_number,
-        default=1.0,
+        type=_scales,
+        default=(1.0,),
         metavar="S",
-        help="weight scale: weights have the variance S^2 divided by the fan-in (default: 1)",
+        help="weight scale: weights have the variance S^2 divided by the fan-in (default: 1); S1,S2 for W_1 and W_2 of "
+        "a residual network",
     )
     parser.add_argument(
         "--sigma-b", type=_number, default=0.0, metavar="S", help="standard deviation of the biases (default: 0)"
@@ -249,6 +292,39 @@ def _add_network_options(parser: argparse.ArgumentParser, *, weights: str | None
         metavar="V",
         help="mean square of the numbers in an input; standardized data have 1 (default: 1)",
     )
+
+
+def _add_residual_options(parser: argparse.ArgumentParser) -> None:
+    residual = parser.add_argument_group("options of residual blocks, with --residual")
+    residual.add_argument(
+        "--branch-scale",
+        type=_branch_scale,
+        metavar="B",
+        help="b, by which the branch is multiplied: a number, or 1/sqrt(L), which keeps the effective depth bounded "
+        "however many blocks there are (predict: default 1)",
+    )
+    residual.add_argument("--skip", type=_number, metavar="S", help="s, of the skip connection (default: 1)")
+    residual.add_argument(
+        "--norm",
+        metavar="{none,pre,post}",
+        help="LayerNorm: none; pre, of what enters the branch; post, of the sum (predict: default none)",
+    )
+
+
+def _branch_scale(text: str) -> float | str:
+    return text if text == "1/sqrt(L)" else _number(text)
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    return tuple(_number(part) for part in text.split(","))
+
+
+def _blocks(text: str) -> tuple[int, int]:
+    """64x24: a stream of 64 nodes, 24 blocks."""
+    match = re.fullmatch(r"(\d{1,10})x(\d{1,10})", text.strip(), re.ASCII)
+    if not match or not 1 <= int(match[2]) <= _MOST_LAYERS:
+        raise argparse.ArgumentTypeError(f"must be like 64x24, a width and 1 to {_MOST_LAYERS} blocks, got {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from rmt_vn.command.residual import described, network_of
 from rmt_vn.command.tables import table, to_json
 from rmt_vn.files import SUFFIXES, read_activations
-from rmt_vn.network import Network
 from rmt_vn.prediction import LayerPrediction, Prediction, predict
 
 __all__ = ["run"]
@@ -26,9 +26,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     """A table and a verdict, or JSON."""
     if options.seed < 0:
         raise ValueError(f"--seed must be an integer from 0, got {options.seed}")
-    network = Network(
-        options.widths, options.activation, options.weights, options.sigma_w, options.sigma_b, options.keep
-    )
+    network = network_of(options)
     # Threads gain nothing with matrices of some hundred rows, and fight over the cores of a busy machine.
     with threadpool_limits(1):
         inputs = _inputs(options.inputs)
@@ -51,14 +49,8 @@ def _inputs(told: str) -> str | np.ndarray:
 
 
 def _record(predicted: Prediction) -> dict[str, Any]:
-    network = predicted.network
     return {
-        "widths": network.widths,
-        "activation": network.activation.name,
-        "weights": network.weights,
-        "sigma_w": network.sigma_w,
-        "sigma_b": network.sigma_b,
-        "keep": network.keep,
+        **described(predicted.network),
         "inputs": predicted.inputs,
         "output": predicted.output,
         "n_samples": predicted.n_samples,

@@ -131,10 +131,22 @@ def design_by_law(depth: int, vni: float, *, input_variance: float = 1.0, **para
         As `design`.
     """
     depth = checked_count("depth", depth, most=_DEEPEST_DESIGN)
+    vni = checked_target(vni)
+    kinds = (parameters.pop("weights"),) if "weights" in parameters else WEIGHTS
+    return tuple(_lawful(depth, vni, input_variance, {**parameters, "weights": kind}) for kind in kinds)
+
+
+def checked_target(vni: float) -> float:
+    """The largest VNI that is allowed, if it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is not a number between 0 and 1.
+    """
     if isinstance(vni, bool) or not isinstance(vni, (int, float)) or not 0 < vni < 1:
         raise ValueError(f"vni must be a number between 0 and 1, got {vni!r}")
-    kinds = (parameters.pop("weights"),) if "weights" in parameters else WEIGHTS
-    return tuple(_lawful(depth, float(vni), input_variance, {**parameters, "weights": kind}) for kind in kinds)
+    return float(vni)
 
 
 def _lawful(depth: int, target: float, input_variance: float, parameters: dict[str, Any]) -> Design:

@@ -15,7 +15,7 @@ from rmt_vn.activations import ACTIVATIONS
 from rmt_vn.laws.approximate import OutsideDomainWarning, approximate_parts_along_depth
 from rmt_vn.laws.exact import exact_parts_along_depth
 from rmt_vn.mean_field import moments_along
-from rmt_vn.network import Network
+from rmt_vn.network import Network, ResidualNetwork
 
 # Below this the variances of a few layers are rounded to those of zero.
 _SMALLEST_SCALE = 1e-6
@@ -61,14 +61,16 @@ def exact_of_first_layer(network: Network) -> np.ndarray:
     return np.array([*exact_parts_along_depth(linear)[1], *[np.nan] * (network.depth - 1)])
 
 
-def caveat(network: Network, input_variance: float) -> str | None:
-    """What S4 says against itself, if the network is outside its domain; None where S3 is exact."""
-    if network.live_probability is not None:
+def caveat(network: Network | ResidualNetwork, input_variance: float) -> str | None:
+    """What S4 or S8 says against itself, if the network is outside its domain; None where S3 is exact."""
+    if isinstance(network, Network) and network.live_probability is not None:
         return None
     return with_caveat(laws.approximate_vni, network, input_variance)[1]
 
 
-def with_caveat(law: Callable[..., Any], network: Network, input_variance: float) -> tuple[Any, str | None]:
+def with_caveat(
+    law: Callable[..., Any], network: Network | ResidualNetwork, input_variance: float
+) -> tuple[Any, str | None]:
     """What a law says of a network, and what it says against itself."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", OutsideDomainWarning)

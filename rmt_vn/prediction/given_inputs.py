@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from rmt_vn.measures import participation_ratio, unbiased_vni
 from rmt_vn.measures.arrays import finite_array
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
-from rmt_vn.network import Network
+from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.prediction.blocks import in_blocks
 from rmt_vn.prediction.expected import caveat
 from rmt_vn.samplers.activations import walk_both
@@ -31,7 +31,7 @@ _CENTRED, _BALL = 0.02, 1e-4
 _LENGTHS = 3
 
 
-def checked_inputs(network: Network, inputs: ArrayLike) -> np.ndarray:
+def checked_inputs(network: Network | ResidualNetwork, inputs: ArrayLike) -> np.ndarray:
     """The inputs as float64.
 
     Raises
@@ -51,9 +51,12 @@ def checked_inputs(network: Network, inputs: ArrayLike) -> np.ndarray:
     return x
 
 
-def affordable_networks(network: Network, n_samples: int) -> int:
+def affordable_networks(network: Network | ResidualNetwork, n_samples: int) -> int:
     """How many networks are simulated by default: 20 to 100."""
-    passes = sum(n_samples * n_in * n_out for n_in, n_out in pairwise(network.widths))
+    shapes = list(pairwise(network.widths))
+    if isinstance(network, ResidualNetwork):
+        shapes += network.branch_shapes * network.depth
+    passes = sum(n_samples * n_in * n_out for n_in, n_out in shapes)
     # Up to 256 samples each is left out once, in twenty groups.
     repeated = 21 if n_samples <= FEW_SAMPLES else 1
     measures = sum(repeated * n_samples * n * min(n_samples, n) + _PER_MEASURE for n in network.widths[1:])
@@ -104,7 +107,9 @@ def simulated_over_inputs(
     return values[:, 0], values[:, 1]
 
 
-def law_over_inputs(network: Network, inputs: np.ndarray, mean_square: float) -> tuple[str | None, str]:
+def law_over_inputs(
+    network: Network | ResidualNetwork, inputs: np.ndarray, mean_square: float
+) -> tuple[str | None, str]:
     """Of which inputs the laws speak that are as these, "ball" or "wide"; or None, and why they do not speak."""
     n_0 = network.widths[0]
     mean = inputs.mean(axis=0)
@@ -116,8 +121,12 @@ def law_over_inputs(network: Network, inputs: np.ndarray, mean_square: float) ->
             f"No law speaks of these inputs: their covariance has {dimensions:.3g} effective dimensions of {n_0}, and "
             "laws are of isotropic inputs"
         )
-    if network.activation.name == "linear" or spread <= _BALL * min(1.0, mean_square):
-        return ("ball", "") if caveat(network, mean_square) is None else (None, f"{caveat(network, mean_square)}")
+    normalized = isinstance(network, ResidualNetwork) and network.normalization != "none"
+    if (network.activation.name == "linear" and not normalized) or spread <= _BALL * min(1.0, mean_square):
+        told = caveat(network, mean_square)
+        return ("ball", "") if told is None else (None, told)
+    if isinstance(network, ResidualNetwork):
+        return None, "No law speaks of these inputs: they are not in a small ball round a point, as S8 needs them"
     lengths = np.sum(deviations**2, axis=1)
     even = lengths.var() <= _LENGTHS * 2 / n_0 * lengths.mean() ** 2
     if np.mean(mean**2) <= (_CENTRED + 1 / len(inputs)) * mean_square and even:

@@ -13,7 +13,7 @@ from rmt_vn.baseline import Baseline, interval_of_another
 from rmt_vn.checks import checked_choice
 from rmt_vn.laws.effective_depth import effective_depth
 from rmt_vn.laws.universal import universal_vni
-from rmt_vn.network import Network
+from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.results import Result
 
 Inputs = Literal["ball", "wide"]
@@ -23,7 +23,7 @@ Output = Literal["linear", "activation"]
 OUTPUTS = get_args(Output)
 Kind = Literal["activations", "pre-activations"]
 KINDS = get_args(Kind)
-Statement = Literal["S3", "S4", "S7"]
+Statement = Literal["S3", "S4", "S7", "S8"]
 # Gradients vanish or explode if their root mean square changes more than this from the last layer to the inputs.
 TENFOLD = 10.0
 # Nodes vanish where the mean ρ² of two nodes exceeds this: VNI without the 1/n that each node has with itself.
@@ -37,7 +37,7 @@ class LayerPrediction(Result):
     Attributes
     ----------
     layer : int
-        l, from 1.
+        l, from 1: of a residual network its blocks, and the readout last.
     width : int
         n_l.
     q : float
@@ -48,11 +48,11 @@ class LayerPrediction(Result):
         t of the first l weight matrices (S4).
     vni, stderr : float
         Mean VNI over random networks, of the activations of the nodes that are live (over wide inputs and given ones:
-        that are not constant), and its standard error: zero where S3 gives it exactly.
+        that are not constant), and its standard error: zero where a law (S3, S8) gives it exactly.
     pre_activation_vni : float
         Mean VNI of the pre-activations of all nodes.
     law_vni : float, or None
-        What the law says of `vni` (S3, S4 or S7); None where no law covers the network.
+        What the law says of `vni` (S3, S4, S7 or S8); None where no law covers the network.
     gradient : float
         E‖∂_l‖²/E‖∂_L‖² (S5).
     simulated_vni, simulated_pre_activation_vni : tuple of float
@@ -116,30 +116,31 @@ class Prediction(Result):
 
     Attributes
     ----------
-    network : Network
+    network : Network or ResidualNetwork
     inputs : {"ball", "wide", "given"}
         Over which inputs nodes are correlated: a small ball round a point, N(0, input_variance I), or those that were
         given.
     output : {"linear", "activation"}
-        Whether the last layer has no activation function, or has one.
+        Whether the last layer has no activation function, or has one; "linear" for a residual network.
     input_variance : float
         ‖x_0‖²/n_0: of given inputs, their mean.
-    statement : {"S3", "S4", "S7"}, or None
-        The law beside the simulated networks: exact, the universal law of wide networks, or the law of wide inputs.
+    statement : {"S3", "S4", "S7", "S8"}, or None
+        The law beside the simulated networks: exact, the universal law of wide networks, the law of wide inputs, or
+        that of residual networks.
     layers : tuple of LayerPrediction
         For l = 1, …, L.
     gradient_growth : float
         E‖∂_0‖²/E‖∂_L‖²: how much a mean squared gradient has grown when it arrives at the inputs (S5).
     nodes_caveat, gradients_caveat : str or None
-        Why S4, and why S5, does not hold for this network, if it does not. Over given inputs `nodes_caveat` says why no
-        law speaks of them, if none does.
+        Why S4 or S8, and why S5, does not hold for this network, if it does not. Over given inputs `nodes_caveat` says
+        why no law speaks of them, if none does.
     n_samples : int, or None
         How many inputs were given.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("gradients", "nodes", "vanishing_from", "half_depth", "two_nodes_depth")
 
-    network: Network
+    network: Network | ResidualNetwork
     inputs: Over
     output: Output
     input_variance: float
@@ -207,6 +208,10 @@ class Prediction(Result):
         return next((row.layer for row in self.layers if holds(row)), None)
 
     @property
+    def _part(self) -> str:
+        return "block" if isinstance(self.network, ResidualNetwork) else "layer"
+
+    @property
     def verdict(self) -> tuple[str, ...]:
         """What the numbers mean, in sentences."""
         advice = self._advice() if self.nodes == "vanishing" and self.inputs == "ball" else None
@@ -235,22 +240,25 @@ class Prediction(Result):
         end = f"the last layer has {last.effective_nodes:.3g} effective nodes of {last.width}"
         if self.vanishing_from is None:
             return f"Nodes are kept: the mean rho^2 of two nodes stays below {VANISHING} in every layer, and {end}."
-        first, few = self.vanishing_from, self.two_nodes_depth
-        told = f"Nodes are vanishing: the mean rho^2 of two nodes is above {VANISHING} from layer {first} on, and {end}"
-        return told + (f"; fewer than two are left at layer {few}." if few else ".")
+        part, few = self._part, self.two_nodes_depth
+        first = f"{part} {self.vanishing_from}"
+        told = f"Nodes are vanishing: the mean rho^2 of two nodes is above {VANISHING} from {first} on, and {end}"
+        return told + (f"; fewer than two are left at {part} {few}." if few else ".")
 
     def _on_inputs(self) -> str | None:
         """How much of it is the given inputs' own doing."""
         if self.inputs != "given" or self.layers[0].width < 2:
             return None
         first = self.layers[0]
+        if isinstance(self.network, ResidualNetwork):
+            return f"In block 1 there are {1 / first.pre_activation_vni:.3g} effective nodes of {first.width}."
         return (
             f"In layer 1, where there is no depth yet, these inputs alone leave {1 / first.pre_activation_vni:.3g} "
             f"effective nodes of {first.width}, and a mean rho^2 of two nodes of {_mean_square(first):.3g}."
         )
 
     def _advice(self) -> str | None:
-        """What would keep the nodes, by S4: None where it does not hold, or would not have told that they vanish."""
+        """What would keep the nodes, by S4 or S8: None where these do not hold, or would not tell that they vanish."""
         if self.nodes_caveat is not None:
             return None
         depths = np.linspace(0.0, 0.2, 201)
@@ -258,6 +266,8 @@ class Prediction(Result):
         factor = self.layers[-1].effective_depth / allowed
         if factor <= 1:
             return None
+        if isinstance(self.network, ResidualNetwork):
+            return self._advice_for_blocks(factor, allowed)
         told = f"By S4, the mean rho^2 of two nodes is {VANISHING} if layers and inputs are {factor:.2g} times as wide"
         if self.network.weights == "orthogonal":
             return f"{told}."
@@ -265,6 +275,15 @@ class Prediction(Result):
         rest = effective_depth(haar, input_variance=self.input_variance) / allowed
         widths = "less at the widths as they are" if rest <= 1 else f"the same at {rest:.2g} times the widths"
         return f"{told}; with orthogonal weights it is {widths}."
+
+    def _advice_for_blocks(self, factor: float, allowed: float) -> str:
+        told = f"By S8, the mean rho^2 of two nodes is {VANISHING} if stream and branches are {factor:.2g} times"
+        if isinstance(self.network, Network) or isinstance(self.network.branch_scale, str):
+            return f"{told} as wide."
+        scaled = replace(self.network, branch_scale="1/sqrt(L)")
+        rest = effective_depth(scaled, input_variance=self.input_variance) / allowed
+        widths = "less at the width as it is" if rest <= 1 else f"the same at {rest:.2g} times the width"
+        return f"{told} as wide; with branches scaled by 1/sqrt(L), {scaled.beta:.2g}, it is {widths}."
 
     def _on_validity(self) -> str:
         if self.inputs == "wide":
@@ -283,10 +302,14 @@ class Prediction(Result):
             if not known:
                 return f"{drawn}."
             return f"{drawn}; {self.statement} says {known[-1].law_vni:.4g} of layer {known[-1].layer}."
-        law = f"S4, the law of wide networks, says {self.layers[-1].law_vni:.4g} of the last layer"
-        means = "exact (S3), intervals" if self.statement == "S3" else "and intervals"
+        exact = self.layers[-1].stderr == 0
+        means = f"exact ({self.statement}), intervals" if exact else "and intervals"
         told = f"For inputs in a small ball round a point: means {means} of simulated networks"
-        return f"{told}." if self.statement == "S3" else f"{told}; {law}."
+        if exact:
+            return f"{told}."
+        networks = "residual networks" if isinstance(self.network, ResidualNetwork) else "networks"
+        law = f"{self.statement}, the law of wide {networks}, says {self.layers[-1].law_vni:.4g} of the last layer"
+        return f"{told}; {law}."
 
 
 def _mean_square(row: LayerPrediction) -> float:

@@ -96,24 +96,25 @@ def vni(
     subtracted, since what remains has all of J's error.
 
     By simulation (ten distributions: Gaussian, skewed, sparse, of classes, of tails down to t of 3; independent nodes,
-    one factor, groups of four; 5 to 1200 nodes; 5 to 2000 samples, or 8 to 128 groups of 16; 241 cells of 50 to 500 runs
-    each, like those of `tests/benchmarks/coverage_of_vni.py`): where `caveats` says nothing the bias is at most 2% or
-    0.2 standard errors and 95% intervals contain the truth in 92% or more, to three standard errors of the study; in
-    96% on average, and in 97 to 100% where nodes are independent, since 1/N is where intervals end.
+    one factor, groups of four; 5 to 1200 nodes; 5 to 2000 samples, or 8 to 128 groups of 16; 241 cells of 50 to 500
+    runs each, like those of `tests/benchmarks/coverage_of_vni.py`): where `caveats` says nothing the bias is at most 2%
+    or 0.2 standard errors and 95% intervals contain the truth in 92% or more, to three standard errors of the study; in
+    96% on average, and in more where nodes are independent (95 to 100%), since 1/N is where intervals end.
 
     `caveats` tells of five to nine samples (91%, by cell 79 to 99%); and, by their kurtosis, of nodes of which a few
     samples make up much (93%, by cell 79 to 100%): lognormal and t of 3, whose bias is up to one standard error (1 to
-    5% in groups of four), and nodes that are seldom other than zero, in fewer than some 100 samples. The stated error is
-    0.7 to 1 of the true one for five samples, and 0.8 to 1.2 from eight on, for Gaussian, t of 5 and multivariate t.
+    5% in groups of four), and nodes that are seldom other than zero, in fewer than some 100 samples. The stated error
+    is 0.7 to 1 of the true one for five samples, and 0.8 to 1.2 from eight on, for Gaussian, t of 5 and multivariate t.
     The bias of `plug_in` is up to 50 times the VNI. Adding a copy of every node leaves `plug_in` as it is and changes
     the estimate, by less than a third of its standard error as a rule, and by as much as two of them where single
     samples are very large.
 
     Positions of one image or times of one sequence are not independent. With `groups` parts are of whole groups,
     whatever they are inside; there must be four. From 129 nodes on, 128 of them tell what is to be corrected. By
-    simulation (20 nodes; one and three factors, groups of four; 6 to 128 groups of 16 or 32 samples, correlated by 0.9
-    or 0.95 from each to the next) 91 to 99% of intervals contain the truth, 95% on average; for 4 groups it is 93%, but
-    the VNI is too low by half a standard error, of which `caveats` tells. Where groups have from one to 400 samples it
+    simulation 91 to 99% of intervals contain the truth, 95% on average (20 nodes; one factor, groups of four; 8 to 128
+    groups of 16, correlated by 0.9 from each to the next), and 86 to 98% in 120 runs each of three factors (4 to 128
+    groups of 32, correlated by 0.95, or of one half throughout); without groups it is down to 30%. The VNI from 4
+    groups is too low by half a standard error, of which `caveats` tells. Where groups have from one to 400 samples it
     is 89 to 96%.
 
     It is computed from correlations, nodes × nodes, or, if there are at most 256 samples or more than three times as

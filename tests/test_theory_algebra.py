@@ -43,7 +43,7 @@ def slope_ratio(network):
 
 
 # These take two seconds and more each: their claims run with the slow tests, all others always.
-SLOW_CLAIMS = {"activations", "signal_mode", "weingarten"}
+SLOW_CLAIMS = {"activations", "effective_depth_residual", "signal_mode", "weingarten"}
 DERIVATIONS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_CLAIMS else name for name in ALGEBRA]
 
 

@@ -13,15 +13,11 @@ from theory import effective_depth_residual as derived
 from theory.hyperbolic import residual_fan_in, transforms
 
 
-def block(ratio, branch_depth, width):
-    return float(derived.block_depth(*map(sp.nsimplify, (ratio, branch_depth, width))))
-
-
 @meets("residual_block_depth")
 @pytest.mark.parametrize(("ratio", "branch_depth", "width"), [(0.7, 0.03, 40), (1e-6, 0.5, 3), (1e6, 0.5, 3)])
 def test_a_block_adds_the_depth_derived(ratio, branch_depth, width):
-    found = laws.residual_block_depth(ratio, branch_depth, width)
-    assert found == pytest.approx(block(ratio, branch_depth, width), rel=1e-12)
+    known = derived.block_depth(*map(sp.nsimplify, (ratio, branch_depth, width)))
+    assert laws.residual_block_depth(ratio, branch_depth, width) == pytest.approx(float(known), rel=1e-12)
 
 
 # φ, σ_1, and Eφ² and μ_1 at that variance, by integration: of ReLU by hand.
@@ -126,7 +122,7 @@ def test_transform_by_its_definition_meets_that_of_the_law():
 
 def neglected(width, ratio, t, factor=1.0):
     """N times what R, at `factor` times the depth, has less than the exact E ρ² of linear networks; depth near t."""
-    of_block = block(ratio, 1 / sp.Integer(width), width)
+    of_block = float(derived.block_depth(sp.nsimplify(ratio), 1 / sp.Integer(width), sp.Integer(width)))
     depth = round(t / of_block)
     network = ResidualNetwork(width, depth, activation="linear", branch_scale=ratio**0.5)
     exact = laws.exact_vni_complement(network) / (1 - 1 / width)

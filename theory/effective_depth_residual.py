@@ -211,7 +211,7 @@ def derive() -> Derivation:
         Claim("and $RBR^T+RB^TR^T$ the spread $2as^2/N$", both, stated_both),
         Claim(
             "$C=BB^T$: its scale and spread have the traces $E\\,(\\mathrm{Tr}\\,C)^2$ and $E\\,\\mathrm{Tr}\\,C^2$",
-            sp.Matrix([N**2 * scale_c + 2 * N * spread_c, N * scale_c + (N**2 + N) * spread_c]),
+            sp.Matrix([N**2 * scale_c + 2 * N * spread_c, N * scale_c + (N**2 + N) * spread_c]).applyfunc(sp.cancel),
             sp.Matrix([p_1**2, p_2]),
         ),
         Claim(

@@ -223,6 +223,6 @@ def draw(tables: dict) -> Figure:
     axes.set_yticks(ticks, [str(each) for each in ticks])
     axes.set_yticks([], minor=True)
     axes.set_xticks([1, *range(5, layer.max(), 5), layer.max()])
-    axes.set(xlabel="hidden layer", ylabel="effective nodes over digits", xlim=(0.3, layer.max() + 0.7))
+    axes.set(xlabel="hidden layer", ylabel="effective nodes", xlim=(0.3, layer.max() + 0.7))
     figure.legend(loc="outside upper center", ncols=2)
     return figure

@@ -127,7 +127,8 @@ MAY_IMPORT = {
     # The network alone: a point of a sweep may hold one. Sweeps are of any function.
     "experiments": {"network", "whole_files"} | ARGUMENTS,
     "figures": FOUNDATIONS
-    | {"ensembles", "measures", "laws", "samplers", "tasks", "training", "experiments", "whole_files"}
+    | {"ensembles", "measures", "laws", "samplers", "baseline", "mlp", "tasks", "training", "experiments"}
+    | {"whole_files"}
     | {"program", "interrupts"},
     # Figures only where one is asked for.
     "reports": {"network", "baseline", "measures", "prediction", "adapters", "figures", "program", "whole_files"}

@@ -24,14 +24,17 @@ from rmt_vn.figures.style import new_figure
 # held against their committed data in test_gallery.py.
 LONG = {
     "correlation_distribution", "effective_nodes", "gradients_and_nodes", "jacobian_spectrum", "lyapunov_spectrum",
-    "optimizers", "representation_power", "scaling_collapse", "signal_mode", "three_indicators", "training_failure",
-    "training_vni", "walking_dead", "wide_inputs",
+    "optimizers", "own_data", "representation_power", "scaling_collapse", "signal_mode", "three_indicators",
+    "training_failure", "training_vni", "walking_dead", "wide_inputs",
 }  # fmt: skip
 SHORT = [name for name in figures.NAMES if name not in LONG]
 COMPUTED = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in figures.NAMES]
 # Not made twice even there: their sweeps are of the kinds that the others have too. Those of training are computed anew
 # for each figure without a cache: one, the optimizers', stands for all.
-ONCE = {"jacobian_spectrum", "scaling_collapse", "signal_mode", "training_failure", "training_vni", "walking_dead"}
+ONCE = {
+    "jacobian_spectrum", "own_data", "scaling_collapse", "signal_mode", "training_failure", "training_vni",
+    "walking_dead",
+}  # fmt: skip
 TWICE = [name for name in figures.NAMES if name not in ONCE]
 # The folder that `.ci/run` names, where the README's command has made all of them, by a process for each core.
 MADE_BEFORE = os.environ.get("FIGURES_BY_ALL_CORES")
@@ -248,6 +251,14 @@ CONTROLS = {
         ("samples", "vni", lambda c: c**0.4),
     ],
     "digits": [("layers", "vni", lambda c: c**0.1), ("accuracy", "accuracy", times(0.8))],
+    "own_data": [
+        ("layers", "law", times(0.8)),  # the law would be that of digits
+        ("layers", "fresh_mean", lambda c: c[::-1].copy()),  # first layers for last ones
+        ("layers", "fresh_low", times(0.8)),
+        ("networks", "effective_nodes", times(1.3)),
+        ("networks", "when", lambda c: c[::-1].copy()),  # before training for after it
+        ("accuracy", "accuracy", times(0.8)),
+    ],
 }
 
 

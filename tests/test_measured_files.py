@@ -238,7 +238,7 @@ def many(tmp_path):
         "dead": np.zeros((40, 8)),
         "image": RNG.standard_normal((6, 3, 5, 4)),
         "NaN": np.where(X > 2, np.nan, X),
-        "steps": RNG.standard_normal((4, 10, 8)),
+        "steps": RNG.standard_normal((8, 5, 8)),
         "id": np.arange(320).reshape(40, 8) + 2**60,
     }
     np.savez(tmp_path / "h.npz", **layers)

@@ -77,10 +77,23 @@ def test_every_block_runs_and_says_something(page_run):
 def test_what_is_measured_in_python_and_on_the_command_line_is_the_same(page_run):
     folder, names, outputs = page_run
     layer = names["layer"]
-    assert layer.n_nodes == 40 and 1 < layer.effective_nodes < 6  # five inputs drive all nodes
-    (told,) = (line for output in outputs for line in output.splitlines() if line.startswith("hidden"))
+    assert layer.n_nodes == 64 and layer == names["told"]["1"].measured
+    (told,) = (line for output in outputs for line in output.splitlines() if line.startswith("first "))
     assert f"{layer.effective_nodes:.4g}" in told.split()
     assert (folder / "layers.png").stat().st_size > 0
+
+
+def test_the_network_beside_fresh_ones_is_as_the_page_says(page_run):
+    folder, names, _ = page_run
+    told = names["told"]
+    fresh = [each.fresh for each in told.layers]
+    said = re.search(
+        r"have (\d+) effective nodes of (\d+) in the first layer.* in the fourth they have\s(\d+),", README, re.S
+    )
+    assert [int(each) for each in said.groups()] == [round(fresh[0].mean), 64, round(fresh[-1].mean)]
+    assert len(fresh) == 4 and all(each.is_below_all for each in fresh)
+    assert told.together == (0, told.replicas) and told.replicas == 20
+    assert "20 fresh networks" in (folder / "report.html").read_text("utf-8")
 
 
 def test_the_law_and_the_samples_agree(page_run):
@@ -92,7 +105,7 @@ def test_the_law_and_the_samples_agree(page_run):
 
 def test_the_sweep_goes_on_from_what_it_kept(page_run, capsys):
     folder, names, _ = page_run
-    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz") if path.name != "activations.npz"}
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz") if path.name != "trained.npz"}
     assert len(kept) == 3 * 8
     (sweep,) = (text for _, text in BLOCKS if "monte_carlo" in text)
     before = [each.mean for each in names["estimates"]]
@@ -107,7 +120,7 @@ def test_a_network_is_watched(capsys):
     (example,) = FOR_TORCH
     names = {}
     exec(example, names)
-    assert names["layer"].n_nodes == 200 and "of 200" in capsys.readouterr().out
+    assert names["layers"]["0"].n_nodes == 200 and "beside 20 fresh networks" in capsys.readouterr().out
 
 
 def test_the_two_commands_are_where_the_continuous_integration_reads_them():

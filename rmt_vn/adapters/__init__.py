@@ -13,6 +13,7 @@ activations are arrays: give these to `rmt_vn.measures.vni`, and a function of a
 from rmt_vn.adapters.sklearn_models import mlp_activations, reinitialized_mlp
 from rmt_vn.adapters.torch_networks import network_of
 from rmt_vn.adapters.torch_reinitialized import reinitialized
-from rmt_vn.adapters.torch_watching import Watch, watch
+from rmt_vn.adapters.torch_watched import Watch
+from rmt_vn.adapters.torch_watching import watch
 
 __all__ = ["Watch", "mlp_activations", "network_of", "reinitialized", "reinitialized_mlp", "watch"]

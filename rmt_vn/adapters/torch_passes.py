@@ -10,7 +10,8 @@ import numpy as np
 
 from rmt_vn.adapters.torch_random_state import devices_of, own_random_state, set_seed
 from rmt_vn.adapters.torch_tensors import imported_torch
-from rmt_vn.adapters.torch_watching import Watch, watch
+from rmt_vn.adapters.torch_watched import Watch
+from rmt_vn.adapters.torch_watching import watch
 from rmt_vn.checks import one_line
 
 if TYPE_CHECKING:

@@ -34,6 +34,14 @@ class Records:
         self._broken: dict[Call, str] = {}
         self._skipped: dict[Call, Counter[str]] = {}
 
+    def begun_anew(self) -> Records:
+        """Records without samples, which count passes, and calls that were not recorded, on from these."""
+        with self.lock:
+            anew = Records()
+            anew.n_passes = self.n_passes
+            anew._skipped = {call: Counter(reasons) for call, reasons in self._skipped.items()}
+            return anew
+
     def calls(self) -> set[Call]:
         """All calls of which something is known."""
         with self.lock:

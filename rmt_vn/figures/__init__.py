@@ -38,6 +38,7 @@ NAMES = (
     "optimizers",
     "representation_power",
     "digits",
+    "own_data",
 )
 
 

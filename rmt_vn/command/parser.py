@@ -24,7 +24,7 @@ EXAMPLES = {
         "rmt-vn predict --widths 100x21 --activation relu --sigma-w 1.414 --json",
         "rmt-vn predict --widths 64,50x4,10 --activation relu --inputs digits.npy",
         "rmt-vn predict --residual 64x24 --branch 256 --activation gelu --norm pre",
-        "rmt-vn predict --residual 64x24 --activation relu --sigma-w 1.414,1 --branch-scale 1/sqrt(L)",
+        "rmt-vn predict --residual 64x24 --activation relu --sigma-w 1.414,1 --branch-scale '1/sqrt(L)'",
     ),
     "measure": (
         "rmt-vn measure activations.npz",
@@ -69,8 +69,8 @@ _COMMANDS = {
         "Find the narrowest network of equal widths whose mean vanishing node indicator (VNI) stays within a target in "
         "its last layer, for Gaussian and for orthogonal weights. A VNI of 0.1 means 10 effective nodes. An exact law "
         "says it for linear and ReLU networks; others are sampled, which takes seconds to a minute, and the table has "
-        "the standard error of their VNI. With --residual the same depth as a residual network is designed too, with and "
-        "without normalization, with branches as they are and scaled by 1/sqrt(depth): skip connections save nodes.",
+        "the standard error of their VNI. With --residual residual networks of the same depth are designed too, with "
+        "and without normalization, and with branches as they are and scaled by 1/sqrt(depth).",
     ),
     "api": (
         "describing",

@@ -30,6 +30,7 @@ NAMES = (
     "lyapunov_spectrum",
     "phase_diagram",
     "signal_mode",
+    "residual_networks",
     "gradients_and_nodes",
     "wide_inputs",
     "training_vni",

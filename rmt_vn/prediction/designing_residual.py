@@ -22,7 +22,7 @@ from rmt_vn.samplers import sample_vni
 
 _DEEPEST, _WIDEST = 10**5, 10**7
 # Nodes of all blocks up to which networks are sampled, how many, and how often: of wider ones S8 is the better known.
-_WORK, _NETWORKS, _ROUNDS = 5e4, 400, 2
+_WORK, _NETWORKS, _ROUNDS = 3e4, 200, 1
 _LARGEST_SCALE = 1000.0
 # β is found to this part of itself.
 _FINE = 1e-4
@@ -103,10 +103,10 @@ def design_residual(
     Examples
     --------
     >>> design_residual(200, 0.1, activation="linear", hidden_ratio=None).network.width
-    27
+    28
     >>> found = design_residual(200, 0.1, width=64, activation="linear", hidden_ratio=None)
     >>> round(found.beta, 3)
-    0.121
+    0.126
     """
     depth, target = checked_count("depth", depth, most=_DEEPEST), checked_target(vni)
     if width is not None and branch_scale is not None:

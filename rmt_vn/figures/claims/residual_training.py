@@ -19,7 +19,7 @@ from rmt_vn.network import Network, ResidualNetwork
 
 CLAIM = (
     "Residual networks that keep their nodes learn at any depth and learning rate shown, and plain ones that keep them "
-    "at small rates; residual networks whose nodes have vanished fail as plain ones do, although their gradients are "
+    "at small rates; most residual networks with a VNI above 0.99 fail as plain ones do, although their gradients are "
     "larger"
 )
 
@@ -35,8 +35,9 @@ CAPTION = (
 
 LAWS: tuple[str, ...] = ()
 
-# A VNI before training from which on nodes have vanished, and one up to which they have not.
-VANISHED, KEPT = 0.9, 0.6
+# A VNI before training from which on nodes have vanished, and one up to which they have not. Between them is no verdict:
+# post-LN with β = 1, N = 8 and L = 128 begins at 0.95, and ten of ten networks learned.
+VANISHED, KEPT = 0.99, 0.6
 
 
 def plain(activation: str, sigma_w: float = 1.0, sigma_b: float = 0.0, **kind) -> Callable[[int, int], Network]:

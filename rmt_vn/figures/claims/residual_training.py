@@ -35,7 +35,7 @@ CAPTION = (
 
 LAWS: tuple[str, ...] = ()
 
-# A VNI before training from which on nodes have vanished, and one up to which they have not. Between them is no verdict:
+# A VNI before training above which nodes have vanished, and one below which they are kept. Between them is no verdict:
 # post-LN with β = 1, N = 8 and L = 128 begins at 0.95, and ten of ten networks learned.
 VANISHED, KEPT = 0.99, 0.6
 

@@ -140,7 +140,7 @@ def _vni(network: Network, parameters: np.ndarray, task: Task) -> np.ndarray:
     columns = []
     for one in parameters[:, None]:
         weights = mlp.layers(network, one)
-        x, h = mlp.workspace(network, weights, len(task.inputs))
+        x, h = mlp.workspace(weights, len(task.inputs))
         x[0][:, : network.widths[0]] = task.inputs.T
         mlp.forward(network, weights, x, h)
         hidden = zip(x[1:], network.widths[1:-1], strict=True)

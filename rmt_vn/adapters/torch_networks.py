@@ -30,9 +30,9 @@ def network_of(model: torch.nn.Module, *, activation: Activation | str | None = 
     linear module it is compared with x_l = φ(W_l x_{l−1} + b_l). So layers come in the order in which they are called,
     weights are those that are used (of weight and spectral norm, parametrizations and pruning too), and φ is read from
     the numbers, whether it is a module or a function in ``forward``. What is no such chain is refused: skip connections
-    and branches, modules that are not called or called twice, tied weights, different activations. The last layer may
-    be followed by anything that depends on nothing else. The model itself, its modes and hooks, and PyTorch's random
-    state stay as they are.
+    (see below) and branches, modules that are not called or called twice, tied weights, different activations. The last
+    layer may be followed by anything that depends on nothing else. The model itself, its modes and hooks, and PyTorch's
+    random state stay as they are.
 
     σ_w² is the mean square of the weights times their fan-in, and σ_b² the mean square of the biases, over all layers
     together. Where layers differ in them by more than chance explains, the mean field is followed with both, the
@@ -65,6 +65,21 @@ def network_of(model: torch.nn.Module, *, activation: Activation | str | None = 
     NotRandomWarning
         If the spectrum of a matrix is not that of a random one of its size, as after training: what theory says of the
         network is then about its initialization.
+
+    Notes
+    -----
+    A residual network is not read from a model; describe it by hand. For blocks ``x + w2(gelu(w1(norm(x))))``, pre-LN
+    as in the MLP part of a transformer, of a ``torch.nn.Linear`` each, whose PyTorch weights are uniform in
+    ±1/√fan-in, of variance σ_w²/fan-in with σ_w = 1/√3:
+
+    >>> from rmt_vn import ResidualNetwork
+    >>> width, blocks, hidden = 256, 24, 1024
+    >>> scale = 3**-0.5
+    >>> ResidualNetwork(width, blocks, hidden, "gelu", sigma_w=(scale, scale), normalization="pre").depth
+    24
+
+    What is given to `predict` so is not compared with the model: only biases of zero are described, gains of LayerNorm
+    of one, and no attention.
     """
     torch = imported_torch()
     if not isinstance(model, torch.nn.Module):
@@ -79,7 +94,10 @@ def network_of(model: torch.nn.Module, *, activation: Activation | str | None = 
     try:
         return _read(model, given)
     except ValueError as error:
-        raise ValueError(f"no Network describes this model: {error}") from None
+        by_hand = (
+            "; describe a residual network by hand, see help(network_of)" if "skip connection" in str(error) else ""
+        )
+        raise ValueError(f"no Network describes this model: {error}{by_hand}") from None
 
 
 def _read(model: torch.nn.Module, given: Activation | None) -> Network:

@@ -22,7 +22,7 @@ the same up to a factor. Its inverse, 1/VNI, is the **effective number of nodes*
 Each figure makes one claim. Points are samples: random networks that were drawn, or trained, and measured. Their bars
 are two standard errors long in either direction, or 95% intervals where a probability is shown. Lines are theory, or
 else they join the points of one setting; the text below each picture says which. The statements of the theory are
-called S1 to S7, and the README of the project says what each of them is. Then follow the numbers on which the claim
+called S1 to S8, and the README of the project says what each of them is. Then follow the numbers on which the claim
 rests, and the range in which each of them must be for the claim to hold.
 
 ## Contents

@@ -42,7 +42,7 @@ def test_followed_nodes_tell_what_whole_products_do(monkeypatch):
     followed = predict(network, n_networks=200, rng=2).layers[-1]
     stderr = np.hypot(multiplied.stderr, followed.stderr)
     assert abs(multiplied.vni - followed.vni) < 4 * stderr
-    assert abs(1.05 * multiplied.vni - followed.vni) > 4 * stderr  # 5% more would be seen
+    assert abs(1.1 * multiplied.vni - followed.vni) > 4 * stderr  # 10% more would be seen: 4 s.e. are 4%
     spreads = [np.std(each.simulated_vni) for each in (multiplied, followed)]
     # Of 200 networks a deviation is known to 5%, of theirs to 15%.
     assert 0.6 < spreads[1] / spreads[0] < 1.6
@@ -79,7 +79,7 @@ def test_wide_and_own_inputs():
     assert predicted.n_samples == 60
     assert predicted.layers[0].law_vni is None
     ball = 1 + 1e-5 * own
-    predicted = predict(PRE, inputs=ball, n_networks=30, rng=0)
+    predicted = predict(PRE, inputs=ball, n_networks=20, rng=0)
     last = predicted.layers[-1]
     assert predicted.statement == "S8"
     # Of so few inputs S8 is some per cent off at this width.
@@ -104,6 +104,24 @@ def test_design_keeps_its_target_and_no_narrower_one_does():
     strongest = design_residual(50, 0.1, width=2 * width, activation="linear", hidden_ratio=None)
     assert strongest.vni == pytest.approx(0.1, rel=1e-3)
     assert strongest.beta > found.beta
+
+
+def test_a_residual_model_is_refused_with_what_to_do_instead():
+    torch = pytest.importorskip("torch")
+    from rmt_vn.adapters import network_of
+
+    class Skip(torch.nn.Module):
+        def __init__(self, norm):
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(6, 6), torch.nn.Linear(6, 6)
+            self.norm = torch.nn.LayerNorm(6) if norm else torch.nn.Identity()
+
+        def forward(self, x):
+            return x + self.second(torch.tanh(self.first(self.norm(x))))
+
+    for norm in (False, True):
+        with pytest.raises(ValueError, match="describe a residual network by hand, as a ResidualNetwork"):
+            network_of(torch.nn.Sequential(Skip(norm), Skip(norm)))
 
 
 @pytest.mark.slow

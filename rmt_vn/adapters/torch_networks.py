@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_BY_HAND = "describe a residual network by hand, as a ResidualNetwork: help(network_of) shows how"
+
+
 class NotRandomWarning(UserWarning):
     """Weights are no longer those of a random network, of which theory speaks."""
 
@@ -94,10 +97,8 @@ def network_of(model: torch.nn.Module, *, activation: Activation | str | None = 
     try:
         return _read(model, given)
     except ValueError as error:
-        by_hand = (
-            "; describe a residual network by hand, see help(network_of)" if "skip connection" in str(error) else ""
-        )
-        raise ValueError(f"no Network describes this model: {error}{by_hand}") from None
+        told = f"no Network describes this model: {error}"
+        raise ValueError(f"{told}; {_BY_HAND}" if "skip connection" in told else told) from None
 
 
 def _read(model: torch.nn.Module, given: Activation | None) -> Network:
@@ -143,7 +144,8 @@ def _stranger(model: Any) -> str | None:
         if isinstance(module, torch.nn.Linear) or "parametrizations" in name.split("."):
             continue
         if list(module.parameters(recurse=False)):
-            return f"got {type(module).__name__} modules with weights of their own"
+            told = f"got {type(module).__name__} modules with weights of their own"
+            return f"{told}; {_BY_HAND}" if isinstance(module, torch.nn.LayerNorm) else told
     if not any(isinstance(module, torch.nn.Linear) for module in modules.values()):
         return "got none"
     for name, parameter in model.named_parameters():

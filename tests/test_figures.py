@@ -228,6 +228,12 @@ CONTROLS = {
         ("samples", "vni", times(0.5)),  # where the mode grows, about what S4 says
         ("plane", "softplus", times(0.9)),
     ],
+    "residual_networks": [
+        ("samples", "vni", times(1.4)),
+        ("samples", "vni", lambda c: c**0.3),  # all kinds vanish nearly alike
+        ("theory", "effective_depth", lambda c: c**0.5),
+        ("theory", "effective_depth", lambda c: c * np.linspace(1, 6, len(c))),  # 1/√L grows, too
+    ],
     "wide_inputs": [
         ("samples", "vni", times(0.8)),
         ("samples", "vni", times(1.2)),

@@ -31,7 +31,7 @@ _WORK = 1.2e10
 _BLOCK_FLOATS = 2**17
 # Nodes that are followed, networks at a time, and blocks to which they are followed.
 _NODES, _BLOCK, _DEPTHS = 16, 50, 5
-# Steps of the walk in each block, where theory says how networks scatter: found is 0.9 to 1.12 of it, at widths 48 and
+# Steps of the walk in each block, where theory says how networks scatter: found is 0.88 to 1.10 of it, at widths 48 and
 # 64 with all three kinds of normalization.
 _STEPS = 8
 # Inputs to each network, if they are wide: by so many a VNI is known to a per cent or so.

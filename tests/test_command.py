@@ -19,7 +19,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import rmt_vn
-from rmt_vn import Network, command, measures
+from rmt_vn import Network, ResidualNetwork, command, measures
 from rmt_vn import __main__ as rmt_vn_main
 from rmt_vn.activations import ACTIVATIONS
 from rmt_vn.command.parser import EXAMPLES as EXAMPLES_OF
@@ -76,7 +76,14 @@ def layers(tmp_path, monkeypatch):
 # --- what it says -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+# These take from 5 to 30 seconds; their kin are quicker.
+SLOW = ("--residual", "--inputs", "design --depth 20 ")
+SLOW_EXAMPLES = [each for each in EXAMPLES if any(words in each for words in SLOW)]
+
+
+@pytest.mark.parametrize(
+    "example", [pytest.param(each, marks=pytest.mark.slow if each in SLOW_EXAMPLES else ()) for each in EXAMPLES]
+)
 def test_the_examples_of_the_help_run(example, layers, output):
     program, *arguments = shlex.split(example)
     assert program == "rmt-vn"
@@ -86,6 +93,18 @@ def test_the_examples_of_the_help_run(example, layers, output):
         assert Path("conv.png").read_bytes().startswith(b"\x89PNG")
     if "--html" in arguments:
         assert "Training: " in printed and "Training:" in Path("report.html").read_text("utf-8")
+
+
+def test_residual_networks_on_the_command_line(output, run):
+    printed = output("predict", "--residual", "8x3", "--activation", "linear", "--skip", "0.5")
+    network = ResidualNetwork(8, 3, activation="linear", skip=0.5)
+    last = printed.splitlines()[3].split()
+    assert last[:2] == ["3", "8"] and float(last[6]) == pytest.approx(laws.exact_vni(network), rel=1e-3)
+    told = output("design", "--depth", "10", "--vni", "0.3", "--activation", "linear", "--residual")
+    assert "1/sqrt(L)" in told
+    for wrong, why in (("--widths 3x4", "not allowed with argument --residual"), ("--norm middle", "invalid choice")):
+        code, (line,) = run("predict", "--residual", "8x3", *wrong.split())
+        assert code == 2 and why in line
 
 
 def test_help_shows_the_examples(capsys):

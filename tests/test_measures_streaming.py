@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rmt_vn import measures
 from rmt_vn.measures import VNIAccumulator, vni
 
-properties = settings(deadline=None, derandomize=True, max_examples=40)
+properties = settings(deadline=None, derandomize=True, max_examples=20)
 
 
 def hostile(n_samples, n_nodes=6, seed=0):

@@ -37,9 +37,9 @@ def test_the_interval_holds_95_per_cent_of_networks(network):
 
 def test_followed_nodes_tell_what_whole_products_do(monkeypatch):
     network = ResidualNetwork(40, 6, 40, "tanh", branch_scale=0.7)
-    multiplied = predict(network, n_networks=200, rng=1).layers[-1]
+    multiplied = predict(network, n_networks=400, rng=1).layers[-1]
     monkeypatch.setattr(residual_scatter, "_WORK", 0.0)
-    followed = predict(network, n_networks=200, rng=2).layers[-1]
+    followed = predict(network, n_networks=400, rng=2).layers[-1]
     stderr = np.hypot(multiplied.stderr, followed.stderr)
     assert abs(multiplied.vni - followed.vni) < 4 * stderr
     assert abs(1.1 * multiplied.vni - followed.vni) > 4 * stderr  # 10% more would be seen: 4 s.e. are 4%

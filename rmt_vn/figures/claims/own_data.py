@@ -30,7 +30,7 @@ CAPTION = (
     "before training (open circles) and after it (filled squares), with bars from the lowest of them to the highest."
 )
 
-LAWS = ("approximate_vni",)
+LAWS: tuple[str, ...] = ("approximate_vni",)
 
 PRESETS = {
     "quick": {

@@ -10,7 +10,6 @@ from rmt_vn.experiments import Engine, monte_carlo
 from rmt_vn.figures.evidence import STANDARD_ERRORS, Evidence, largest_deviation
 from rmt_vn.figures.style import COLOURS, new_figure, points
 from rmt_vn.figures.tables import table
-from rmt_vn.laws.effective_depth import pre_norm_slope
 from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.samplers import sample_vni
 
@@ -28,7 +27,7 @@ CAPTION = (
     "samples against t, and the one curve R(t)."
 )
 
-LAWS: tuple[str, ...] = ("effective_depth", "residual_block_depth", "pre_norm_slope", "universal_vni")
+LAWS: tuple[str, ...] = ("effective_depth", "pre_norm_slope", "universal_vni")
 
 WIDTH = 100
 KINDS = ("plain", "post-LN", "pre-LN", "1/√L")
@@ -90,7 +89,7 @@ def evidence(tables: dict) -> list[Evidence]:
                  min(_growth(t, plain), _growth(t, post)), 0.9, 1.1),
         Evidence(
             "slope of t against ln L with pre-LN, over 2κ/N",
-            slope / pre_norm_slope(network_of(pre, deep)),  # type: ignore[arg-type]
+            slope / laws.pre_norm_slope(network_of(pre, deep)),  # type: ignore[arg-type]
             0.9,
             1.1,
         ),
@@ -125,7 +124,7 @@ def draw(tables: dict) -> Figure:
         square = (vni - 1 / WIDTH) / (1 - 1 / WIDTH)
         points(below, samples["effective_depth"][at], square, stderr, index)
         if name == "pre-LN":
-            slope = pre_norm_slope(network_of(name, int(depth[-1])))  # type: ignore[arg-type]
+            slope = laws.pre_norm_slope(network_of(name, int(depth[-1])))  # type: ignore[arg-type]
             late = depth >= 8
             above.plot(depth[late], t[-1] + slope * np.log(depth[late] / depth[-1]), color="0.2", linestyle="--",
                        linewidth=0.8, label="slope $2\\kappa/N$")  # fmt: skip

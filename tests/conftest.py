@@ -1,5 +1,8 @@
 """What all tests share."""
 
+import os
+import zlib
+
 import pytest
 from threadpoolctl import threadpool_limits
 
@@ -25,13 +28,16 @@ FIRST_CASE_ALONE = {
     "test_activations_need_no_weights",
     "test_annealed_law",
     "test_annealed_traces",
+    "test_bias_error_and_interval",
     "test_comparing_rows_tells_residual_networks_apart",
     "test_dropout_of_a_linear_network",
     "test_effective_depth_along_the_length_map",
     "test_effective_depth_at_the_fixed_point",
     "test_few_inputs_do_not_bias",
+    "test_figures_are_made_whatever_becomes_of_the_output",
     "test_gradients_of_homogeneous_residual_networks_grow_exactly_so",
     "test_gradients_of_wide_residual_networks",
+    "test_groups_of_very_unequal_size",
     "test_inputs_that_are_close_are_a_small_ball",
     "test_intervals_from_some_nodes_hold_95_percent_of_networks",
     "test_intervals_hold_95_percent_of_networks",
@@ -45,8 +51,10 @@ FIRST_CASE_ALONE = {
     "test_matrix_by_matrix_has_the_singular_values_of_the_full_product",
     "test_networks_that_die_are_drawn_again",
     "test_quantile_is_the_inverse",
+    "test_replicas_of_scikit_learn_are_its_networks_before_they_are_fitted",
     "test_residual_networks_have_the_universal_law",
     "test_rows_of_residual_networks_have_the_law_of_the_full_product",
+    "test_sparse_nodes_that_few_samples_do_not_show",
     "test_spectra_at_large_variances_against_products",
     "test_spectral_integral",
     "test_spectral_moments",
@@ -57,7 +65,21 @@ FIRST_CASE_ALONE = {
     "test_the_walk_of_two_nodes_has_the_exact_mean",
     "test_triangles_alone_have_the_singular_values_of_the_full_product",
     "test_universal_law_to_ten_digits",
+    "test_what_is_shown_without_a_caveat_is_true",
+    "test_what_leaving_out_parts_corrects",
     "test_wide_tanh_networks_have_the_universal_law",
+    "test_without_docstrings",
+}
+
+# Slow tests that take many seconds each, or start many processes: `-m long` runs these.
+LONG = {
+    "test_a_million_brute_products_have_the_exact_mean",
+    "test_a_torch_model_of_24_pre_norm_blocks_is_as_predicted",
+    "test_bias_and_coverage_of_many",
+    "test_damaged_files_are_read_as_another_reader_reads_them_or_refused",
+    "test_the_claim_on_residual_training_is_borne_out_and_can_be_found_wrong",
+    "test_the_peak_follows_the_limit",
+    "test_the_universal_law_on_a_grid",
 }
 
 
@@ -75,6 +97,12 @@ def pytest_collection_modifyitems(items):
         if function[1] in FIRST_CASE_ALONE and function in seen:
             item.add_marker(pytest.mark.slow)
         seen.add(function)
+        name, slow = function[1], item.get_closest_marker("slow")
+        if slow and (name in LONG or (item.path.stem == "test_cluster" and "workers" not in name)):
+            item.add_marker(pytest.mark.long)
+    if third := os.environ.get("SLOW_THIRD"):
+        # Files, since some prepare much for all of their tests.
+        items[:] = [item for item in items if zlib.crc32(item.path.stem.encode()) % 3 == int(third)]
     order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 

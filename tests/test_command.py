@@ -155,6 +155,7 @@ def test_predict(output):
     assert text.endswith("\n".join(expected.verdict) + "\n")
 
 
+@pytest.mark.slow
 def test_inputs_in_a_file(output, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(0).standard_normal((40, 5))

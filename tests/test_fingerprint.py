@@ -200,6 +200,7 @@ def _fingerprints():
     return [fingerprint(thing) for thing in (sample_vni, DIFFERENT[:20], _p_value, stats.norm(1, 2), *drawing)]
 
 
+@pytest.mark.slow
 def test_the_same_in_every_process():
     code = (
         "import sys; sys.path.insert(0, 'tests'); import test_fingerprint as t; print(t.ORIGINAL, *t._fingerprints())"

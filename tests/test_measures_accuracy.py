@@ -56,6 +56,7 @@ def test_bias_error_and_interval(case):
     assert 0.7 < study.relative_stderr < 2.2
 
 
+@pytest.mark.slow
 def test_intervals_are_neither_short_nor_long():
     """92 to 97% are asked for, here of all cases together; k = 4 standard errors of 2400 intervals."""
     studies = [study_of(*case) for case in CASES]

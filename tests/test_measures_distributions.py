@@ -74,6 +74,7 @@ def check(cases, nodes, repeats):
     assert short < low < right < high < long
 
 
+@pytest.mark.slow
 def test_bias_and_coverage_of_some():
     check(QUICK, nodes=12, repeats=150)
 

@@ -65,6 +65,7 @@ def check_means(network, x, n_networks):
     assert_sampled(value, expected, errors, wrong=[other, expected[::-1], np.roll(expected, 1, axis=1)], k=4.5)
 
 
+@pytest.mark.slow
 def test_means_are_those_of_networks_multiplied_out():
     check_means(Network((8, 12, 9, 5), "tanh", sigma_w=1.5, sigma_b=0.3), data(300), 50)
 

@@ -72,6 +72,7 @@ def test_verdict_and_record():
     assert len(predict(PRE, n_networks=40, rng=0).layers) == PRE.depth + 1
 
 
+@pytest.mark.slow
 def test_wide_and_own_inputs():
     own = np.random.default_rng(0).standard_normal((60, 10))
     predicted = predict(PRE, inputs=own, n_networks=5, rng=0)

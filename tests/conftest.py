@@ -100,9 +100,10 @@ def pytest_collection_modifyitems(items):
         name, slow = function[1], item.get_closest_marker("slow")
         if slow and (name in LONG or (item.path.stem == "test_cluster" and "workers" not in name)):
             item.add_marker(pytest.mark.long)
-    if third := os.environ.get("SLOW_THIRD"):
-        # Files, since some prepare much for all of their tests.
-        items[:] = [item for item in items if zlib.crc32(item.path.stem.encode()) % 3 == int(third)]
+    if share := os.environ.get("SLOW_SHARE"):
+        # Of files, since some prepare much for all of their tests.
+        which, of = map(int, share.split("/"))
+        items[:] = [item for item in items if zlib.crc32(item.path.stem.encode()) % of == which]
     order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 

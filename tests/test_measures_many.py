@@ -136,6 +136,10 @@ def test_all_that_is_said_is_invariant():
         result = vni(each)
         assert (result.value, result.stderr) == pytest.approx((said.value, said.stderr), rel=1e-9)
         assert result.confidence_interval() == pytest.approx(said.confidence_interval(), rel=1e-9)
+    # In another order other samples are in one part.
+    result = vni(x[rng.permutation(300)])
+    assert result.plug_in == pytest.approx(said.plug_in, rel=1e-12)
+    assert 0 < abs(result.value - said.value) < 0.3 * said.stderr
 
 
 @pytest.mark.parametrize("n_samples", [300, 1000])

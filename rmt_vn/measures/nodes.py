@@ -154,9 +154,9 @@ def _means(array: np.ndarray, some: np.ndarray) -> np.ndarray:
     return mean
 
 
-def some_nodes(n_varying: int, most: int = _SOME) -> np.ndarray:
-    """All nodes, or `most` of them in order: drawn at random, because neighbours may be alike."""
-    return np.sort(np.random.default_rng(0).permutation(n_varying)[:most])
+def some_nodes(n_varying: int) -> np.ndarray:
+    """All nodes, or 512 of them in order: drawn at random, because neighbours may be alike."""
+    return np.sort(np.random.default_rng(0).permutation(n_varying)[:_SOME])
 
 
 def some_samples(n_samples: int, n_varying: int) -> np.ndarray:

@@ -20,8 +20,8 @@ def overlap_of_different_parts(
         κ, the part of v that is products of a part of the samples with itself.
     own : float or ndarray
         κ₀, the same for each node with itself, instead of with others.
-    sizes : ndarray, shape (parts,), or (…, parts)
-        Samples of each part; zero for a part that is left out.
+    sizes : ndarray, shape (parts,)
+        Samples of each part.
     left : float or ndarray, optional
         m, what of v − κ the subtraction of means explains, if samples are not independent.
     """
@@ -39,9 +39,9 @@ def left_by_means(square: Any, within: Any, own: Any, sizes: np.ndarray) -> Any:
     their mean then have E a_p a_q = −(s_p + s_q − 1)/P for p ≠ q, and s_p (1 − 2/P) + 1/P for p = q. Squares of these,
     summed over samples of one part, are κ, which tells Σ s_p²; over those of different parts they are m.
     """
-    p = np.sum(sizes, axis=-1, dtype=float)
+    p = np.sum(sizes, dtype=float)
     # The share of pairs of different samples that are in one part.
-    together = (np.sum(np.square(sizes, dtype=float), axis=-1) - p) / (p * (p - 1))
+    together = (np.sum(np.square(sizes, dtype=float)) - p) / (p * (p - 1))
     slope, constant = 2 * (1 - 2 / p), 1 - 3 / p
     of_scales = within * (p - 1) ** 2 - slope - 1 / p + together * constant
     mean_square = of_scales / (p * (1 - 2 / p) ** 2 + together * slope)

@@ -70,9 +70,9 @@ def vni(
 
     Notes
     -----
-    Products of a sample with itself are what makes the plug-in VNI too high. So the samples are put together in parts
-    of neighbours, at most 32, and v, the mean of r_ij² over i ≠ j, is taken apart. With a_i the deviations of node i
-    from its mean, at length one, and C_ij(h) = Σ a_pi a_pj over part h,
+    Products of a sample with itself are what makes the plug-in VNI too high. So the samples are put together in at most
+    32 parts, at random but the same each time, and v, the mean of r_ij² over i ≠ j, is taken apart. With a_i the
+    deviations of node i from its mean, at length one, and C_ij(h) = Σ a_pi a_pj over part h,
 
         w = (v − κ − m)/(1 − κ₀ − m),  κ = mean of Σ_h C_ij(h)² over i ≠ j,  κ₀ = mean of Σ_h C_ii(h)²,
 
@@ -165,12 +165,11 @@ def _part_sums(nodes: Nodes, numbers: np.ndarray | None = None) -> PartSums:
     chosen = chosen[varying[chosen]]
     columns = np.searchsorted(nodes.varying, chosen)
     sums = PartSums(chosen)
-    most = PIECE // max(len(columns), 1)
     if numbers is None:
         for each in pieces(0, len(nodes.array), len(columns)):
             sums.update(nodes.piece(each, columns).astype(np.float64))
     else:
-        for rows, of_rows in whole_groups(numbers, most):
+        for rows, of_rows in whole_groups(numbers, PIECE // max(len(columns), 1)):
             sums.update(nodes.piece(rows, columns).astype(np.float64), of_rows)
     return sums
 

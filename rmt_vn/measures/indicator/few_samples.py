@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import nan
 
 import numpy as np
 
 from rmt_vn.measures.indicator.bias import overlap_of_different_parts
 from rmt_vn.measures.indicator.error import pair_variance
-from rmt_vn.measures.indicator.leaving_out import LeftOut, part_edges
+from rmt_vn.measures.indicator.leaving_out import LeftOut, part_numbers
 from rmt_vn.measures.indicator.result import NodeVNI, of_too_few_samples
 from rmt_vn.measures.nodes import Nodes
 from rmt_vn.measures.paging import pieces
@@ -25,8 +24,8 @@ _PIECE = 2**18
 def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     """The VNI and its error, from overlaps of samples: Σ_ij r_ij² = Σ_pq (a_p·a_q)²."""
     n_samples, n_varying = nodes.shape
-    edges = part_edges(n_samples)
-    parts = [np.arange(first, last) for first, last in pairwise(edges)]
+    numbers = part_numbers(0, n_samples)
+    parts = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     kept = [parts, *(parts[:at] + parts[at + 1 :] for at in range(len(parts)))]
     sums = [_Overlaps(each) for each in kept]
     for columns in pieces(0, n_varying, n_samples, _PIECE):
@@ -39,7 +38,7 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
         return of_too_few_samples(plug_in, counts, nodes.caveats)
     whole, *without = [each.vni(nodes.centred) for each in sums]
     own, counted = sums[0].own / sums[0].count, np.array([each.count for each in sums[1:]])
-    left_out = LeftOut(whole, np.array(without), counted, np.diff(edges), own, n_samples)
+    left_out = LeftOut(whole, np.array(without), counted, sums[0].sizes, own, n_samples)
     pairs = pair_variance(overlaps, n_samples, n_varying, left_out.overlap(n_varying), nodes.centred)
     return left_out.vni(plug_in, counts, nodes.caveats, *pairs)
 

@@ -11,17 +11,25 @@ from rmt_vn.measures.indicator.result import NodeVNI, of_too_few_samples, summar
 
 # Parts that are left out in turn.
 MOST_PARTS = 32
+# So many samples are put into parts by one generator of random numbers.
+_BLOCK = 4096
 # From fewer samples or groups, or of nodes of larger kurtosis, intervals may miss the truth too often, and estimates
 # be off by up to an error (tests/benchmarks/coverage_of_vni.py). Exponential nodes have 9.
 _FEW, _FEW_GROUPS, _HEAVY = 10, 6, 10.0
 
 
-def part_edges(n_samples: int) -> np.ndarray:
-    """Where parts begin and end: up to 32 of neighbouring samples, each of as many, a power of two (but the last)."""
-    size = 1
-    while n_samples > MOST_PARTS * size:
-        size *= 2
-    return np.append(np.arange(0, n_samples, size), n_samples)
+def part_numbers(first: int, count: int) -> np.ndarray:
+    """The parts, 0 to 31, of samples (or groups) number first, first + 1, …: the same numbers for the same samples.
+
+    One of the first 32 samples is in each part, and all others are where chance puts them: neighbours may be alike, as
+    those of data that are sorted by class, and parts of neighbours would not be like samples of one population.
+    """
+    blocks = range(first // _BLOCK, (first + count - 1) // _BLOCK + 1)
+    drawn = np.concatenate([np.random.default_rng(block).integers(MOST_PARTS, size=_BLOCK) for block in blocks])
+    if not blocks.start:
+        drawn[:MOST_PARTS] = np.arange(MOST_PARTS)
+    start = first - blocks.start * _BLOCK
+    return drawn[start : start + count]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""Sums over parts of the samples that arrive in order, and the VNI without each of the parts.
+"""Sums over parts of the samples, which may come in batches, and the VNI without each of the parts.
 
-A part is of neighbouring samples, or of neighbouring groups of samples, as positions of images are; parts are
-independent of each other, and what they have inside does not matter. There are 17 to 32 of them, of equally many
-groups, a power of two (or fewer, if there are fewer groups). Sums are held of some of the nodes, all of them up to 128;
-so the same numbers come from an array and from batches.
+There are up to 32 parts. Which samples, or groups of samples, as positions of images are, one is of is a matter of
+chance; what groups have inside does not matter. Sums are held of some of the nodes, all of them up to 128; so the same
+numbers come from an array and from batches.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from math import nan
 import numpy as np
 
 from rmt_vn.measures.indicator.bias import overlap_of_different_parts
-from rmt_vn.measures.indicator.leaving_out import MOST_PARTS, LeftOut
+from rmt_vn.measures.indicator.leaving_out import MOST_PARTS, LeftOut, part_numbers
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples
 
 # Nodes that tell of all by how much the VNI changes.
@@ -24,22 +23,6 @@ TELLING_NODES = 128
 _FEWEST = 4
 # What is left of a node's sum of squares by rounding, relative to what it was.
 _ROUNDING = 1e-12
-
-
-@dataclass
-class _Part:
-    """Sums over the samples of some groups, of deviations from one origin."""
-
-    groups: int
-    samples: int
-    total: np.ndarray
-    products: np.ndarray
-
-    def add(self, other: _Part) -> None:
-        self.groups += other.groups
-        self.samples += other.samples
-        self.total = self.total + other.total
-        self.products = self.products + other.products
 
 
 def telling_nodes(varying: np.ndarray) -> np.ndarray:
@@ -78,9 +61,12 @@ class PartSums:
     """
 
     def __init__(self, nodes: np.ndarray) -> None:
-        self.nodes, self.n_groups, self._most = nodes, 0, 1
-        self._parts: list[_Part] = []
+        self.nodes, self.n_groups = nodes, 0
         self._origin = np.zeros(len(nodes))
+        # Of each part the number of samples, and sums of them and of their products, as deviations from the origin.
+        self._sizes = np.zeros(MOST_PARTS)
+        self._totals = np.zeros((MOST_PARTS, len(nodes)))
+        self._products = np.zeros((MOST_PARTS, len(nodes), len(nodes)))
 
     def update(self, x: np.ndarray, numbers: np.ndarray | None = None) -> None:
         """Add samples of these nodes, with the numbers of their groups, 0, 1, …, all of them in this batch.
@@ -89,65 +75,52 @@ class PartSums:
         """
         if not self.n_groups:
             self._origin = x[0].copy()
-        x = x - self._origin
-        edges = np.arange(len(x) + 1)
+        n_groups = len(x) if numbers is None else int(numbers.max()) + 1
+        parts = part_numbers(self.n_groups, n_groups)
         if numbers is not None:
-            if np.any(numbers[1:] < numbers[:-1]):
-                order = np.argsort(numbers, kind="stable")
-                x, numbers = x[order], numbers[order]
-            edges = np.searchsorted(numbers, np.arange(numbers.max() + 2))
-        at, n_groups = 0, len(edges) - 1
-        while at < n_groups:
-            room = self._most - self._parts[-1].groups if self._parts else 0
-            until = min(at + (room or self._most), n_groups)
-            some = x[edges[at] : edges[until]]
-            self._append(_Part(until - at, len(some), some.sum(axis=0), some.T @ some), fresh=not room)
-            at = until
+            parts = parts[numbers]
+        order = np.argsort(parts, kind="stable")
+        x, edges = (x - self._origin)[order], np.searchsorted(parts[order], np.arange(MOST_PARTS + 1))
+        for part in np.unique(parts):
+            some = x[edges[part] : edges[part + 1]]
+            self._sizes[part] += len(some)
+            self._totals[part] += some.sum(axis=0)
+            self._products[part] += some.T @ some
+        self.n_groups += n_groups
 
     def merge(self, other: PartSums) -> None:
         """Add the groups of another; these sums are then of the nodes that both have."""
         if not other.n_groups:
             return
+        both = self.among(other.nodes) if self.n_groups else PartSums(other.nodes)
+        theirs = other.among(both.nodes)
         if not self.n_groups:
-            self.nodes, self._origin = other.nodes, other._origin
-        _, ours, theirs = np.intersect1d(self.nodes, other.nodes, return_indices=True)
-        self.nodes, self._origin = self.nodes[ours], self._origin[ours]
-        self._parts = [_Part(p.groups, p.samples, p.total[ours], p.products[np.ix_(ours, ours)]) for p in self._parts]
-        shift = other._origin[theirs] - self._origin
-        for part in other._parts:
-            total, products = part.total[theirs], part.products[np.ix_(theirs, theirs)]
-            cross = np.outer(total, shift)
-            products = products + cross + cross.T + part.samples * np.outer(shift, shift)
-            self._append(_Part(part.groups, part.samples, total + part.samples * shift, products), fresh=True)
+            both._origin = theirs._origin
+        shift = theirs._origin - both._origin
+        # What has few groups has some empty parts, which are filled first.
+        empty = iter(np.flatnonzero(both._sizes == 0))
+        for part in np.flatnonzero(theirs._sizes):
+            size, total = theirs._sizes[part], theirs._totals[part]
+            cross, into = np.outer(total, shift), next(empty, part)
+            both._sizes[into] += size
+            both._totals[into] += total + size * shift
+            both._products[into] += theirs._products[part] + cross + cross.T + size * np.outer(shift, shift)
+        both.n_groups += theirs.n_groups
+        self.nodes, self.n_groups, self._origin = both.nodes, both.n_groups, both._origin
+        self._sizes, self._totals, self._products = both._sizes, both._totals, both._products
 
     def among(self, nodes: np.ndarray) -> PartSums:
         """These sums, of those nodes alone that are among the given columns."""
         kept = np.isin(self.nodes, nodes)
         sums = PartSums(self.nodes[kept])
-        sums.n_groups, sums._most, sums._origin = self.n_groups, self._most, self._origin[kept]
-        both = np.ix_(kept, kept)
-        sums._parts = [_Part(p.groups, p.samples, p.total[kept], p.products[both]) for p in self._parts]
+        sums.n_groups, sums._origin, sums._sizes = self.n_groups, self._origin[kept], self._sizes.copy()
+        sums._totals, sums._products = self._totals[:, kept], self._products[:, kept][:, :, kept]
         return sums
-
-    def _append(self, part: _Part, *, fresh: bool) -> None:
-        self.n_groups += part.groups
-        if fresh:
-            self._parts.append(part)
-        else:
-            self._parts[-1].add(part)
-        while len(self._parts) > MOST_PARTS:
-            self._most *= 2
-            pairs = [self._parts[at : at + 2] for at in range(0, len(self._parts), 2)]
-            for first, *rest in pairs:
-                for each in rest:
-                    first.add(each)
-            self._parts = [first for first, *_ in pairs]
 
     def mean_and_size(self, *, centred: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Means of the nodes, and the lengths of their deviations from them; or zeros, and of the nodes themselves."""
-        samples = sum(part.samples for part in self._parts)
-        total = np.sum([part.total for part in self._parts], axis=0)
-        power = np.sum([part.products.diagonal() for part in self._parts], axis=0)
+        samples, total = self._sizes.sum(), self._totals.sum(axis=0)
+        power = self._products.sum(axis=0).diagonal()
         if centred:
             return self._origin + total / samples, np.sqrt(power - total**2 / samples)
         return np.zeros(len(total)), np.sqrt(power + (2 * total + samples * self._origin) * self._origin)
@@ -163,9 +136,9 @@ class PartSums:
         centred : bool
             Whether deviations are from the mean of the samples, or from zero.
         """
-        sizes = np.array([part.samples for part in self._parts], dtype=float)
-        totals = np.array([part.total for part in self._parts])
-        products = np.array([part.products for part in self._parts])
+        filled = self._sizes > 0
+        sizes, totals, products = self._sizes[filled], self._totals[filled], self._products[filled]
+        about_origin = products.sum(axis=0).diagonal()
         if centred:
             mean = totals.sum(axis=0) / sizes.sum()
             deviations = totals - np.outer(sizes, mean)
@@ -175,7 +148,7 @@ class PartSums:
             products = products + totals[:, :, None] * origin + origin[:, None] * totals[:, None, :]
             products += sizes[:, None, None] * np.outer(origin, origin)
         power = products.sum(axis=0).diagonal()
-        alive = power > _ROUNDING * np.sum([part.products.diagonal() for part in self._parts], axis=0)
+        alive = power > _ROUNDING * about_origin
         n_alive = int(np.count_nonzero(alive))
         if n_alive < 2:
             nothing = np.full(len(sizes), nan)

@@ -27,15 +27,14 @@ class VNIAccumulator:
     """Means and covariance of nodes from batches of samples, and the measures of `rmt_vn.measures` at any time.
 
     It holds nodes × (nodes + 1)/2 numbers in float64, which are half of a symmetric matrix, 256 samples, and 4 nodes +
-    256 numbers more, however many samples come; and sums over 17 to 32 parts of the samples, of up to 128 nodes, which
-    take up to 4 MB. An update needs some MB more for a moment, however large the batch, which may be a mapped file; a
+    256 numbers more, however many samples come; and sums over 32 parts of the samples, of up to 128 nodes, which take
+    up to 4 MB. An update needs some MB more for a moment, however large the batch, which may be a mapped file; a
     measure needs memory for a few times nodes² numbers.
 
     Each mean is kept as two doubles, so that means a million times larger than the spread cost no digits. But for
     rounding, the sizes of batches do not matter; nor does it, for measures of the sample (`NodeVNI.plug_in`, ranks,
     correlations), in which order samples come, or whether they went through one accumulator or through several that
-    were merged. `vni` leaves out parts of neighbouring samples, which are others then; it changes by a small part of
-    its error.
+    were merged. `vni` leaves out parts of the samples, which are others then; it changes by a small part of its error.
 
     Up to 256 samples are all kept, and `vni` is that of the array. So it is up to 128 nodes, but for some of the error.
     Beyond, κ and κ₀ of the notes of `vni` are computed from 256 samples, chosen by a hash of their values, which adds

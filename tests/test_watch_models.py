@@ -96,7 +96,7 @@ def test_transformer_encoders(batch_first):
 
 
 def test_vision_transformer_in_training_and_evaluation(no_fast_path):
-    model, images = ViT(), torch.randn(6, 3, 16, 16)
+    model, images = ViT(), torch.randn(10, 3, 16, 16)
     layers = watched(model.train(), images)
     assert not layers.faults and "encoder.layers.1.linear2" in layers and "token" not in layers
     assert layers.left_out == {

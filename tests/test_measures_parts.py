@@ -35,7 +35,8 @@ def by_definition(parts, of_groups=False):
     own = np.mean([sum((part[:, i] @ part[:, i]) ** 2 for part in a) for i in range(n)])
     left = np.mean(by_means)
     if not of_groups:
-        left = left_by_means(np.mean(square), np.mean(within), own, np.array([len(part) for part in parts]))
+        of_sizes = sum(len(part) ** 2 for part in parts)
+        left = left_by_means(np.mean(square), np.mean(within), own, p, of_sizes)
     return (np.mean(square) - np.mean(within) - left) / (1 - own - left)
 
 
@@ -107,7 +108,9 @@ def test_what_the_subtraction_of_means_leaves(sizes, spread):
         between.append(squares[~same].sum())
     pairs = np.sum(~same) / (p * (p - 1))
     # v such that no correlation is seen.
-    found = left_by_means(np.mean(within) + pairs / (p * (p - 1)), np.mean(within), 0.0, np.array(sizes))
+    found = left_by_means(
+        np.mean(within) + pairs / (p * (p - 1)), np.mean(within), 0.0, p, sum(size**2 for size in sizes)
+    )
     error = 4 * np.std(between) / len(between) ** 0.5 + 1e-9
     assert abs(found - np.mean(between)) < error
     # Negative control: as if all samples were of one scale.
@@ -123,9 +126,9 @@ def test_uncorrelated_nodes_have_no_bias_before_anything_is_left_out(n_samples, 
         overlaps, squares = a @ a.T, a * a
         square = (np.sum(overlaps**2) - n) / (n * (n - 1))
         within = (np.sum(squares.sum(axis=1) ** 2) - np.sum(squares**2)) / (n * (n - 1))
-        own, one = np.sum(squares**2) / n, np.ones(n_samples)
-        values.append(overlap_of_different_parts(square, within, own, one))
-        wrong.append(overlap_of_different_parts(square, within, own, one, left=0.0))
+        own = np.sum(squares**2) / n
+        values.append(overlap_of_different_parts(square, within, own, n_samples, n_samples))
+        wrong.append(overlap_of_different_parts(square, within, own, n_samples, n_samples, left=0.0))
     value, stderr = mean_and_error(np.array(values))
     # The scale of few samples is itself estimated from them: a hundredth of 1/P is left.
     assert abs(value) < 0.02 / n_samples + 4 * stderr

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def overlap_of_different_parts(
-    square: Any, within: Any, own: Any, sizes: np.ndarray, *, centred: bool = True, left: Any = None
+    square: Any, within: Any, own: Any, n_samples: Any, of_sizes: Any, *, centred: bool = True, left: Any = None
 ) -> Any:
     """w of the notes of `vni`.
 
@@ -20,28 +20,28 @@ def overlap_of_different_parts(
         κ, the part of v that is products of a part of the samples with itself.
     own : float or ndarray
         κ₀, the same for each node with itself, instead of with others.
-    sizes : ndarray, shape (parts,)
-        Samples of each part.
+    n_samples, of_sizes : float or ndarray
+        Samples of all parts, P = Σ n, and Σ n².
     left : float or ndarray, optional
         m, what of v − κ the subtraction of means explains, if samples are not independent.
     """
     if not centred:
         left = 0.0
     elif left is None:
-        left = left_by_means(square, within, own, sizes)
+        left = left_by_means(square, within, own, n_samples, of_sizes)
     return (square - within - left) / (1 - own - left)
 
 
-def left_by_means(square: Any, within: Any, own: Any, sizes: np.ndarray) -> Any:
+def left_by_means(square: Any, within: Any, own: Any, n_samples: Any, of_sizes: Any) -> Any:
     """m of the notes of `vni`, for samples that are independent of each other.
 
     Let samples be large or small by a common factor √s_p, Σ s_p = P, and nodes independent else. Deviations a_p from
     their mean then have E a_p a_q = −(s_p + s_q − 1)/P for p ≠ q, and s_p (1 − 2/P) + 1/P for p = q. Squares of these,
     summed over samples of one part, are κ, which tells Σ s_p²; over those of different parts they are m.
     """
-    p = np.sum(sizes, dtype=float)
+    p = n_samples
     # The share of pairs of different samples that are in one part.
-    together = (np.sum(np.square(sizes, dtype=float)) - p) / (p * (p - 1))
+    together = (of_sizes - p) / (p * (p - 1))
     slope, constant = 2 * (1 - 2 / p), 1 - 3 / p
     of_scales = within * (p - 1) ** 2 - slope - 1 / p + together * constant
     mean_square = of_scales / (p * (1 - 2 / p) ** 2 + together * slope)

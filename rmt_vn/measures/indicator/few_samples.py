@@ -75,7 +75,8 @@ class _Overlaps:
         first = self._first()
         blocks = np.add.reduceat(np.add.reduceat(squares, first, axis=0), first, axis=1)
         within = (np.trace(blocks) - self.own) / (self.count * (self.count - 1))
-        w = overlap_of_different_parts(self.square(), within, self.own / self.count, self.sizes, centred=centred)
+        samples = float(self.sizes.sum()), float(self.sizes @ self.sizes)
+        w = overlap_of_different_parts(self.square(), within, self.own / self.count, *samples, centred=centred)
         return float(1 / self.count + (1 - 1 / self.count) * w)
 
     def _first(self) -> np.ndarray:

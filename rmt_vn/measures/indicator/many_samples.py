@@ -213,7 +213,7 @@ def value_of_many_samples(nodes: Nodes, correction: float) -> float:
 def _plain_overlap(square: float, joint: tuple[float, float], n_samples: int, centred: bool) -> float:
     """w of the notes of `vni`, for parts of one sample each."""
     within, own = joint[0] / n_samples, joint[1] / n_samples
-    return float(overlap_of_different_parts(square, within, own, np.ones(n_samples), centred=centred))
+    return float(overlap_of_different_parts(square, within, own, n_samples, n_samples, centred=centred))
 
 
 def _overlaps(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -63,10 +63,11 @@ class PartSums:
     def __init__(self, nodes: np.ndarray) -> None:
         self.nodes, self.n_groups = nodes, 0
         self._origin = np.zeros(len(nodes))
-        # Of each part the number of samples, and sums of them and of their products, as deviations from the origin.
-        self._sizes = np.zeros(MOST_PARTS)
-        self._totals = np.zeros((MOST_PARTS, len(nodes)))
-        self._products = np.zeros((MOST_PARTS, len(nodes), len(nodes)))
+        # Of each part the number of samples, and sums of them and of their products, as deviations from the origin. The
+        # last part is empty always: without it there are all samples.
+        self._sizes = np.zeros(MOST_PARTS + 1)
+        self._totals = np.zeros((MOST_PARTS + 1, len(nodes)))
+        self._products = np.zeros((MOST_PARTS + 1, len(nodes), len(nodes)))
 
     def update(self, x: np.ndarray, numbers: np.ndarray | None = None) -> None:
         """Add samples of these nodes, with the numbers of their groups, 0, 1, …, all of them in this batch.
@@ -98,7 +99,7 @@ class PartSums:
             both._origin = theirs._origin
         shift = theirs._origin - both._origin
         # What has few groups has some empty parts, which are filled first.
-        empty = iter(np.flatnonzero(both._sizes == 0))
+        empty = iter(np.flatnonzero(both._sizes[:MOST_PARTS] == 0))
         for part in np.flatnonzero(theirs._sizes):
             size, total = theirs._sizes[part], theirs._totals[part]
             cross, into = np.outer(total, shift), next(empty, part)
@@ -136,8 +137,8 @@ class PartSums:
         centred : bool
             Whether deviations are from the mean of the samples, or from zero.
         """
-        filled = self._sizes > 0
-        sizes, totals, products = self._sizes[filled], self._totals[filled], self._products[filled]
+        parts = [*np.flatnonzero(self._sizes), MOST_PARTS]
+        sizes, totals, products = self._sizes[parts], self._totals[parts], self._products[parts]
         about_origin = products.sum(axis=0).diagonal()
         if centred:
             mean = totals.sum(axis=0) / sizes.sum()
@@ -151,25 +152,19 @@ class PartSums:
         alive = power > _ROUNDING * about_origin
         n_alive = int(np.count_nonzero(alive))
         if n_alive < 2:
-            nothing = np.full(len(sizes), nan)
-            return LeftOut(nan, nothing, np.zeros(len(sizes)), sizes, nan, self.n_groups), nan
+            nothing = np.full(len(sizes) - 1, nan)
+            return LeftOut(nan, nothing, np.zeros(len(nothing)), sizes[:-1], nan, self.n_groups), nan
         unit = np.sqrt(power[alive])
         products = products[:, alive][:, :, alive] / unit / unit[:, None]
-        moments = _Moments.of(products, deviations[:, alive] / unit, sizes)
-        scale = n_varying / n_alive
-
-        def vni_of(square: float, count: int) -> float:
-            n = max(scale * count, 1.0)
-            return 1 / n + (1 - 1 / n) * square
-
-        (plug_in, whole, _), *rest = [
-            moments.overlaps(at, independent=independent, centred=centred) for at in (None, *range(len(sizes)))
-        ]
-        counted = np.array([count for *_, count in rest])
-        without = np.array([vni_of(square, count) for _, square, count in rest])
+        found = _overlaps_without_each(
+            products, deviations[:, alive] / unit, sizes, independent=independent, centred=centred
+        )
+        n = np.maximum(n_varying * found.count / n_alive, 1.0)
+        values = 1 / n + (1 - 1 / n) * found.overlap
+        counted = n_varying * found.count[:-1] / n_alive
         own = float(np.mean(np.sum(products.diagonal(axis1=1, axis2=2) ** 2, axis=0)))
-        left_out = LeftOut(vni_of(whole, n_alive), without, scale * counted, sizes, own, self.n_groups)
-        return left_out, vni_of(plug_in, n_alive)
+        left_out = LeftOut(float(values[-1]), values[:-1], counted, sizes[:-1], own, self.n_groups)
+        return left_out, float(1 / n[-1] + (1 - 1 / n[-1]) * found.square[-1])
 
 
 def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveats: tuple[str, ...]) -> NodeVNI:
@@ -191,80 +186,88 @@ def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveat
 
 
 @dataclass(frozen=True)
-class _Moments:
-    """Sums over parts h of what their products C_h and totals T_h, of deviations from the mean, are multiplied to."""
+class _Overlaps:
+    """v, w of the notes of `vni`, and the number of nodes that vary, without each part in turn."""
 
-    products: np.ndarray
-    totals: np.ndarray
-    sizes: np.ndarray
-    full: np.ndarray
-    squares: np.ndarray  # Σ C_ij²
-    thirds: np.ndarray  # Σ C_ij T_i
-    seconds: np.ndarray  # Σ T_i T_j
-    weighted: np.ndarray  # Σ n C_ij
+    square: np.ndarray
+    overlap: np.ndarray
+    count: np.ndarray
 
-    @classmethod
-    def of(cls, products: np.ndarray, totals: np.ndarray, sizes: np.ndarray) -> _Moments:
-        squares = np.einsum("hij,hij->ij", products, products)
-        thirds = np.einsum("hij,hi->ij", products, totals)
-        weighted = np.tensordot(sizes, products, axes=1)
-        return cls(products, totals, sizes, products.sum(axis=0), squares, thirds, totals.T @ totals, weighted)
 
-    def overlaps(self, at: int | None, *, independent: bool, centred: bool) -> tuple[float, float, int]:
-        """v, w of the notes of `vni`, and the number of nodes that vary, without part `at`.
+def _overlaps_without_each(
+    products: np.ndarray, totals: np.ndarray, sizes: np.ndarray, *, independent: bool, centred: bool
+) -> _Overlaps:
+    """From sums C_h of products and T_h of deviations from the mean over each part h, of nodes at length one.
 
-        Without it the mean moves by −T/(P − n), and products of the other parts with it: C − Tδᵀ − δTᵀ + nδδᵀ. Sums of
-        squares of these over parts are expanded, so that no part is touched again.
-        """
-        left = np.arange(len(self.sizes)) != at
-        full, diagonal, step = self.full, self.squares.diagonal(), np.zeros(len(self.full))
-        if at is not None:
-            c, t, size = self.products[at], self.totals[at], self.sizes[at]
-            step = -t / self.sizes[left].sum()
-            full = full - c
-            full -= np.outer(self.sizes[left].sum() * step, step)
-        scatter = full.diagonal()
-        alive = scatter > _ROUNDING
-        count = int(np.count_nonzero(alive))
-        if count < 2:
-            return nan, nan, count
-        pairs = count * (count - 1)
-        w = np.where(alive, 1 / np.where(alive, scatter, 1.0), 0.0)
-        square = (w @ np.square(full, out=full if at is not None else None) @ w - count) / pairs
-        total = w @ self.squares @ w
-        if at is not None:
-            # Σ w_i w_j of squares of C − Tδᵀ − δTᵀ + nδδᵀ, and, for κ₀, of those with i = j.
-            v, of_sizes, uneven = w * step, np.sum(self.sizes[left] ** 2), self.sizes[left] @ self.totals[left]
-            thirds = w @ self.thirds @ v - (w * t) @ c @ v
-            seconds = v @ self.seconds @ v - (v @ t) ** 2
-            weighted = v @ self.weighted @ v - size * (v @ c @ v)
-            own_seconds, s = self.seconds.diagonal() - t**2, v @ step
-            total += -(w @ np.square(c) @ w) - 4 * thirds + 2 * (weighted + seconds) + 2 * (w @ own_seconds) * s
-            total += of_sizes * s**2 - 4 * (v @ uneven) * s
-            own_thirds, own_weighted = self.thirds.diagonal() - c.diagonal() * t, self.weighted.diagonal()
-            diagonal = diagonal - c.diagonal() ** 2 - 4 * own_thirds * step
-            diagonal += step**2 * (2 * (own_weighted - size * c.diagonal()) + 4 * own_seconds)
-            diagonal += step**3 * (of_sizes * step - 4 * uneven)
-        own = diagonal @ w**2
-        within = (total - own) / pairs
-        by_means = None if independent else self._left_by_means(left, step, w) / pairs
-        overlap = overlap_of_different_parts(
-            square, within, own / count, self.sizes[left], centred=centred, left=by_means
-        )
-        return float(square), float(overlap), count
+    Without part h the mean moves by δ = −T_h/(P − n_h), and products over another part g are C − Tδᵀ − δTᵀ + nδδᵀ of
+    that part. Sums of squares of these over all others are expanded, so that the work is one pass over the parts, and
+    not one for each part that is left out.
+    """
+    left = sizes.sum() - sizes
+    step = -totals / left[:, None]
+    diagonals = products.diagonal(axis1=1, axis2=2)
+    scatter = diagonals.sum(axis=0) - diagonals - left[:, None] * step**2
+    alive = scatter > _ROUNDING
+    count = np.count_nonzero(alive, axis=1)
+    pairs = np.where(count > 1, count * (count - 1.0), nan)
+    w = np.where(alive, 1 / np.where(alive, scatter, 1.0), 0.0)
+    v = w * step
 
-    def _left_by_means(self, left: np.ndarray, step: np.ndarray, inverse: np.ndarray) -> float:
-        """m of the notes of `vni`, summed over i ≠ j: from totals of parts, whose samples may depend on each other.
+    full = products.sum(axis=0)
+    # Of each part, wᵀ(what the others add up to)²w, wᵀC²w, (wT)ᵀCv and vᵀCv.
+    squared, own_square, own_third, own_weighted = np.zeros((4, len(sizes)))
+    for h, c in enumerate(products):
+        rest = full - c
+        rest -= np.outer(left[h] * step[h], step[h])
+        squared[h] = w[h] @ np.square(rest, out=rest) @ w[h]
+        own_square[h] = w[h] @ np.square(c, out=rest) @ w[h]
+        own_third[h], own_weighted[h] = np.stack([w[h] * totals[h], v[h]]) @ (c @ v[h])
+    square = (squared - count) / pairs
 
-        2/P Σ_h C_ij T_i T_j − (Σ_h T_i²)(Σ_h T_j²)/P², to leading order in the number of parts.
-        """
-        products, sizes, before = self.products[left], self.sizes[left], self.totals[left]
-        totals = before - np.outer(sizes, step)
-        t = totals * inverse
-        along = t @ step
-        of_each = np.einsum("hi,hi->h", (t[:, None] @ products)[:, 0], t)
-        of_each += along * (sizes * along - 2 * np.einsum("hi,hi->h", t, before))
-        own = np.einsum("hii->hi", products) + step * (sizes[:, None] * step - 2 * before)
-        of_each -= np.einsum("hi,hi->h", own, t**2)
-        squares = np.sum(totals * t, axis=0)
-        return float(2 * of_each.sum() / sizes.sum() - (squares.sum() ** 2 - squares @ squares) / sizes.sum() ** 2)
+    squares = np.einsum("hij,hij->ij", products, products)
+    thirds = np.einsum("hij,hi->ij", products, totals)
+    seconds = totals.T @ totals
+    weighted = np.tensordot(sizes, products, axes=1)
+    # Σ w_i w_j of squares over i and j, and, for κ₀, of those with i = j.
+    s, of_sizes = _dots(v, step), np.sum(sizes**2) - sizes**2
+    uneven = sizes @ totals - sizes[:, None] * totals
+    own_seconds = seconds.diagonal() - totals**2
+    total = _dots(w @ squares, w) - own_square - 4 * (_dots(w @ thirds, v) - own_third)
+    total += 2 * (_dots(v @ weighted, v) - sizes * own_weighted + _dots(v @ seconds, v) - _dots(v, totals) ** 2)
+    total += 2 * _dots(w, own_seconds) * s + of_sizes * s**2 - 4 * _dots(v, uneven) * s
+    own = squares.diagonal() - diagonals**2 - 4 * (thirds.diagonal() - diagonals * totals) * step
+    own += step**2 * (2 * (weighted.diagonal() - sizes[:, None] * diagonals) + 4 * own_seconds)
+    own += step**3 * (of_sizes[:, None] * step - 4 * uneven)
+    own_sum = _dots(own, w**2)
+    within = (total - own_sum) / pairs
+    by_means = None if independent else _left_by_means(products, totals, sizes, step, w) / pairs
+    own_mean = own_sum / np.maximum(count, 1)
+    overlap = overlap_of_different_parts(square, within, own_mean, left, of_sizes, centred=centred, left=by_means)
+    return _Overlaps(square, overlap, count)
+
+
+def _left_by_means(
+    products: np.ndarray, totals: np.ndarray, sizes: np.ndarray, step: np.ndarray, inverse: np.ndarray
+) -> np.ndarray:
+    """m of the notes of `vni` without each part, summed over i ≠ j: for parts whose samples may depend on each other.
+
+    2/P Σ_h C_ij T_i T_j − (Σ_h T_i²)(Σ_h T_j²)/P², to leading order in the number of parts.
+    """
+    # Of part g (first axis) without part h (second axis).
+    without = totals[:, None] - sizes[:, None, None] * step
+    t = without * inverse
+    along = np.sum(t * step, axis=2)
+    before = t * totals[:, None]
+    of_each = np.sum((t @ products) * t, axis=2) + along * (sizes[:, None] * along - 2 * before.sum(axis=2))
+    own = products.diagonal(axis1=1, axis2=2)[:, None] + step * (sizes[:, None, None] * step - 2 * totals[:, None])
+    of_each -= np.sum(own * t**2, axis=2)
+    np.fill_diagonal(of_each, 0.0)
+    squares = without * t
+    squares[np.diag_indices(len(sizes))] = 0.0
+    of_nodes, left = squares.sum(axis=0), sizes.sum() - sizes
+    return 2 * of_each.sum(axis=0) / left - (of_nodes.sum(axis=1) ** 2 - _dots(of_nodes, of_nodes)) / left**2
+
+
+def _dots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Row by row."""
+    return np.einsum("hi,hi->h", x, y)

@@ -20,12 +20,12 @@ from rmt_vn.figures import output
 from rmt_vn.figures.evidence import Evidence, from_json, to_json
 from rmt_vn.figures.style import new_figure
 
-# These take from three to twenty seconds each, and are computed by the slow tests alone. The claims of all figures are
+# These take from two to twenty seconds each, and are computed by the slow tests alone. The claims of all figures are
 # held against their committed data in test_gallery.py.
 LONG = {
     "correlation_distribution", "effective_nodes", "gradients_and_nodes", "jacobian_spectrum", "lyapunov_spectrum",
-    "optimizers", "own_data", "representation_power", "scaling_collapse", "signal_mode", "three_indicators",
-    "training_failure", "training_vni", "walking_dead", "wide_inputs",
+    "node_correlation", "optimizers", "own_data", "representation_power", "residual_networks", "scaling_collapse",
+    "signal_mode", "three_indicators", "training_failure", "training_vni", "walking_dead", "wide_inputs",
 }  # fmt: skip
 SHORT = [name for name in figures.NAMES if name not in LONG]
 COMPUTED = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in figures.NAMES]

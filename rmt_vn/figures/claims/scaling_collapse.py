@@ -30,7 +30,7 @@ LAWS: tuple[str, ...] = ("effective_depth", "universal_vni")
 SIGMA_W = {"linear": 1.0, "relu": 2**0.5, "tanh": 1.5, "hard_tanh": 1.5, "sin": 1.3}
 
 PRESETS = {
-    "quick": {"width": 64, "depths": [2, 5, 12, 30, 75, 190], "n_networks": 16, "replicates": 6},
+    "quick": {"width": 64, "depths": [2, 5, 12, 30, 75, 190], "n_networks": 8, "replicates": 6},
     "paper": {"width": 100, "depths": [2, 5, 12, 30, 75, 190, 480, 1200], "n_networks": 20, "replicates": 8},
 }
 

@@ -42,7 +42,7 @@ SAMPLED = (2, 5, 10, 20, 30, 40)
 DEPTHS = tuple(range(2, 41, 2))
 
 PRESETS = {
-    "quick": {"n_networks": 100, "n_chains": 4000, "replicates": 1, "grid": 15},
+    "quick": {"n_networks": 60, "n_chains": 1500, "replicates": 1, "grid": 10},
     "paper": {"n_networks": 200, "n_chains": 10_000, "replicates": 4, "grid": 40},
 }
 

@@ -335,6 +335,23 @@ def test_lost_workers_are_told_and_replaced(processes):
 
 
 @pytest.mark.slow
+def test_workers_that_are_cut_off_are_told(processes):
+    """A process that is stopped keeps its connections, as a machine does that is cut off."""
+    processes.scheduler()
+    workers = [processes.worker(name) for name in ("first", "second")]
+    for worker in workers:
+        registered(worker)
+    study = processes.study(60, 0.4)
+    until(lambda: " asks " in study.said.read_text())
+    time.sleep(2)
+    workers[0].send_signal(signal.SIGSTOP)
+    told(study, "study: 1 of 2 workers have been silent", since=time.time())
+    workers[0].send_signal(signal.SIGCONT)
+    assert len(done(study)) == 60
+    assert study.said.read_text().count("silent") == 1
+
+
+@pytest.mark.slow
 def test_a_worker_without_the_package_is_told(processes):
     processes.scheduler()
     study = processes.study(5, 0.01)

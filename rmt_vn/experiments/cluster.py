@@ -19,9 +19,10 @@ from cloudpickle import dumps
 from rmt_vn.checks import one_line
 from rmt_vn.experiments.calls import Lost
 
-# Seconds: between two looks at the cluster, and after which no answer is silence.
+# Seconds: between two looks at the cluster, and after which no answer, or no heartbeat of a worker, is silence.
 _INTERVAL = 1
 _ANSWER = 6
+_HEARTBEAT = 7
 # Calls in the hands of the scheduler, and how many it is handed at once. They are more than there are threads, since a
 # cluster that adapts itself to its work looks at them.
 _IN_HAND = 100
@@ -186,6 +187,9 @@ class _Watch:
         self.threads = 0
         self._label, self._client, self._patience = label, client, patience
         self._workers: set[str] = set()
+        # Of each worker its last heartbeat, by the scheduler's clock, and when that was new, by this one's.
+        self._heard: dict[str, tuple[float, float]] = {}
+        self._silent: set[str] = set()
         self._next = self._busy = time.monotonic()
         self._missing = ""
 
@@ -195,14 +199,16 @@ class _Watch:
             return
         if self._client.status != "running":
             raise self.lost()
-        threads = self._threads()
-        if threads is None:
+        workers = self._registered()
+        if workers is None:
+            self._heard = {}
             self._wait_for("the scheduler does not answer")
         else:
-            if gone := self._workers - set(threads):
+            if gone := self._workers - set(workers):
                 self._tell(f"{len(gone)} of {len(self._workers)} workers are gone")
-            self._workers, self.threads = set(threads), sum(threads.values())
-            if threads:
+            self._workers, self.threads = set(workers), sum(each["nthreads"] for each in workers.values())
+            self._listen({address: each["last_seen"] for address, each in workers.items()})
+            if workers:
                 self._busy, self._missing = time.monotonic(), ""
             else:
                 self._wait_for("there are no workers")
@@ -219,12 +225,26 @@ class _Watch:
             return Lost("the connection to the scheduler was lost")
         return SchedulerGone(f"{self._label}: the scheduler is gone, and with it the cluster")
 
-    def _threads(self) -> dict[str, int] | None:
-        """Threads of each worker; None if the scheduler does not answer."""
+    def _registered(self) -> dict[str, dict[str, Any]] | None:
+        """What the scheduler knows of each worker; None if it does not answer."""
         try:
-            return self._client.sync(self._client.scheduler.ncores, callback_timeout=_ANSWER)
+            return self._client.sync(self._client.scheduler.identity, callback_timeout=_ANSWER)["workers"]
         except (TimeoutError, OSError, AttributeError):  # AttributeError: a client that has just been closed
             return None
+
+    def _listen(self, last_seen: dict[str, float]) -> None:
+        """Tell of workers that are silent: when a machine is cut off, Dask takes minutes to notice."""
+        now = time.monotonic()
+        before = self._heard
+        self._heard = {
+            address: before[address] if address in before and before[address][0] == seen else (seen, now)
+            for address, seen in last_seen.items()
+        }
+        silent = {address for address, (_, since) in self._heard.items() if now - since > _HEARTBEAT}
+        if silent - self._silent:
+            what = f"{len(silent)} of {len(last_seen)} workers have been silent for {_HEARTBEAT} s"
+            self._tell(f"{what}; others do their calls if Dask gives them up, by default after 5 minutes")
+        self._silent = silent
 
     def _wait_for(self, missing: str) -> None:
         """Nobody is at work: say why, once, and be patient."""

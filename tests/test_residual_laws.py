@@ -112,7 +112,10 @@ def overlap_alone(network):
 
 @pytest.mark.slow
 def test_the_universal_law_on_a_grid():
-    """A third of all 288 cases, t up to 3: each within 5 standard errors; all together tell 3% more depth."""
+    """A third of all 288 cases, t up to 3: each within 4 standard errors; all together tell 3% more depth.
+
+    By chance alone one of these 96 would be farther off with a probability of 0.6%; the largest is expected at 2.7.
+    """
     names = ("activation", "weights", "norm", "ratio", "hidden")
     grid = itertools.product(
         SIGMA, ("gaussian", "orthogonal"), ("none", "pre", "post"), (0.01, 0.3, 1, 10), (0.5, 1, 4)
@@ -127,11 +130,11 @@ def test_the_universal_law_on_a_grid():
         if steady_network(24, t, **case).depth > (300 if case["weights"] == "gaussian" else 130):
             continue
         found = Excess(case, t, 400, seed=int(number))
-        assert abs(found.excess) < 5 * found.stderr, (case, t, found.excess, found.stderr)
+        assert abs(found.excess) < 4 * found.stderr, (case, t, found.excess, found.stderr)
         off.append(found.excess / found.stderr)
         changes.append(found.of_more_depth(1.03) / found.stderr)
     off, changes = np.array(off), np.array(changes)
-    assert len(off) > 60 and abs(np.mean(off**2) - 1) < 5 * (2 / len(off)) ** 0.5
+    assert len(off) > 60 and abs(np.mean(off**2) - 1) < 4 * (2 / len(off)) ** 0.5
     # The law with θ times its depth fits best at θ = 1 + 0.03 × estimate.
     estimate, stderr = float(off @ changes / (changes @ changes)), float((changes @ changes) ** -0.5)
     print(f"{len(off)} cases: depth off by {0.03 * estimate:.4f} +- {0.03 * stderr:.4f}")

@@ -141,6 +141,27 @@ def test_the_universal_law_on_a_grid():
     assert abs(estimate) < 4 * stderr < abs(estimate - 1)
 
 
+@pytest.mark.slow
+def test_what_is_neglected_with_an_activation_is_of_order_one_over_the_width():
+    """N times what samples have above R(t), at t = ½, a = 1 and m = N, as it is stated in theory/."""
+    stated = {"gaussian": (-0.4, 0.3), "orthogonal": (0.2, 1.4)}
+    norms = itertools.cycle(("none", "pre", "post"))
+    for activation, (weights, (low, high)) in itertools.product(SIGMA, stated.items()):
+        case = {"activation": activation, "weights": weights, "norm": next(norms), "ratio": 1.0, "hidden": 1}
+        found, wrong = [], []
+        for width in (16, 32):
+            network = steady_network(width, 0.5, **case)
+            mean, stderr = mean_square_correlation(network, 2000, seed=width)
+            t = laws.effective_depth(network)
+            found.append((width * (mean - laws.universal_vni(t)), width * stderr))
+            wrong.append(width * (mean - laws.universal_vni(0.8 * t)))
+        (few, few_error), (many, many_error) = found
+        assert low - 4 * few_error < few < high + 4 * few_error
+        assert abs(many - few) < 4 * np.hypot(few_error, many_error)
+        # With less depth what is missing would not shrink with the width.
+        assert wrong[1] - wrong[0] > 4 * np.hypot(few_error, many_error)
+
+
 # --- gradients --------------------------------------------------------------------------------------------------------
 
 

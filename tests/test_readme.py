@@ -323,6 +323,29 @@ def test_what_is_said_of_optimizers_is_in_the_committed_data():
     assert verdict(7) == [16, 96, sgd, 20, momentum, rmsprop, adam]
 
 
+def test_what_is_said_of_residual_networks_is_in_the_committed_data():
+    settings = committed("residual_training_settings")
+    rates = np.unique(settings["learning_rate"]).tolist()
+    assert set(settings["runs"].tolist()) == {10}
+
+    def rows(kind, width, depth):
+        at = (settings["kind"] == kind) & (settings["width"] == width) & (settings["depth"] == depth)
+        assert sorted(settings["learning_rate"][at].tolist()) == rates
+        return np.sort(settings[at], order="learning_rate")
+
+    deepest = [rows(kind, 8, 256)["failed"] for kind in ("residual (β = 1/√L)", "Haar tanh", "plain tanh")]
+    least, most = (rows(f"post-LN (β = {beta})", 8, 128) for beta in (0.25, 8))
+    wide = rows("post-LN (β = 8)", 32, 128)
+    assert least["gradient"][0] < most["gradient"][0]
+    start = [round(float(each["jacobian_vni"][0]), 2) for each in (least, most, wide)]
+    residual, haar, gaussian = (each.tolist() for each in deepest)
+    assert verdict(8) == [
+        *(10, 8, *rates, 256, *residual, 1, *haar, *gaussian),
+        *(128, 0.25, 8, *start[:2], *least["failed"], *most["failed"]),
+        *(32, start[2], 8, *wide["failed"]),
+    ]
+
+
 def test_what_is_said_of_readouts_is_in_the_committed_data():
     readouts = committed("representation_power_samples")
     explained = readouts["explained"][readouts["inputs"] == "narrow"]

@@ -324,25 +324,24 @@ def test_what_is_said_of_optimizers_is_in_the_committed_data():
 
 
 def test_what_is_said_of_residual_networks_is_in_the_committed_data():
-    settings = committed("residual_training_settings")
+    settings, best = (committed(f"residual_training_{name}") for name in ("settings", "best"))
     rates = np.unique(settings["learning_rate"]).tolist()
     assert set(settings["runs"].tolist()) == {10}
-
-    def rows(kind, width, depth):
-        at = (settings["kind"] == kind) & (settings["width"] == width) & (settings["depth"] == depth)
-        assert sorted(settings["learning_rate"][at].tolist()) == rates
-        return np.sort(settings[at], order="learning_rate")
-
-    deepest = [rows(kind, 8, 256)["failed"] for kind in ("residual (β = 1/√L)", "Haar tanh", "plain tanh")]
-    least, most = (rows(f"post-LN (β = {beta})", 8, 128) for beta in (0.25, 8))
-    wide = rows("post-LN (β = 8)", 32, 128)
-    assert least["gradient"][0] < most["gradient"][0]
-    start = [round(float(each["jacobian_vni"][0]), 2) for each in (least, most, wide)]
-    residual, haar, gaussian = (each.tolist() for each in deepest)
+    counts = [
+        [best[column][at].sum() for column in ("failed", "runs")]
+        for at in (best["jacobian_vni"] > 0.9, best["jacobian_vni"] <= 0.9)
+    ]
+    of_kind = {each["kind"]: each for each in best[(best["width"] == 8) & (best["depth"] == 128)]}
+    scales = (0.25, 0.5, 1, 2, 4, 8)
+    post = [of_kind[f"post-LN (β = {beta:g})"] for beta in scales]
+    assert all(each["gradient"] > post[0]["gradient"] for each in post[1:])
+    deepest = np.sort(settings[settings["depth"] == 256], order="learning_rate")
+    residual, haar = (deepest["failed"][deepest["kind"] == kind] for kind in ("residual (β = 1/√L)", "Haar tanh"))
     assert verdict(8) == [
-        *(10, 8, *rates, 256, *residual, 1, *haar, *gaussian),
-        *(128, 0.25, 8, *start[:2], *least["failed"], *most["failed"]),
-        *(32, start[2], 8, *wide["failed"]),
+        *(*rates, 256, *counts[0], 0.9, *counts[1]),
+        *(8, 128, scales[0], scales[-1], *(round(float(each["jacobian_vni"]), 2) for each in (post[0], post[-1]))),
+        *(*(each["failed"] for each in post), 10),
+        *(256, *residual, 10, 1, *haar),
     ]
 
 

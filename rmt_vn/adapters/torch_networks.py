@@ -97,8 +97,8 @@ def network_of(model: torch.nn.Module, *, activation: Activation | str | None = 
 
     ``x + c * branch(x)`` has `branch_scale` = c, ``norm(x + branch(x))`` the normalization "post", and no LayerNorm
     "none". An embedding and a readout (`inputs`, `outputs`) have σ = 1; of others describe the stream alone, and give
-    `predict` its mean square as `input_variance`. Biases are zero, so that PyTorch's own, of variance 1/(3 fan-in), must
-    be small beside what they are added to, as they are here. Gains of LayerNorm are one, and there is no attention.
+    `predict` its mean square as `input_variance`. Biases are zero: PyTorch's own, of variance 1/(3 fan-in), must be
+    small beside what they are added to, as they are here. Gains of LayerNorm are one, and there is no attention.
     """
     torch = imported_torch()
     if not isinstance(model, torch.nn.Module):

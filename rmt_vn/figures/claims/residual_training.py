@@ -15,24 +15,25 @@ from rmt_vn.experiments.sweeps import Point
 from rmt_vn.figures.evidence import Evidence
 from rmt_vn.figures.failure_statistics import trend_in_proportions, wilson_interval
 from rmt_vn.figures.style import COLOURS, MARKERS, new_figure
+from rmt_vn.figures.style import kind as entry
 from rmt_vn.figures.tables import Table, table
 from rmt_vn.figures.xor_runs import failed, training_runs
 from rmt_vn.network import Network, ResidualNetwork
 
 CLAIM = (
-    "Residual networks that keep their nodes learn at nearly any depth and rate shown, and post-LN networks fail the "
-    "more, the closer β alone brings their VNI to one, although their gradients do not vanish; but kept nodes are not "
-    "enough: without skip connections Haar networks need smaller rates the deeper they are"
+    "At the best rate networks that fail to learn begin with a VNI near one, plain ones and also post-LN ones that "
+    "differ in β alone and have no smaller gradients; residual networks that keep their nodes learn at nearly any "
+    "rate, but without skip connections kept nodes are not enough: deep Haar networks learn at small rates only"
 )
 
 CAPTION = (
     "Share of networks of width N with L weight matrices that fail to learn continuous XOR by Adam, with 95% "
-    "intervals. Above: at the best of several learning rates, plain networks (left; Gaussian weights unless Haar is "
-    "said) and residual tanh networks with two matrices in a block (right), N the smallest. Below: against 1 − VNI of "
-    "the Jacobian over the hidden layers before training, the median over networks. Left: post-LN networks that differ "
-    "in β alone, 0.25 on the left end of a line to 8 on its right end, N the smallest (filled) and, for two of the β, "
-    "the largest (open, dotted), each at one learning rate. Right: all networks at the best rate; a 1 − VNI of less "
-    "than 10⁻⁶ is drawn there. Points are moved sideways a little, so that their bars can be told apart."
+    "intervals. Above, N the smallest: at the best of several learning rates, plain networks (left; Gaussian weights "
+    "unless Haar is said) and residual tanh networks with two matrices in a block (right). Below: against 1 − VNI of "
+    "the Jacobian over the hidden layers before training, the median over networks that have one. Left: post-LN at one "
+    "depth, where lines join networks that differ in β alone, which grows to the right; of the larger N (open, dotted) "
+    "there are two β. Right: all networks, at the best rate; a 1 − VNI of less than 10⁻⁶ is drawn there. Points are "
+    "moved sideways a little, so that their bars can be told apart."
 )
 
 LAWS: tuple[str, ...] = ()
@@ -167,6 +168,7 @@ def evidence(tables: dict) -> list[Evidence]:
     deep = settings["depth"] > settings["depth"].min()
     deepest = settings["depth"] == settings["depth"][plain & kept].max()
     fastest = settings["learning_rate"] == settings["learning_rate"].max()
+    vanished = best["jacobian_vni"] > VANISHED
     beta, cross = post_norm(best)
     begin = f"begin with a VNI below {KEPT:g}"
     return [
@@ -181,8 +183,8 @@ def evidence(tables: dict) -> list[Evidence]:
             low=0.5,
         ),
         Evidence(
-            f"share that fails, at the best rate, of networks that begin with a VNI above {VANISHED:g}",
-            share(best, best["jacobian_vni"] > VANISHED),
+            f"share that fails, at the best rate, where the VNI begins above {VANISHED:g}, less that of others",
+            share(best, vanished) - share(best, ~vanished),
             low=0.25,
         ),
         Evidence(
@@ -191,8 +193,8 @@ def evidence(tables: dict) -> list[Evidence]:
             high=1e-3,
         ),
         Evidence(
-            "median gradient of these before training, at the largest β over that at the smallest",
-            best["gradient"][cross][-1] / best["gradient"][cross][0],
+            "least median gradient of these before training, over that at the smallest β",
+            best["gradient"][cross][1:].min() / best["gradient"][cross][0],
             low=1.0,
         ),
         Evidence(
@@ -223,39 +225,45 @@ def is_plain(rows: Table) -> np.ndarray:
 
 
 def draw(tables: dict) -> Figure:
-    best = tables["best"]
-    narrow = best["width"] == best["width"].min()
-    figure = new_figure(height=4.8, width=5.0)
+    best, settings = tables["best"], tables["settings"]
+    widths = np.unique(best["width"]).tolist()
+    narrow = best["width"] == widths[0]
+    figure = new_figure(height=5.0, width=5.0)
     ((left, right), (below, all_kinds)) = figure.subplots(2, 2, sharey=True)
     for axes, kinds in ((left, PLAIN), (right, SKIPPING)):
         shown = [kind for kind in kinds if np.count_nonzero(narrow & (best["kind"] == kind)) > 1]
         for index, kind in enumerate(shown):
             at = narrow & (best["kind"] == kind)
-            shift = 1.05 ** (index - len(shown) / 2)
-            failures(axes, best, at, best["depth"] * shift, index, linestyle="-", label=kind)
+            failures(axes, best, at, best["depth"] * 1.04 ** (index - len(shown) / 2), index, label=kind)
         depths = np.unique(best["depth"]).tolist()
         axes.set(xlabel="matrices $L$", xscale="log", xlim=(0.8 * depths[0], 1.25 * depths[-1]))
         axes.set_xticks(depths, [str(depth) for depth in depths])
         axes.set_xticks([], minor=True)
-    settings = tables["settings"]
-    _, cross = post_norm(settings)
-    wide = (settings["width"] > settings["width"].min()) & np.isin(settings["kind"], list(POST))
+    beta, cross = post_norm(settings)
+    wide = (settings["width"] > widths[0]) & np.isin(settings["kind"], list(POST))
     for index, rate in enumerate(np.unique(settings["learning_rate"]).tolist()):
-        x, at_rate = missing(settings) * 1.1**index, settings["learning_rate"] == rate
-        failures(below, settings, cross[at_rate[cross]], x, index, linestyle="-", label=f"rate {rate:g}")
+        x, at_rate = missing(settings) * 1.25**index, settings["learning_rate"] == rate
+        failures(below, settings, cross[at_rate[cross]], x, index, label=f"rate {np.format_float_positional(rate)}")
         failures(below, settings, wide & at_rate, x, index, linestyle=":", filled=False)
     groups = ((is_plain(best), "plain", 0), (~is_plain(best), "residual", 1))
-    for (group, name, index), width in product(groups, np.unique(best["width"]).tolist()):
-        at, filled = group & (best["width"] == width), width == best["width"].min()
-        failures(
-            all_kinds, best, at, missing(best), index, linestyle="none", label=f"{name}, $N = {width}$", filled=filled
-        )
+    for (group, name, index), width in product(groups, widths):
+        at, label = group & (best["width"] == width), f"{name}, $N = {width}$"
+        failures(all_kinds, best, at, missing(best), index, linestyle="none", label=label, filled=width == widths[0])
     for axes in (below, all_kinds):
-        axes.set(xlabel="$1 -$ VNI before training", xscale="log", xlim=(1.5, SHOWN_FROM / 2))
+        axes.set(xlabel="$1 -$ VNI before training", xscale="log", xlim=(2, SHOWN_FROM / 2))
     for axes in (left, below):
         axes.set(ylabel="failure probability", ylim=(-0.04, 1.04))
-    for axes in figure.axes:
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, columnspacing=1.0)
+    styles = [entry(f"$N = {widths[0]}$"), entry(f"$N = {widths[-1]}$", filled=False, linestyle=":")]
+    more = styles if len(widths) > 1 else []
+    of = f", $N = {widths[0]}$, best rate"
+    varied = f"post-LN, β from {beta[0]:g} to {beta[-1]:g}, $L = {settings['depth'][cross[0]]}$"
+    named = (f"plain{of}", f"residual{of}", varied, "all, best rate")
+    for axes, title in zip(figure.axes, named, strict=True):
+        handles = [*axes.get_legend_handles_labels()[0], *(more if axes is below else [])]
+        axes.legend(
+            handles=handles, title=title, title_fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2,
+            columnspacing=1.0,
+        )  # fmt: skip
     return figure
 
 
@@ -265,7 +273,15 @@ def missing(rows: Table) -> np.ndarray:
 
 
 def failures(
-    axes: Axes, rows: Table, at: np.ndarray, x: np.ndarray, index: int, *, filled: bool = True, **kwargs
+    axes: Axes,
+    rows: Table,
+    at: np.ndarray,
+    x: np.ndarray,
+    index: int,
+    *,
+    filled: bool = True,
+    linestyle: str = "-",
+    **kwargs,
 ) -> None:
     """Draw the shares that fail of those rows, with 95% intervals."""
     shares = rows["failed"][at] / rows["runs"][at]
@@ -278,6 +294,7 @@ def failures(
         color=colour,
         marker=MARKERS[index],
         markerfacecolor=colour if filled else "white",
+        linestyle=linestyle,
         linewidth=0.6,
         elinewidth=0.6,
         markeredgewidth=0.8,

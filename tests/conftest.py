@@ -95,7 +95,6 @@ LONG = {
     "test_a_torch_model_of_24_pre_norm_blocks_is_as_predicted",
     "test_bias_and_coverage_of_many",
     "test_damaged_files_are_read_as_another_reader_reads_them_or_refused",
-    "test_the_claim_on_residual_training_is_borne_out_and_can_be_found_wrong",
     "test_the_peak_follows_the_limit",
     "test_the_universal_law_on_a_grid",
 }

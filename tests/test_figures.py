@@ -24,16 +24,17 @@ from rmt_vn.figures.style import new_figure
 # held against their committed data in test_gallery.py.
 LONG = {
     "correlation_distribution", "effective_nodes", "gradients_and_nodes", "jacobian_spectrum", "lyapunov_spectrum",
-    "node_correlation", "optimizers", "own_data", "representation_power", "residual_networks", "scaling_collapse",
-    "signal_mode", "three_indicators", "training_failure", "training_vni", "walking_dead", "wide_inputs",
+    "node_correlation", "optimizers", "own_data", "representation_power", "residual_networks", "residual_training",
+    "scaling_collapse", "signal_mode", "three_indicators", "training_failure", "training_vni", "walking_dead",
+    "wide_inputs",
 }  # fmt: skip
 SHORT = [name for name in figures.NAMES if name not in LONG]
 COMPUTED = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in figures.NAMES]
 # Not made twice even there: their sweeps are of the kinds that the others have too. Those of training are computed anew
 # for each figure without a cache: one, the optimizers', stands for all.
 ONCE = {
-    "jacobian_spectrum", "own_data", "scaling_collapse", "signal_mode", "training_failure", "training_vni",
-    "walking_dead",
+    "jacobian_spectrum", "own_data", "residual_training", "scaling_collapse", "signal_mode", "training_failure",
+    "training_vni", "walking_dead",
 }  # fmt: skip
 TWICE = [name for name in figures.NAMES if name not in ONCE]
 # The folder that `.ci/run` names, where the README's command has made all of them, by a process for each core.
@@ -251,6 +252,13 @@ CONTROLS = {
     ],
     "walking_dead": [("runs", "jacobian_vni", times(0.5))],
     "optimizers": [("settings", "failed", lambda c: c[::-1].copy())],
+    "residual_training": [
+        ("settings", "failed", lambda c: 10 - c),  # those that learn for those that fail
+        ("settings", "failed", times(0)),  # plain networks learn at any rate
+        ("best", "failed", lambda c: 10 - c),
+        ("best", "failed", times(0)),
+        ("best", "gradient", lambda c: 1 / c),  # they vanish with the nodes
+    ],
     "representation_power": [
         ("samples", "explained", lambda c: np.abs(c) ** 0.05),
         ("samples", "vni", lambda c: c[::-1].copy()),

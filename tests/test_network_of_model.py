@@ -1,12 +1,18 @@
 """`network_of` leaves the model alone, whatever it is, and takes it as it comes."""
 
+import inspect
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import activations
 from rmt_vn.adapters import network_of, watch
+from rmt_vn.measures import jacobian_vni
+from rmt_vn.prediction import predict
 from tests.torch_models import Model, chain, nn, old, residual, torch
 
 
@@ -107,3 +113,42 @@ def test_a_copy_is_made_and_no_more():
     network_of(model)
     assert len(passes) <= 6
     assert network_of(chain((8,) * 201, nn.Tanh)).depth == 200
+
+
+# --- a residual model, described by hand ------------------------------------------------------------------------------
+
+
+def described_by_hand(n_models):
+    """The description that the docstring makes of its model, and the VNI of such models over a small ball."""
+    (example,) = re.findall(r"::\n\n((?:(?:    .*)?\n)+)", inspect.getdoc(network_of))
+    names = {}
+    exec(inspect.cleandoc(f"\n{example}"), names)
+    network, values = names["network"], []
+    for _ in range(n_models):
+        model = nn.Sequential(*(names["Block"](network.width, network.hidden) for _ in range(network.depth))).double()
+        # Over a small ball the covariance of the nodes is J Jᵀ: differences at one point, of mean square 1.
+        x = torch.randn(1, network.width, dtype=torch.float64)
+        x *= network.width**0.5 / x.norm()
+        with torch.no_grad():
+            moved = model(x + 1e-6 * torch.eye(network.width, dtype=torch.float64)) - model(x)
+        values.append(float(jacobian_vni(moved.T.numpy()[None])[0]))
+    return network, values
+
+
+def test_a_residual_model_described_by_hand_has_the_vni_predicted():
+    network, values = described_by_hand(20)
+    # One model has as many weights as to tell σ to some thousandths.
+    assert network.sigma_w == pytest.approx((3**-0.5,) * 2, rel=0.01)
+    found, stderr = mean_and_error(values)
+    said, wrong = (predict(each, n_networks=60, rng=0).layers[-1] for each in (network, replace(network, skip=0.7)))
+    assert_sampled(found, said.vni, math.hypot(stderr, said.stderr), wrong=[wrong.vni])
+
+
+@pytest.mark.slow
+def test_residual_models_described_by_hand_are_inside_the_interval():
+    network, values = described_by_hand(100)
+    low, high = predict(network, rng=0).layers[-1].interval()
+    # 95 are expected; fewer than 86 have a probability of 2 in 10 000.
+    assert sum(low <= each <= high for each in values) >= 86
+    low, high = predict(replace(network, normalization="post"), rng=0).layers[-1].interval()
+    assert sum(low <= each <= high for each in values) < 50

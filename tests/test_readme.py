@@ -323,6 +323,28 @@ def test_what_is_said_of_optimizers_is_in_the_committed_data():
     assert verdict(7) == [16, 96, sgd, 20, momentum, rmsprop, adam]
 
 
+def test_what_is_said_of_residual_networks_is_in_the_committed_data():
+    settings, best = (committed(f"residual_training_{name}") for name in ("settings", "best"))
+    rates = np.unique(settings["learning_rate"]).tolist()
+    assert set(settings["runs"].tolist()) == {10}
+    counts = [
+        [best[column][at].sum() for column in ("failed", "runs")]
+        for at in (best["jacobian_vni"] > 0.9, best["jacobian_vni"] <= 0.9)
+    ]
+    of_kind = {each["kind"]: each for each in best[(best["width"] == 8) & (best["depth"] == 128)]}
+    scales = (0.25, 0.5, 1, 2, 4, 8)
+    post = [of_kind[f"post-LN (β = {beta:g})"] for beta in scales]
+    assert all(each["gradient"] > post[0]["gradient"] for each in post[1:])
+    deepest = np.sort(settings[settings["depth"] == 256], order="learning_rate")
+    residual, haar = (deepest["failed"][deepest["kind"] == kind] for kind in ("residual (β = 1/√L)", "Haar tanh"))
+    assert verdict(8) == [
+        *(*rates, 256, *counts[0], 0.9, *counts[1]),
+        *(8, 128, scales[0], scales[-1], *(round(float(each["jacobian_vni"]), 2) for each in (post[0], post[-1]))),
+        *(*(each["failed"] for each in post), 10),
+        *(256, *residual, 10, 1, *haar),
+    ]
+
+
 def test_what_is_said_of_readouts_is_in_the_committed_data():
     readouts = committed("representation_power_samples")
     explained = readouts["explained"][readouts["inputs"] == "narrow"]

@@ -8,7 +8,6 @@ from scipy.stats import binomtest
 
 from rmt_vn import mlp
 from rmt_vn.experiments import Engine, run
-from rmt_vn.figures.claims import residual_training
 from rmt_vn.figures.claims.residual_training import KINDS, at_best_rate
 from rmt_vn.figures.claims.walking_dead import early_warning, two_way
 from rmt_vn.figures.failure_statistics import half_point, trend_in_proportions, wilson_interval
@@ -188,21 +187,3 @@ def test_the_best_rate_has_the_fewest_failures_then_the_best_accuracy():
 def test_networks_of_all_kinds_have_as_many_matrices(kind):
     network = KINDS[kind](8, 16)
     assert len(mlp.matrices(network)) == 16 and network.widths[1] == 8
-
-
-@pytest.mark.slow
-def test_the_claim_on_residual_training_is_borne_out_and_can_be_found_wrong():
-    tables = residual_training.compute(seed=0, engine=Engine(jobs=1), **residual_training.PRESETS["quick"])
-    rows = residual_training.evidence(tables)
-    assert [row for row in rows if not row.holds] == []
-    missed_by = []
-    for label, column, wrong in (
-        ("best", "failed", lambda c: 10 - c),  # those that learn for those that fail
-        ("settings", "failed", lambda c: 10 - c),
-        ("settings", "failed", lambda c: 0 * c),  # plain networks learn at any rate
-        ("best", "gradient", lambda c: 1 / c),
-    ):
-        changed = tables[label] | {column: wrong(tables[label][column])}
-        missed_by.append({row.says for row in residual_training.evidence(tables | {label: changed}) if row.holds})
-    assert all(missed < {row.says for row in rows} for missed in missed_by)
-    assert set.intersection(*missed_by) == set()

@@ -71,18 +71,34 @@ def network_of(model: torch.nn.Module, *, activation: Activation | str | None = 
 
     Notes
     -----
-    A residual network is not read from a model; describe it by hand. For blocks ``x + w2(gelu(w1(norm(x))))``, pre-LN
-    as in the MLP part of a transformer, of a ``torch.nn.Linear`` each, whose PyTorch weights are uniform in
-    ±1/√fan-in, of variance σ_w²/fan-in with σ_w = 1/√3:
+    A residual network is not read from a model: describe it by hand. A description is not compared with the model, so
+    see that each of its parameters is what the model does. Here are MLP blocks as in a transformer, pre-LN, with the
+    weights that PyTorch gives them, which are uniform and of variance σ²/fan-in with σ = 1/√3::
 
-    >>> from rmt_vn import ResidualNetwork
-    >>> width, blocks, hidden = 256, 24, 1024
-    >>> scale = 3**-0.5
-    >>> ResidualNetwork(width, blocks, hidden, "gelu", sigma_w=(scale, scale), normalization="pre").depth
-    24
+        import torch
+        from rmt_vn import ResidualNetwork
 
-    What is given to `predict` so is not compared with the model: only biases of zero are described, gains of LayerNorm
-    of one, and no attention.
+        class Block(torch.nn.Module):
+            def __init__(self, width, hidden):
+                super().__init__()
+                self.norm = torch.nn.LayerNorm(width)
+                self.first, self.second = torch.nn.Linear(width, hidden), torch.nn.Linear(hidden, width)
+
+            def forward(self, x):
+                return x + self.second(torch.nn.functional.gelu(self.first(self.norm(x))))
+
+        def sigma(layers):
+            squares = [layer.in_features * layer.weight.detach().square().mean() for layer in layers]
+            return float(torch.stack(squares).mean().sqrt())
+
+        model = torch.nn.Sequential(*(Block(32, 64) for _ in range(24)))
+        scales = sigma(block.first for block in model), sigma(block.second for block in model)
+        network = ResidualNetwork(32, len(model), 64, "gelu", sigma_w=scales, normalization="pre")
+
+    ``x + c * branch(x)`` has `branch_scale` = c, ``norm(x + branch(x))`` the normalization "post", and no LayerNorm
+    "none". An embedding and a readout (`inputs`, `outputs`) have σ = 1; of others describe the stream alone, and give
+    `predict` its mean square as `input_variance`. Biases are zero: PyTorch's own, of variance 1/(3 fan-in), must be
+    small beside what they are added to, as they are here. Gains of LayerNorm are one, and there is no attention.
     """
     torch = imported_torch()
     if not isinstance(model, torch.nn.Module):

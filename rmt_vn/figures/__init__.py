@@ -7,7 +7,7 @@
 `style`                how figures look
 `gallery`              two pages that show all figures of a folder
 `measured_layers`      the picture of ``rmt-vn measure --plot`` and of reports
-`xor_runs`             training runs on continuous XOR, which four claims share
+`xor_runs`             training runs on continuous XOR, which five claims share
 `failure_statistics`   statistics of the numbers of runs that fail
 =====================  ===============================================================================================
 """
@@ -37,6 +37,7 @@ NAMES = (
     "training_failure",
     "walking_dead",
     "optimizers",
+    "residual_training",
     "representation_power",
     "digits",
     "own_data",

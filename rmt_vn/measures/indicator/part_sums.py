@@ -138,32 +138,33 @@ class PartSums:
             Whether deviations are from the mean of the samples, or from zero.
         """
         parts = [*np.flatnonzero(self._sizes), MOST_PARTS]
-        sizes, totals, products = self._sizes[parts], self._totals[parts], self._products[parts]
-        about_origin = products.sum(axis=0).diagonal()
-        if centred:
-            mean = totals.sum(axis=0) / sizes.sum()
-            deviations = totals - np.outer(sizes, mean)
-            products = products - totals[:, :, None] * mean - mean[:, None] * deviations[:, None, :]
-        else:
-            origin, deviations = self._origin, np.zeros_like(totals)
-            products = products + totals[:, :, None] * origin + origin[:, None] * totals[:, None, :]
-            products += sizes[:, None, None] * np.outer(origin, origin)
-        power = products.sum(axis=0).diagonal()
-        alive = power > _ROUNDING * about_origin
+        sizes, totals = self._sizes[parts], self._totals[parts]
+        # Deviations are from the origin; these are from here.
+        here = totals.sum(axis=0) / sizes.sum() if centred else -self._origin
+        deviations = totals - np.outer(sizes, here)
+        diagonals = self._products.diagonal(axis1=1, axis2=2)[parts]
+        power = np.sum(diagonals - (totals + deviations) * here, axis=0)
+        alive = power > _ROUNDING * diagonals.sum(axis=0)
         n_alive = int(np.count_nonzero(alive))
         if n_alive < 2:
             nothing = np.full(len(sizes) - 1, nan)
             return LeftOut(nan, nothing, np.zeros(len(nothing)), sizes[:-1], nan, self.n_groups), nan
-        unit = np.sqrt(power[alive])
-        products = products[:, alive][:, :, alive] / unit / unit[:, None]
+        inverse = 1 / np.sqrt(power[alive])
+        before, after, here = totals[:, alive] * inverse, deviations[:, alive] * inverse, here[alive] * inverse
+        held = self._products if n_alive == len(alive) else self._products[:, alive][:, :, alive]
+        unit = np.outer(inverse, inverse)
+        products = np.empty((len(parts), n_alive, n_alive))
+        # Part by part, since one fits into the processor's cache.
+        for of_part, part, total, deviation in zip(products, parts, before, after, strict=True):
+            np.multiply(held[part], unit, out=of_part)
+            of_part -= np.stack([total, here], axis=1) @ np.stack([here, deviation])
         found = _overlaps_without_each(
-            products, deviations[:, alive] / unit, sizes, independent=independent, centred=centred
+            products, after if centred else np.zeros_like(after), sizes, independent=independent, centred=centred
         )
         n = np.maximum(n_varying * found.count / n_alive, 1.0)
         values = 1 / n + (1 - 1 / n) * found.overlap
         counted = n_varying * found.count[:-1] / n_alive
-        own = float(np.mean(np.sum(products.diagonal(axis1=1, axis2=2) ** 2, axis=0)))
-        left_out = LeftOut(float(values[-1]), values[:-1], counted, sizes[:-1], own, self.n_groups)
+        left_out = LeftOut(float(values[-1]), values[:-1], counted, sizes[:-1], found.own, self.n_groups)
         return left_out, float(1 / n[-1] + (1 - 1 / n[-1]) * found.square[-1])
 
 
@@ -187,11 +188,12 @@ def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveat
 
 @dataclass(frozen=True)
 class _Overlaps:
-    """v, w of the notes of `vni`, and the number of nodes that vary, without each part in turn."""
+    """v, w of the notes of `vni`, and the number of nodes that vary, without each part in turn; and κ₀ of all parts."""
 
     square: np.ndarray
     overlap: np.ndarray
     count: np.ndarray
+    own: float
 
 
 def _overlaps_without_each(
@@ -213,23 +215,30 @@ def _overlaps_without_each(
     w = np.where(alive, 1 / np.where(alive, scatter, 1.0), 0.0)
     v = w * step
 
-    full = products.sum(axis=0)
-    # Of each part, wᵀ(what the others add up to)²w, wᵀC²w, (wT)ᵀCv and vᵀCv.
-    squared, own_square, own_third, own_weighted = np.zeros((4, len(sizes)))
+    # What the parts add up to, and what they do if one of n samples counts n times.
+    both = np.stack([np.ones_like(sizes), sizes]) @ products.reshape(len(sizes), -1)
+    full, weighted = both.reshape(2, *products.shape[1:])
+    squares, thirds = np.zeros((2, *full.shape))
+    # Of each part, wᵀC²w, wᵀ(C ∘ ΣC)w, (wT)ᵀCv and vᵀCv.
+    own_square, own_full, own_third, own_weighted = np.zeros((4, len(sizes)))
     for h, c in enumerate(products):
-        rest = full - c
-        rest -= np.outer(left[h] * step[h], step[h])
-        squared[h] = w[h] @ np.square(rest, out=rest) @ w[h]
-        own_square[h] = w[h] @ np.square(c, out=rest) @ w[h]
         own_third[h], own_weighted[h] = np.stack([w[h] * totals[h], v[h]]) @ (c @ v[h])
+        own_full[h] = w[h] @ (c * full @ w[h])
+        own = c * c
+        own_square[h] = w[h] @ (own @ w[h])
+        squares += own
+        np.multiply(c, totals[h][:, None], out=own)
+        thirds += own
+    # wᵀ(what the others add up to, about their own mean)²w.
+    s = _dots(v, step)
+    squared = _dots(w @ full**2, w) - 2 * own_full + own_square
+    squared += left * (left * s**2 - 2 * (_dots(v @ full, v) - own_weighted))
     square = (squared - count) / pairs
 
-    squares = np.einsum("hij,hij->ij", products, products)
-    thirds = np.einsum("hij,hi->ij", products, totals)
     seconds = totals.T @ totals
     weighted = np.tensordot(sizes, products, axes=1)
     # Σ w_i w_j of squares over i and j, and, for κ₀, of those with i = j.
-    s, of_sizes = _dots(v, step), np.sum(sizes**2) - sizes**2
+    of_sizes = np.sum(sizes**2) - sizes**2
     uneven = sizes @ totals - sizes[:, None] * totals
     own_seconds = seconds.diagonal() - totals**2
     total = _dots(w @ squares, w) - own_square - 4 * (_dots(w @ thirds, v) - own_third)
@@ -243,7 +252,7 @@ def _overlaps_without_each(
     by_means = None if independent else _left_by_means(products, totals, sizes, step, w) / pairs
     own_mean = own_sum / np.maximum(count, 1)
     overlap = overlap_of_different_parts(square, within, own_mean, left, of_sizes, centred=centred, left=by_means)
-    return _Overlaps(square, overlap, count)
+    return _Overlaps(square, overlap, count, float(np.mean(np.sum(diagonals**2, axis=0))))
 
 
 def _left_by_means(

@@ -82,11 +82,13 @@ class PartSums:
             parts = parts[numbers]
         order = np.argsort(parts, kind="stable")
         x, edges = (x - self._origin)[order], np.searchsorted(parts[order], np.arange(MOST_PARTS + 1))
+        # Of a matrix and its own transpose numpy computes one half, and copies it in more time than that saves here.
+        again = x.copy()
         for part in np.unique(parts):
-            some = x[edges[part] : edges[part + 1]]
-            self._sizes[part] += len(some)
-            self._totals[part] += some.sum(axis=0)
-            self._products[part] += some.T @ some
+            rows = slice(edges[part], edges[part + 1])
+            self._sizes[part] += edges[part + 1] - edges[part]
+            self._totals[part] += x[rows].sum(axis=0)
+            self._products[part] += x[rows].T @ again[rows]
         self.n_groups += n_groups
 
     def merge(self, other: PartSums) -> None:
@@ -155,9 +157,11 @@ class PartSums:
         unit = np.outer(inverse, inverse)
         products = np.empty((len(parts), n_alive, n_alive))
         # Part by part, since one fits into the processor's cache.
-        for of_part, part, total, deviation in zip(products, parts, before, after, strict=True):
+        shared = np.broadcast_to(here, after.shape)
+        moved = zip(np.stack([before, shared], axis=2), np.stack([shared, after], axis=1), strict=True)
+        for of_part, part, (left, right) in zip(products, parts, moved, strict=True):
             np.multiply(held[part], unit, out=of_part)
-            of_part -= np.stack([total, here], axis=1) @ np.stack([here, deviation])
+            of_part -= left @ right
         found = _overlaps_without_each(
             products, after if centred else np.zeros_like(after), sizes, independent=independent, centred=centred
         )
@@ -216,13 +220,14 @@ def _overlaps_without_each(
     v = w * step
 
     # What the parts add up to, and what they do if one of n samples counts n times.
-    both = np.stack([np.ones_like(sizes), sizes]) @ products.reshape(len(sizes), -1)
-    full, weighted = both.reshape(2, *products.shape[1:])
+    sums = np.stack([np.ones_like(sizes), sizes]) @ products.reshape(len(sizes), -1)
+    full, weighted = sums.reshape(2, *products.shape[1:])
     squares, thirds = np.zeros((2, *full.shape))
     # Of each part, wᵀC²w, wᵀ(C ∘ ΣC)w, (wT)ᵀCv and vᵀCv.
     own_square, own_full, own_third, own_weighted = np.zeros((4, len(sizes)))
+    both = np.stack([w * totals, v], axis=1)
     for h, c in enumerate(products):
-        own_third[h], own_weighted[h] = np.stack([w[h] * totals[h], v[h]]) @ (c @ v[h])
+        own_third[h], own_weighted[h] = both[h] @ (c @ v[h])
         own_full[h] = w[h] @ (c * full @ w[h])
         own = c * c
         own_square[h] = w[h] @ (own @ w[h])

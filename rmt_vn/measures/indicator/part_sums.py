@@ -75,15 +75,19 @@ class PartSums:
         Without numbers each sample is a group.
         """
         if not self.n_groups:
-            self._origin = x[0].copy()
+            self._origin = x[0].astype(np.float64)
         n_groups = len(x) if numbers is None else int(numbers.max()) + 1
         parts = part_numbers(self.n_groups, n_groups)
         if numbers is not None:
             parts = parts[numbers]
-        order = np.argsort(parts, kind="stable")
-        x, edges = (x - self._origin)[order], np.searchsorted(parts[order], np.arange(MOST_PARTS + 1))
-        # Of a matrix and its own transpose numpy computes one half, and copies it in more time than that saves here.
-        again = x.copy()
+        x = np.subtract(x, self._origin, dtype=np.float64)
+        if np.any(parts[1:] < parts[:-1]):
+            order = np.argsort(parts, kind="stable")
+            x, parts = x[order], parts[order]
+        edges = np.searchsorted(parts, np.arange(MOST_PARTS + 1))
+        # Of a matrix and its own transpose one half is computed and copied to the other. For few samples to copy takes
+        # longer than to compute all, as is done of two matrices.
+        again = x.copy() if len(x) < MOST_PARTS * len(self.nodes) else x
         for part in np.unique(parts):
             rows = slice(edges[part], edges[part + 1])
             self._sizes[part] += edges[part + 1] - edges[part]
@@ -113,8 +117,10 @@ class PartSums:
         self._sizes, self._totals, self._products = both._sizes, both._totals, both._products
 
     def among(self, nodes: np.ndarray) -> PartSums:
-        """These sums, of those nodes alone that are among the given columns."""
+        """These sums, of those nodes alone that are among the given columns; they themselves if these are all."""
         kept = np.isin(self.nodes, nodes)
+        if kept.all():
+            return self
         sums = PartSums(self.nodes[kept])
         sums.n_groups, sums._origin, sums._sizes = self.n_groups, self._origin[kept], self._sizes.copy()
         sums._totals, sums._products = self._totals[:, kept], self._products[:, kept][:, :, kept]
@@ -127,6 +133,11 @@ class PartSums:
         if centred:
             return self._origin + total / samples, np.sqrt(power - total**2 / samples)
         return np.zeros(len(total)), np.sqrt(power + (2 * total + samples * self._origin) * self._origin)
+
+    def scatter(self) -> np.ndarray:
+        """Sums of the products of deviations from the means, nodes × nodes."""
+        total = self._totals.sum(axis=0)
+        return self._products.sum(axis=0) - np.outer(total, total / self._sizes.sum())
 
     def left_out(self, n_varying: int, *, independent: bool, centred: bool = True) -> tuple[LeftOut, float]:
         """The VNI of the nodes at hand, as if of n nodes, and without each part; and their plug-in VNI.
@@ -267,18 +278,20 @@ def _left_by_means(
 
     2/P Σ_h C_ij T_i T_j − (Σ_h T_i²)(Σ_h T_j²)/P², to leading order in the number of parts.
     """
-    # Of part g (first axis) without part h (second axis).
-    without = totals[:, None] - sizes[:, None, None] * step
-    t = without * inverse
-    along = np.sum(t * step, axis=2)
-    before = t * totals[:, None]
-    of_each = np.sum((t @ products) * t, axis=2) + along * (sizes[:, None] * along - 2 * before.sum(axis=2))
-    own = products.diagonal(axis1=1, axis2=2)[:, None] + step * (sizes[:, None, None] * step - 2 * totals[:, None])
-    of_each -= np.sum(own * t**2, axis=2)
+    # Of part g (first axis) without part h (second axis): t = w(T − nδ), and sums over the nodes, as polynomials in n.
+    v, n = inverse * step, sizes[:, None]
+    t = totals[:, None] * inverse - n[:, None] * v
+    diagonals, squares = products.diagonal(axis1=1, axis2=2), totals**2
+    across = totals @ v.T
+    along = across - n * _dots(v, step)
+    of_each = np.einsum("ghi,ghi->gh", t @ products, t) + along * (n * (along + 2 * across) - 2 * squares @ inverse.T)
+    own = (diagonals * squares) @ (inverse**2).T - 2 * (totals * (n * diagonals + squares)) @ (inverse * v).T
+    own += (n**2 * diagonals + 5 * n * squares) @ (v**2).T
+    of_each -= own + n**2 * (n * _dots(v, v * step**2) - 4 * totals @ (v**2 * step).T)
     np.fill_diagonal(of_each, 0.0)
-    squares = without * t
-    squares[np.diag_indices(len(sizes))] = 0.0
-    of_nodes, left = squares.sum(axis=0), sizes.sum() - sizes
+    of_nodes = (squares.sum(axis=0) - squares) * inverse - 2 * (sizes @ totals - n * totals) * v
+    of_nodes += (np.sum(sizes**2) - n**2) * v * step
+    left = sizes.sum() - sizes
     return 2 * of_each.sum(axis=0) / left - (of_nodes.sum(axis=1) ** 2 - _dots(of_nodes, of_nodes)) / left**2
 
 

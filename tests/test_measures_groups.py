@@ -154,6 +154,7 @@ def test_groups_whose_squares_overflow_are_refused_and_leave_all_as_it_was():
     far.update(x + 1e155)
     with pytest.raises(ValueError, match="squares are finite"):
         layer.merge(far)
+    assert layer.vni() == before and np.array_equal(layer.mean(), mean)
 
 
 def test_groups_from_the_first_batch_on():

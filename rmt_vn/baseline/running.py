@@ -99,7 +99,7 @@ def baseline(
     >>> low < null.mean("second") < high and null.mean("first") < null.mean("second")
     True
 
-    With JAX, flax and Keras it is as short::
+    With JAX, flax and Keras it is as short (`tests/test_baseline_libraries.py` runs these and others)::
 
         def run(seed):                                                    # JAX
             w = jax.random.normal(jax.random.key(seed), (10, 30)) / 10**0.5

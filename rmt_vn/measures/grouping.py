@@ -60,5 +60,7 @@ def _along(axis: Any, others: list[int], of_samples: tuple[int, ...], shape: tup
 
 
 def _in_order(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind in "iu" and len(labels) and not np.any(labels[1:] < labels[:-1]):
+        return np.concatenate([[0], np.cumsum(labels[1:] != labels[:-1])])
     _, first, number = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[number]

@@ -15,8 +15,10 @@ from rmt_vn.measures.rounding import range_by_rounding, rounding_caveat, unit_ro
 CONSTANT = ("omit", "raise")
 # Products beyond which float32 data are multiplied in float32.
 _MANY_PRODUCTS = 10**9
-# So many samples are enough to find about where a node's values lie, and so many nodes stand for all.
-_SOME = 512
+# Numbers in a row over which numpy reduces fast.
+_WIDE = 2048
+# So many samples are enough to find about where a node's values lie, and so many nodes or samples stand for all.
+_FEW, _SOME = 64, 512
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
     # Sums must not be rounded more than the data were: float16 has 11 bits, float32 24.
     few_digits = array.dtype.itemsize <= 4 and array.dtype.kind == "f"
     dtype = np.float32 if few_digits and n_samples * n_nodes * min(array.shape) > _MANY_PRODUCTS else np.float64
-    low, high = _extremes(array)
+    low, high = extremes(array)
     unit = unit_roundoff(precision, array.dtype) if centre else 0.0
     vary, caveat = low < high if centre else (low != 0) | (high != 0), ""
     if unit:
@@ -141,7 +143,7 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
     chosen = np.flatnonzero(vary) if n_constant else None
     middle = None
     if centre:
-        some = np.unique(np.linspace(0, n_samples - 1, min(n_samples, _SOME, max(1, PIECE // n_nodes))).astype(int))
+        some = np.unique(np.linspace(0, n_samples - 1, min(n_samples, _FEW, max(1, PIECE // n_nodes))).astype(int))
         middle = array[0] if len(some) == 1 else _means(array, some)
     return Nodes(array, chosen, low, high, middle, factor, dtype, (caveat,) if caveat else ())
 
@@ -165,7 +167,7 @@ def some_samples(n_samples: int, n_varying: int) -> np.ndarray:
     return np.arange(some) * n_samples // some
 
 
-def _extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest value of every column, or an error that counts what is not finite."""
     low = np.empty_like(array, shape=array.shape[1:])
     for (_, node), values in blocks(array, slice(0, 1)):
@@ -173,9 +175,19 @@ def _extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     high = low.copy()
     for (_, node), values in blocks(array):
         # The minimum of NaN and anything is NaN, without a warning.
-        np.minimum(low[node], values.min(axis=0), out=low[node])
-        np.maximum(high[node], values.max(axis=0), out=high[node])
+        np.minimum(low[node], _reduced(np.minimum, values), out=low[node])
+        np.maximum(high[node], _reduced(np.maximum, values), out=high[node])
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         n_finite = sum(np.count_nonzero(np.isfinite(values)) for _, values in blocks(array))
         raise not_finite("activations", array.size - int(n_finite), array.size)
     return low, high
+
+
+def _reduced(bound: np.ufunc, values: np.ndarray) -> np.ndarray:
+    """The least or the largest of every column. Short rows take numpy long, and so several are joined to one."""
+    wide = max(1, _WIDE // values.shape[1]) if values.flags.c_contiguous else 1
+    whole = len(values) // wide * wide
+    if wide == 1 or not whole:
+        return bound.reduce(values, axis=0)
+    found = bound.reduce(values[:whole].reshape(-1, wide * values.shape[1]), axis=0).reshape(wide, -1)
+    return bound.reduce(np.concatenate([found, values[whole:]]), axis=0)

@@ -42,9 +42,7 @@ def blocks(
     for start in range(0, lengths[outer], step):
         at[outer] = slice(start, min(start + step, lengths[outer]))
         index[outer] = _part(chosen, at[outer], array.shape[outer])
-        # Rows and columns are chosen at once: rows chosen first would be copied in their whole width.
-        both = all(isinstance(each, np.ndarray) for each in index)
-        yield (at[0], at[1]), array[np.ix_(*index) if both else tuple(index)]
+        yield (at[0], at[1]), _chosen(array, *index)
         if file:
             file.madvise(mmap.MADV_DONTNEED)
 
@@ -59,6 +57,17 @@ def doubles(array: np.ndarray, rows: slice) -> np.ndarray:
 
 def length_of(index: slice | np.ndarray, size: int) -> int:
     return len(range(size)[index]) if isinstance(index, slice) else len(index)
+
+
+def _chosen(array: np.ndarray, rows: slice | np.ndarray, columns: slice | np.ndarray) -> np.ndarray:
+    if isinstance(columns, slice):
+        return array[rows, columns]
+    if isinstance(rows, slice):
+        whole = array[rows]
+        # `take` is several times as fast, but copies what is not in C order.
+        return whole.take(columns, axis=1) if whole.flags.c_contiguous else array[rows, columns]
+    # Rows and columns are chosen at once: rows chosen first would be copied in their whole width.
+    return array[np.ix_(rows, columns)]
 
 
 def _extent(index: slice | np.ndarray, size: int) -> int:

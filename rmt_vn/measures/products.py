@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg.lapack import dtfttr
 
 from rmt_vn.measures.nodes import Nodes
 from rmt_vn.measures.paging import pieces
@@ -36,6 +37,18 @@ def correlated(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rho /= size
     rho /= size[:, None]
     return rho, mean, size
+
+
+def correlations(scatter: np.ndarray) -> np.ndarray:
+    """r_ij from sums of products of deviations from the means."""
+    inverse = 1 / np.sqrt(scatter.diagonal())
+    return scatter * inverse * inverse[:, None]
+
+
+def unpacked(packed: np.ndarray, n_nodes: int) -> np.ndarray:
+    """A symmetric matrix from LAPACK's rectangular full packed format, as `dsfrk` adds to it."""
+    upper = np.triu(dtfttr(n_nodes, packed)[0])
+    return upper + np.triu(upper, 1).T
 
 
 def mean_square_correlation(nodes: Nodes) -> float:

@@ -167,10 +167,10 @@ def _part_sums(nodes: Nodes, numbers: np.ndarray | None = None) -> PartSums:
     sums = PartSums(chosen)
     if numbers is None:
         for each in pieces(0, len(nodes.array), len(columns)):
-            sums.update(nodes.piece(each, columns).astype(np.float64))
+            sums.update(nodes.piece(each, columns))
     else:
         for rows, of_rows in whole_groups(numbers, PIECE // max(len(columns), 1)):
-            sums.update(nodes.piece(rows, columns).astype(np.float64), of_rows)
+            sums.update(nodes.piece(rows, columns), of_rows)
     return sums
 
 

@@ -153,11 +153,20 @@ def from_correlation(nodes: Nodes) -> Moments:
     """The arguments of `vni_of_many_samples` by way of R, nodes × nodes."""
     n_samples, n_varying = nodes.shape
     r, mean, size = correlated(nodes)
-    np.fill_diagonal(r, 0)
-    pairs = n_varying * (n_varying - 1)
+    square, joint = _of_correlations(nodes, r, mean, size)
     z = nodes.piece(some_samples(n_samples, n_varying)).astype(np.float64)
     z -= mean
     z /= size / n_samples**0.5
+    return {"square": square, "joint": joint, "z": z, "r": r, "overlaps": z @ z.T / n_varying, "share": None}
+
+
+def _of_correlations(
+    nodes: Nodes, r: np.ndarray, mean: np.ndarray, size: np.ndarray
+) -> tuple[float, tuple[float, float]]:
+    """v of the notes of `vni`, and P times κ and κ₀, from what `correlated` found; the diagonal of r becomes zero."""
+    n_samples, n_varying = nodes.shape
+    pairs = n_varying * (n_varying - 1)
+    np.fill_diagonal(r, 0)
     # κ is that of all samples: one from some samples would add to the error.
     mean = mean.astype(nodes.dtype)
     weight: np.ndarray = np.asarray(n_samples / size**2, nodes.dtype)
@@ -171,8 +180,7 @@ def from_correlation(nodes: Nodes) -> Moments:
         of_nodes = float(np.sum(x @ weight**2, dtype=np.float64))
         k += (float(np.sum(norms**2)) - of_nodes) / (n_samples * pairs)
         k_own += of_nodes / (n_samples * n_varying)
-    square, overlaps = float(np.vdot(r, r)) / pairs, z @ z.T / n_varying
-    return {"square": square, "joint": (k, k_own), "z": z, "r": r, "overlaps": overlaps, "share": None}
+    return float(np.vdot(r, r)) / pairs, (k, k_own)
 
 
 def from_overlaps(nodes: Nodes) -> Moments:
@@ -180,7 +188,7 @@ def from_overlaps(nodes: Nodes) -> Moments:
     n_samples, n_varying = nodes.shape
     overlaps, norms, fourth = _overlaps(nodes)
     pairs = n_varying * (n_varying - 1)
-    square, joint = _square_and_joint(overlaps, norms, fourth, n_varying)
+    square, joint = _of_overlaps(overlaps, norms, fourth, n_varying)
     itself = (1 - min(max(_plain_overlap(square, joint, n_samples, nodes.centred), 0.0), 1.0)) / n_samples
     quadratic = np.einsum("pq,pq->p", overlaps, overlaps) / n_samples
     weighted = np.zeros(n_samples)
@@ -203,10 +211,9 @@ def value_of_many_samples(nodes: Nodes, correction: float) -> float:
     """The value of `vni_of_many_samples` alone, not limited."""
     n_samples, n_varying = nodes.shape
     if n_samples < n_varying:
-        square, joint = _square_and_joint(*_overlaps(nodes), n_varying)
+        square, joint = _of_overlaps(*_overlaps(nodes), n_varying)
     else:
-        moments = from_correlation(nodes)
-        square, joint = moments["square"], moments["joint"] or (0.0, 0.0)
+        square, joint = _of_correlations(nodes, *correlated(nodes))
     return 1 / n_varying + (1 - 1 / n_varying) * _plain_overlap(square, joint, n_samples, nodes.centred) + correction
 
 
@@ -230,7 +237,7 @@ def _overlaps(nodes: Nodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return overlaps, norms, fourth
 
 
-def _square_and_joint(
+def _of_overlaps(
     overlaps: np.ndarray, norms: np.ndarray, fourth: np.ndarray, n_varying: int
 ) -> tuple[float, tuple[float, float]]:
     """v of the notes of `vni`, and P times κ and κ₀."""

@@ -75,18 +75,24 @@ class PartSums:
         Without numbers each sample is a group.
         """
         if not self.n_groups:
-            self._origin = x[0].copy()
+            self._origin = x[0].astype(np.float64)
         n_groups = len(x) if numbers is None else int(numbers.max()) + 1
         parts = part_numbers(self.n_groups, n_groups)
         if numbers is not None:
             parts = parts[numbers]
-        order = np.argsort(parts, kind="stable")
-        x, edges = (x - self._origin)[order], np.searchsorted(parts[order], np.arange(MOST_PARTS + 1))
+        x = np.subtract(x, self._origin, dtype=np.float64)
+        if np.any(parts[1:] < parts[:-1]):
+            order = np.argsort(parts, kind="stable")
+            x, parts = x[order], parts[order]
+        edges = np.searchsorted(parts, np.arange(MOST_PARTS + 1))
+        # Of a matrix and its own transpose one half is computed and copied to the other. For few samples to copy takes
+        # longer than to compute all, as is done of two matrices.
+        again = x.copy() if len(x) < MOST_PARTS * len(self.nodes) else x
         for part in np.unique(parts):
-            some = x[edges[part] : edges[part + 1]]
-            self._sizes[part] += len(some)
-            self._totals[part] += some.sum(axis=0)
-            self._products[part] += some.T @ some
+            rows = slice(edges[part], edges[part + 1])
+            self._sizes[part] += edges[part + 1] - edges[part]
+            self._totals[part] += x[rows].sum(axis=0)
+            self._products[part] += x[rows].T @ again[rows]
         self.n_groups += n_groups
 
     def merge(self, other: PartSums) -> None:
@@ -111,8 +117,10 @@ class PartSums:
         self._sizes, self._totals, self._products = both._sizes, both._totals, both._products
 
     def among(self, nodes: np.ndarray) -> PartSums:
-        """These sums, of those nodes alone that are among the given columns."""
+        """These sums, of those nodes alone that are among the given columns; they themselves if these are all."""
         kept = np.isin(self.nodes, nodes)
+        if kept.all():
+            return self
         sums = PartSums(self.nodes[kept])
         sums.n_groups, sums._origin, sums._sizes = self.n_groups, self._origin[kept], self._sizes.copy()
         sums._totals, sums._products = self._totals[:, kept], self._products[:, kept][:, :, kept]
@@ -126,6 +134,11 @@ class PartSums:
             return self._origin + total / samples, np.sqrt(power - total**2 / samples)
         return np.zeros(len(total)), np.sqrt(power + (2 * total + samples * self._origin) * self._origin)
 
+    def scatter(self) -> np.ndarray:
+        """Sums of the products of deviations from the means, nodes × nodes."""
+        total = self._totals.sum(axis=0)
+        return self._products.sum(axis=0) - np.outer(total, total / self._sizes.sum())
+
     def left_out(self, n_varying: int, *, independent: bool, centred: bool = True) -> tuple[LeftOut, float]:
         """The VNI of the nodes at hand, as if of n nodes, and without each part; and their plug-in VNI.
 
@@ -138,32 +151,35 @@ class PartSums:
             Whether deviations are from the mean of the samples, or from zero.
         """
         parts = [*np.flatnonzero(self._sizes), MOST_PARTS]
-        sizes, totals, products = self._sizes[parts], self._totals[parts], self._products[parts]
-        about_origin = products.sum(axis=0).diagonal()
-        if centred:
-            mean = totals.sum(axis=0) / sizes.sum()
-            deviations = totals - np.outer(sizes, mean)
-            products = products - totals[:, :, None] * mean - mean[:, None] * deviations[:, None, :]
-        else:
-            origin, deviations = self._origin, np.zeros_like(totals)
-            products = products + totals[:, :, None] * origin + origin[:, None] * totals[:, None, :]
-            products += sizes[:, None, None] * np.outer(origin, origin)
-        power = products.sum(axis=0).diagonal()
-        alive = power > _ROUNDING * about_origin
+        sizes, totals = self._sizes[parts], self._totals[parts]
+        # Deviations are from the origin; these are from here.
+        here = totals.sum(axis=0) / sizes.sum() if centred else -self._origin
+        deviations = totals - np.outer(sizes, here)
+        diagonals = self._products.diagonal(axis1=1, axis2=2)[parts]
+        power = np.sum(diagonals - (totals + deviations) * here, axis=0)
+        alive = power > _ROUNDING * diagonals.sum(axis=0)
         n_alive = int(np.count_nonzero(alive))
         if n_alive < 2:
             nothing = np.full(len(sizes) - 1, nan)
             return LeftOut(nan, nothing, np.zeros(len(nothing)), sizes[:-1], nan, self.n_groups), nan
-        unit = np.sqrt(power[alive])
-        products = products[:, alive][:, :, alive] / unit / unit[:, None]
+        inverse = 1 / np.sqrt(power[alive])
+        before, after, here = totals[:, alive] * inverse, deviations[:, alive] * inverse, here[alive] * inverse
+        held = self._products if n_alive == len(alive) else self._products[:, alive][:, :, alive]
+        unit = np.outer(inverse, inverse)
+        products = np.empty((len(parts), n_alive, n_alive))
+        # Part by part, since one fits into the processor's cache.
+        shared = np.broadcast_to(here, after.shape)
+        moved = zip(np.stack([before, shared], axis=2), np.stack([shared, after], axis=1), strict=True)
+        for of_part, part, (left, right) in zip(products, parts, moved, strict=True):
+            np.multiply(held[part], unit, out=of_part)
+            of_part -= left @ right
         found = _overlaps_without_each(
-            products, deviations[:, alive] / unit, sizes, independent=independent, centred=centred
+            products, after if centred else np.zeros_like(after), sizes, independent=independent, centred=centred
         )
         n = np.maximum(n_varying * found.count / n_alive, 1.0)
         values = 1 / n + (1 - 1 / n) * found.overlap
         counted = n_varying * found.count[:-1] / n_alive
-        own = float(np.mean(np.sum(products.diagonal(axis1=1, axis2=2) ** 2, axis=0)))
-        left_out = LeftOut(float(values[-1]), values[:-1], counted, sizes[:-1], own, self.n_groups)
+        left_out = LeftOut(float(values[-1]), values[:-1], counted, sizes[:-1], found.own, self.n_groups)
         return left_out, float(1 / n[-1] + (1 - 1 / n[-1]) * found.square[-1])
 
 
@@ -187,11 +203,12 @@ def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveat
 
 @dataclass(frozen=True)
 class _Overlaps:
-    """v, w of the notes of `vni`, and the number of nodes that vary, without each part in turn."""
+    """v, w of the notes of `vni`, and the number of nodes that vary, without each part in turn; and κ₀ of all parts."""
 
     square: np.ndarray
     overlap: np.ndarray
     count: np.ndarray
+    own: float
 
 
 def _overlaps_without_each(
@@ -213,23 +230,31 @@ def _overlaps_without_each(
     w = np.where(alive, 1 / np.where(alive, scatter, 1.0), 0.0)
     v = w * step
 
-    full = products.sum(axis=0)
-    # Of each part, wᵀ(what the others add up to)²w, wᵀC²w, (wT)ᵀCv and vᵀCv.
-    squared, own_square, own_third, own_weighted = np.zeros((4, len(sizes)))
+    # What the parts add up to, and what they do if one of n samples counts n times.
+    sums = np.stack([np.ones_like(sizes), sizes]) @ products.reshape(len(sizes), -1)
+    full, weighted = sums.reshape(2, *products.shape[1:])
+    squares, thirds = np.zeros((2, *full.shape))
+    # Of each part, wᵀC²w, wᵀ(C ∘ ΣC)w, (wT)ᵀCv and vᵀCv.
+    own_square, own_full, own_third, own_weighted = np.zeros((4, len(sizes)))
+    both = np.stack([w * totals, v], axis=1)
     for h, c in enumerate(products):
-        rest = full - c
-        rest -= np.outer(left[h] * step[h], step[h])
-        squared[h] = w[h] @ np.square(rest, out=rest) @ w[h]
-        own_square[h] = w[h] @ np.square(c, out=rest) @ w[h]
-        own_third[h], own_weighted[h] = np.stack([w[h] * totals[h], v[h]]) @ (c @ v[h])
+        own_third[h], own_weighted[h] = both[h] @ (c @ v[h])
+        own_full[h] = w[h] @ (c * full @ w[h])
+        own = c * c
+        own_square[h] = w[h] @ (own @ w[h])
+        squares += own
+        np.multiply(c, totals[h][:, None], out=own)
+        thirds += own
+    # wᵀ(what the others add up to, about their own mean)²w.
+    s = _dots(v, step)
+    squared = _dots(w @ full**2, w) - 2 * own_full + own_square
+    squared += left * (left * s**2 - 2 * (_dots(v @ full, v) - own_weighted))
     square = (squared - count) / pairs
 
-    squares = np.einsum("hij,hij->ij", products, products)
-    thirds = np.einsum("hij,hi->ij", products, totals)
     seconds = totals.T @ totals
     weighted = np.tensordot(sizes, products, axes=1)
     # Σ w_i w_j of squares over i and j, and, for κ₀, of those with i = j.
-    s, of_sizes = _dots(v, step), np.sum(sizes**2) - sizes**2
+    of_sizes = np.sum(sizes**2) - sizes**2
     uneven = sizes @ totals - sizes[:, None] * totals
     own_seconds = seconds.diagonal() - totals**2
     total = _dots(w @ squares, w) - own_square - 4 * (_dots(w @ thirds, v) - own_third)
@@ -243,7 +268,7 @@ def _overlaps_without_each(
     by_means = None if independent else _left_by_means(products, totals, sizes, step, w) / pairs
     own_mean = own_sum / np.maximum(count, 1)
     overlap = overlap_of_different_parts(square, within, own_mean, left, of_sizes, centred=centred, left=by_means)
-    return _Overlaps(square, overlap, count)
+    return _Overlaps(square, overlap, count, float(np.mean(np.sum(diagonals**2, axis=0))))
 
 
 def _left_by_means(
@@ -253,18 +278,20 @@ def _left_by_means(
 
     2/P Σ_h C_ij T_i T_j − (Σ_h T_i²)(Σ_h T_j²)/P², to leading order in the number of parts.
     """
-    # Of part g (first axis) without part h (second axis).
-    without = totals[:, None] - sizes[:, None, None] * step
-    t = without * inverse
-    along = np.sum(t * step, axis=2)
-    before = t * totals[:, None]
-    of_each = np.sum((t @ products) * t, axis=2) + along * (sizes[:, None] * along - 2 * before.sum(axis=2))
-    own = products.diagonal(axis1=1, axis2=2)[:, None] + step * (sizes[:, None, None] * step - 2 * totals[:, None])
-    of_each -= np.sum(own * t**2, axis=2)
+    # Of part g (first axis) without part h (second axis): t = w(T − nδ), and sums over the nodes, as polynomials in n.
+    v, n = inverse * step, sizes[:, None]
+    t = totals[:, None] * inverse - n[:, None] * v
+    diagonals, squares = products.diagonal(axis1=1, axis2=2), totals**2
+    across = totals @ v.T
+    along = across - n * _dots(v, step)
+    of_each = np.einsum("ghi,ghi->gh", t @ products, t) + along * (n * (along + 2 * across) - 2 * squares @ inverse.T)
+    own = (diagonals * squares) @ (inverse**2).T - 2 * (totals * (n * diagonals + squares)) @ (inverse * v).T
+    own += (n**2 * diagonals + 5 * n * squares) @ (v**2).T
+    of_each -= own + n**2 * (n * _dots(v, v * step**2) - 4 * totals @ (v**2 * step).T)
     np.fill_diagonal(of_each, 0.0)
-    squares = without * t
-    squares[np.diag_indices(len(sizes))] = 0.0
-    of_nodes, left = squares.sum(axis=0), sizes.sum() - sizes
+    of_nodes = (squares.sum(axis=0) - squares) * inverse - 2 * (sizes @ totals - n * totals) * v
+    of_nodes += (np.sum(sizes**2) - n**2) * v * step
+    left = sizes.sum() - sizes
     return 2 * of_each.sum(axis=0) / left - (of_nodes.sum(axis=1) ** 2 - _dots(of_nodes, of_nodes)) / left**2
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg.lapack import dsfrk, dtfttr
+from scipy.linalg.lapack import dsfrk
 
-from rmt_vn.measures.arrays import as_samples, not_finite
+from rmt_vn.measures.arrays import as_samples
 from rmt_vn.measures.conversion import real_array
 from rmt_vn.measures.duplicates import checked_threshold, linked_groups
 from rmt_vn.measures.effective_dimension import rank_of, stable_rank_of
@@ -19,7 +19,9 @@ from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
 from rmt_vn.measures.indicator.many_samples import vni_of_many_samples
 from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups, whole_groups
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
+from rmt_vn.measures.nodes import extremes
 from rmt_vn.measures.paging import BLOCK, doubles, pieces
+from rmt_vn.measures.products import correlations, unpacked
 from rmt_vn.measures.rounding import range_by_rounding, rounding_caveat, unit_roundoff
 
 
@@ -109,24 +111,26 @@ class VNIAccumulator:
         with np.errstate(over="ignore", invalid="ignore"):
             # A sample is subtracted before the mean: what all samples share then costs no digits, a constant gives 0.
             start = (self._high, self._low) if self.n_samples else (doubles(array, slice(0, 1))[0], np.zeros(n_nodes))
-            self._check_squares(array, rows, *start)
+            least, largest = (each.astype(np.float64) for each in extremes(array))
+            self._check_squares(array, rows, np.maximum(largest - start[0], start[0] - least), *start)
         if not self.n_samples:
             self._high, self._low = start
             self._least = self._largest = start[0]
             self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
         self._lower_precision(unit, array.dtype if precision is None else precision)
         self._grouped = self._grouped or numbers is not None
-        self._add_to_parts(array, numbers)
+        self._add_to_parts(array, numbers, least < largest)
+        self._least, self._largest = np.minimum(self._least, least), np.maximum(self._largest, largest)
+        if self._whole is not None:
+            self.n_samples += len(array)
+            return
         for each in rows:
             x = doubles(array, each)
-            self._least, self._largest = (
-                np.minimum(self._least, x.min(axis=0)),
-                np.maximum(self._largest, x.max(axis=0)),
-            )
             if not self._grouped:
                 self._keep(_marks(x), x)
             x -= self._high
-            x -= self._low
+            if self._low.any():
+                x -= self._low
             step = x.mean(axis=0)
             x -= step
             self._add_squares(x)
@@ -139,39 +143,40 @@ class VNIAccumulator:
         self._check_nodes(other.n_nodes)
         if self.n_samples and self._grouped != other._grouped:
             raise ValueError("samples of one of the two have groups, those of the other have none")
+        if self.n_samples:
+            with np.errstate(over="ignore", invalid="ignore"):
+                step = (other._high - self._high) + (other._low - self._low)
+                _check_finite(self._power() + other._power() + other.n_samples * step**2)
         self._grouped = other._grouped
-        if other._parts is not None:
-            self._parts = self._parts or PartSums(other._parts.nodes)
-            self._parts.merge(other._parts)
         self._lower_precision(other._unit, other._precision)
         bounds = (other._least, other._largest) if not self.n_samples else (self._least, self._largest)
         self._least, self._largest = np.minimum(bounds[0], other._least), np.maximum(bounds[1], other._largest)
         if not self.n_samples:
             self.n_samples, self._high, self._low = other.n_samples, other._high, other._low
             self._scatter = other._scatter.copy()
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):
-                step = (other._high - self._high) + (other._low - self._low)
-                _check_finite(self._power() + other._power() + other.n_samples * step**2)
+        elif self._whole is None:
             self._scatter += other._scatter
             self._move(other.n_samples, step)
+        else:
+            self.n_samples += other.n_samples
+        if other._parts is not None:
+            self._parts = self._parts or PartSums(other._parts.nodes)
+            self._parts.merge(other._parts)
         self._keep(other._marks, other._kept)
 
     def mean(self) -> np.ndarray:
         """Means of the nodes, shape (nodes,)."""
         self._check_samples(1)
-        return self._high + self._low
+        return self._high + self._low if self._whole is None else self._whole.mean_and_size()[0]
 
     def covariance(self) -> np.ndarray:
         """Covariance of the nodes, with divisor samples − 1, shape (nodes, nodes)."""
         self._check_samples(2)
-        return _unpacked(self._scatter, self.n_nodes) / (self.n_samples - 1)
+        return self._products() / (self.n_samples - 1)
 
     def correlation(self) -> np.ndarray:
         """ρ_ij of the varying nodes, as `rmt_vn.measures.correlation`."""
-        scatter = self._varying()[1]
-        inverse = 1 / np.sqrt(scatter.diagonal())
-        return scatter * inverse * inverse[:, None]
+        return correlations(self._varying()[1])
 
     def vni(self) -> NodeVNI:
         """VNI, its bias removed, with a confidence interval. Errors as `rmt_vn.measures.vni`."""
@@ -185,7 +190,7 @@ class VNIAccumulator:
         # Nodes that vary by rounding alone are not measured.
         parts = self._parts.among(varying)
         if self._grouped:
-            r = self.correlation()
+            r = correlations(scatter)
             return vni_of_groups(parts, float(np.vdot(r, r)) / n**2, counts, caveats)
         if n == 1:
             return of_one_node(counts, caveats)
@@ -195,7 +200,7 @@ class VNIAccumulator:
         if n <= TELLING_NODES and len(parts.nodes) == n:
             pairs = pair_variance(overlaps, p, n, left_out.overlap(n), True)
             return left_out.vni(plug_in, counts, caveats, *pairs)
-        r = self.correlation()
+        r = correlations(scatter)
         np.fill_diagonal(r, 0)
         square = np.vdot(r, r) / (n * (n - 1))
         caveats = (*caveats, *left_out.caveats)
@@ -226,8 +231,19 @@ class VNIAccumulator:
         links = np.nonzero(np.abs(self.correlation()) >= threshold * (1 - 1e-12))
         return linked_groups(np.array(links), self._varying()[0])
 
+    @property
+    def _whole(self) -> PartSums | None:
+        """The sums over parts where samples have groups and these are sums of all nodes: then there are no others."""
+        return self._parts if self._grouped and self._parts and len(self._parts.nodes) == self.n_nodes else None
+
+    def _products(self) -> np.ndarray:
+        """The scatter: sums of products of deviations from the means, nodes × nodes."""
+        return unpacked(self._scatter, self.n_nodes) if self._whole is None else self._whole.scatter()
+
     def _power(self) -> np.ndarray:
         """The diagonal of the scatter."""
+        if self._whole is not None:
+            return self._whole.scatter().diagonal().copy()
         n, half = self.n_nodes, self.n_nodes // 2
         columns = np.arange(n - half) * (n + 1 - n % 2)
         first = (columns + half + 1 + np.arange(n - half))[:half]
@@ -237,17 +253,17 @@ class VNIAccumulator:
         if unit > self._unit:
             self._unit, self._precision = unit, precision
 
-    def _add_to_parts(self, array: np.ndarray, numbers: np.ndarray | None) -> None:
+    def _add_to_parts(self, array: np.ndarray, numbers: np.ndarray | None, varying: np.ndarray) -> None:
         if self._parts is None:
-            self._parts = PartSums(telling_nodes(np.ptp(array, axis=0) > 0))
+            self._parts = PartSums(telling_nodes(varying))
         nodes = self._parts.nodes
         if numbers is None:
             for each in pieces(0, len(array), len(nodes), BLOCK):
-                self._parts.update(array[each, nodes].astype(np.float64))
+                self._parts.update(array[each, nodes])
         else:
             for rows, of_rows in whole_groups(numbers, max(1, BLOCK // len(nodes))):
                 some = array[rows] if len(nodes) == array.shape[1] else array[rows][:, nodes]
-                self._parts.update(some.astype(np.float64), of_rows)
+                self._parts.update(some, of_rows)
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Half the range of the values of each node, and that over which rounding may spread them."""
@@ -280,17 +296,19 @@ class VNIAccumulator:
         least = np.sort(np.argsort(marks, kind="stable")[:FEW_SAMPLES])
         self._marks, self._kept = marks[least], samples[least]
 
-    def _check_squares(self, array: np.ndarray, rows: list[slice], high: np.ndarray, low: np.ndarray) -> None:
-        """Check all of a batch before anything of it is added."""
-        n_bad, power = 0, self._power() if self.n_samples else np.zeros(len(high))
+    def _check_squares(
+        self, array: np.ndarray, rows: list[slice], most: np.ndarray, high: np.ndarray, low: np.ndarray
+    ) -> None:
+        """Check all of a batch before anything of it is added; `most` are its largest deviations from `high`."""
+        power = self._power() if self.n_samples else np.zeros(len(high))
+        # Mostly a bound is enough, and saves a pass over all samples.
+        if (power + len(array) * (most + np.abs(low)) ** 2).max() < np.finfo(np.float64).max / 4:
+            return
         for each in rows:
             x = doubles(array, each)
-            n_bad += x.size - int(np.count_nonzero(np.isfinite(x)))
             x -= high
             x -= low
             power += np.einsum("pi,pi->i", x, x)
-        if n_bad:
-            raise not_finite("activations", n_bad, array.size)
         _check_finite(power)
 
     def _check_nodes(self, got: int) -> None:
@@ -304,20 +322,15 @@ class VNIAccumulator:
     def _varying(self) -> tuple[np.ndarray, np.ndarray]:
         self._check_samples(2)
         spread, by_rounding = self._spread()
-        varying = np.flatnonzero((self._power() > 0) & (spread > by_rounding))
+        scatter = self._products()
+        varying = np.flatnonzero((scatter.diagonal() > 0) & (spread > by_rounding))
         if not len(varying):
             raise ValueError(f"all {self.n_nodes} nodes are constant over the samples; at least one must vary")
-        scatter = _unpacked(self._scatter, self.n_nodes)
         return varying, scatter if len(varying) == self.n_nodes else scatter[np.ix_(varying, varying)]
 
     def _scaled(self) -> np.ndarray:
         scatter = self._varying()[1]
         return scatter / scatter.diagonal().max()
-
-
-def _unpacked(packed: np.ndarray, n_nodes: int) -> np.ndarray:
-    upper = np.triu(dtfttr(n_nodes, packed)[0])
-    return upper + np.triu(upper, 1).T
 
 
 def _check_finite(power: np.ndarray) -> None:

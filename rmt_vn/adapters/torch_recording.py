@@ -45,6 +45,10 @@ class _Pass:
     mask: np.ndarray | str | None = None
 
 
+# Of all passes that are not recorded nothing is remembered: to make one takes as long as a small layer.
+_UNRECORDED = _Pass(False)
+
+
 @dataclass(frozen=True)
 class _Hooked:
     """A module with a hook: one that is watched, or one that only tells what feeds others."""
@@ -138,7 +142,7 @@ class Recorder:
             mask = None
             if recorded and self._mask is not None:
                 mask = _mask_of(self._mask, arguments, keywords)
-            self._open[threading.get_ident()] = _Pass(recorded, mask=mask)
+            self._open[threading.get_ident()] = _Pass(True, mask=mask) if recorded else _UNRECORDED
             self.records.n_passes += 1
             if recorded == self._is_lifted and not any(each.recorded for each in self._others_open()):
                 self._lift_or_restore()
@@ -194,8 +198,10 @@ class Recorder:
         """
         with self.records.lock:
             now = self._open.get(threading.get_ident()) or next(reversed(self._open.values()), self._outside)
-            now.calls[id(module)] += now is not self._outside
-            return now, max(now.calls[id(module)], 1)
+            if not now.recorded or now is self._outside:
+                return now, 1
+            now.calls[id(module)] += 1
+            return now, now.calls[id(module)]
 
     def _read(self, hooked: _Hooked, call: Call, layouts: Layouts, inputs: Any, output: Any) -> Batch | None:
         """The samples of a call, if it is watched and its output can be read; the layout is remembered anyway.

@@ -15,6 +15,8 @@ from rmt_vn.measures.rounding import range_by_rounding, rounding_caveat, unit_ro
 CONSTANT = ("omit", "raise")
 # Products beyond which float32 data are multiplied in float32.
 _MANY_PRODUCTS = 10**9
+# Numbers in a row that numpy goes through at full speed.
+_LONG_ROW = 2048
 # So many samples are enough to find about where a node's values lie, and so many nodes stand for all.
 _SOME = 512
 
@@ -117,7 +119,7 @@ def varying_nodes(array: np.ndarray, *, centre: bool = True, constant: str = "om
     # Sums must not be rounded more than the data were: float16 has 11 bits, float32 24.
     few_digits = array.dtype.itemsize <= 4 and array.dtype.kind == "f"
     dtype = np.float32 if few_digits and n_samples * n_nodes * min(array.shape) > _MANY_PRODUCTS else np.float64
-    low, high = _extremes(array)
+    low, high = extremes(array)
     unit = unit_roundoff(precision, array.dtype) if centre else 0.0
     vary, caveat = low < high if centre else (low != 0) | (high != 0), ""
     if unit:
@@ -165,7 +167,7 @@ def some_samples(n_samples: int, n_varying: int) -> np.ndarray:
     return np.arange(some) * n_samples // some
 
 
-def _extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest value of every column, or an error that counts what is not finite."""
     low = np.empty_like(array, shape=array.shape[1:])
     for (_, node), values in blocks(array, slice(0, 1)):
@@ -173,9 +175,19 @@ def _extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     high = low.copy()
     for (_, node), values in blocks(array):
         # The minimum of NaN and anything is NaN, without a warning.
-        np.minimum(low[node], values.min(axis=0), out=low[node])
-        np.maximum(high[node], values.max(axis=0), out=high[node])
+        for bound, least_or_largest in ((low, np.minimum), (high, np.maximum)):
+            least_or_largest(bound[node], _of_columns(least_or_largest, values), out=bound[node])
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         n_finite = sum(np.count_nonzero(np.isfinite(values)) for _, values in blocks(array))
         raise not_finite("activations", array.size - int(n_finite), array.size)
     return low, high
+
+
+def _of_columns(least_or_largest: np.ufunc, values: np.ndarray) -> np.ndarray:
+    """The least or largest value of each column; of short rows several at once, which takes a third of the time."""
+    n_samples, n_nodes = values.shape
+    at_once = min(n_samples, max(1, _LONG_ROW // n_nodes)) if values.flags.c_contiguous else 1
+    rest = n_samples % at_once
+    rows = values[rest:].reshape(-1, at_once * n_nodes)
+    found = least_or_largest.reduce(rows, axis=0).reshape(-1, n_nodes)
+    return least_or_largest.reduce(np.concatenate([values[:rest], found]), axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,11 +26,17 @@ def part_numbers(first: int, count: int) -> np.ndarray:
     those of data that are sorted by class, and parts of neighbours would not be like samples of one population.
     """
     blocks = range(first // _BLOCK, (first + count - 1) // _BLOCK + 1)
-    drawn = np.concatenate([np.random.default_rng(block).integers(MOST_PARTS, size=_BLOCK) for block in blocks])
-    if not blocks.start:
-        drawn[:MOST_PARTS] = np.arange(MOST_PARTS)
+    drawn = np.concatenate([_drawn(block) for block in blocks])
     start = first - blocks.start * _BLOCK
     return drawn[start : start + count]
+
+
+@lru_cache(maxsize=64)  # batches are small, and ask for the same block again and again
+def _drawn(block: int) -> np.ndarray:
+    drawn = np.random.default_rng(block).integers(MOST_PARTS, size=_BLOCK)
+    if block == 0:
+        drawn[:MOST_PARTS] = np.arange(MOST_PARTS)
+    return drawn
 
 
 @dataclass(frozen=True)

@@ -75,17 +75,18 @@ class PartSums:
         Without numbers each sample is a group.
         """
         if not self.n_groups:
-            self._origin = x[0].copy()
+            self._origin = x[0].astype(np.float64)
         n_groups = len(x) if numbers is None else int(numbers.max()) + 1
         parts = part_numbers(self.n_groups, n_groups)
         if numbers is not None:
             parts = parts[numbers]
         order = np.argsort(parts, kind="stable")
-        x, edges = (x - self._origin)[order], np.searchsorted(parts[order], np.arange(MOST_PARTS + 1))
-        for part in np.unique(parts):
+        x, edges = x[order].astype(np.float64, copy=False), np.searchsorted(parts[order], np.arange(MOST_PARTS + 1))
+        x -= self._origin
+        for part in np.flatnonzero(edges[1:] > edges[:-1]):
             some = x[edges[part] : edges[part + 1]]
             self._sizes[part] += len(some)
-            self._totals[part] += some.sum(axis=0)
+            self._totals[part] += np.ones(len(some)) @ some
             self._products[part] += some.T @ some
         self.n_groups += n_groups
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dsfrk, dtfttr
 
-from rmt_vn.measures.arrays import as_samples, not_finite
+from rmt_vn.measures.arrays import as_samples
 from rmt_vn.measures.conversion import real_array
 from rmt_vn.measures.duplicates import checked_threshold, linked_groups
 from rmt_vn.measures.effective_dimension import rank_of, stable_rank_of
@@ -19,6 +19,7 @@ from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
 from rmt_vn.measures.indicator.many_samples import vni_of_many_samples
 from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups, whole_groups
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
+from rmt_vn.measures.nodes import extremes
 from rmt_vn.measures.paging import BLOCK, doubles, pieces
 from rmt_vn.measures.rounding import range_by_rounding, rounding_caveat, unit_roundoff
 
@@ -105,32 +106,30 @@ class VNIAccumulator:
         numbers = group_numbers(given.shape, node_axis, groups)
         if numbers is not None and not self._grouped and self.n_samples:
             raise ValueError("samples of the batches before have no groups, those of this batch do; give them to all")
-        rows = list(pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)))
+        # All of a batch is checked before anything of it is added.
+        least, largest = (bound.astype(np.float64) for bound in extremes(array))
+        # A sample is subtracted before the mean: what all samples share then costs no digits, a constant gives 0.
+        start = (self._high, self._low) if self.n_samples else (doubles(array, slice(0, 1))[0], np.zeros(n_nodes))
         with np.errstate(over="ignore", invalid="ignore"):
-            # A sample is subtracted before the mean: what all samples share then costs no digits, a constant gives 0.
-            start = (self._high, self._low) if self.n_samples else (doubles(array, slice(0, 1))[0], np.zeros(n_nodes))
-            self._check_squares(array, rows, *start)
+            power = self._power() if self.n_samples else np.zeros(n_nodes)
+            _check_finite(power + len(array) * np.maximum(largest - start[0], start[0] - least) ** 2)
         if not self.n_samples:
             self._high, self._low = start
-            self._least = self._largest = start[0]
+            self._least, self._largest = least, largest
             self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
         self._lower_precision(unit, array.dtype if precision is None else precision)
         self._grouped = self._grouped or numbers is not None
-        self._add_to_parts(array, numbers)
-        for each in rows:
+        self._least, self._largest = np.minimum(self._least, least), np.maximum(self._largest, largest)
+        self._add_to_parts(array, numbers, largest > least)
+        for each in pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)):
             x = doubles(array, each)
-            self._least, self._largest = (
-                np.minimum(self._least, x.min(axis=0)),
-                np.maximum(self._largest, x.max(axis=0)),
-            )
             if not self._grouped:
                 self._keep(_marks(x), x)
             x -= self._high
-            x -= self._low
-            step = x.mean(axis=0)
+            step = np.full(len(x), 1 / len(x)) @ x
             x -= step
             self._add_squares(x)
-            self._move(len(x), step)
+            self._move(len(x), step - self._low)
 
     def merge(self, other: VNIAccumulator) -> None:
         """Add all samples that another accumulator has seen; it stays as it was. Errors as `update`."""
@@ -237,17 +236,17 @@ class VNIAccumulator:
         if unit > self._unit:
             self._unit, self._precision = unit, precision
 
-    def _add_to_parts(self, array: np.ndarray, numbers: np.ndarray | None) -> None:
+    def _add_to_parts(self, array: np.ndarray, numbers: np.ndarray | None, varying: np.ndarray) -> None:
         if self._parts is None:
-            self._parts = PartSums(telling_nodes(np.ptp(array, axis=0) > 0))
+            self._parts = PartSums(telling_nodes(varying))
         nodes = self._parts.nodes
         if numbers is None:
             for each in pieces(0, len(array), len(nodes), BLOCK):
-                self._parts.update(array[each, nodes].astype(np.float64))
+                self._parts.update(array[each, nodes])
         else:
             for rows, of_rows in whole_groups(numbers, max(1, BLOCK // len(nodes))):
                 some = array[rows] if len(nodes) == array.shape[1] else array[rows][:, nodes]
-                self._parts.update(some.astype(np.float64), of_rows)
+                self._parts.update(some, of_rows)
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Half the range of the values of each node, and that over which rounding may spread them."""
@@ -280,19 +279,6 @@ class VNIAccumulator:
         least = np.sort(np.argsort(marks, kind="stable")[:FEW_SAMPLES])
         self._marks, self._kept = marks[least], samples[least]
 
-    def _check_squares(self, array: np.ndarray, rows: list[slice], high: np.ndarray, low: np.ndarray) -> None:
-        """Check all of a batch before anything of it is added."""
-        n_bad, power = 0, self._power() if self.n_samples else np.zeros(len(high))
-        for each in rows:
-            x = doubles(array, each)
-            n_bad += x.size - int(np.count_nonzero(np.isfinite(x)))
-            x -= high
-            x -= low
-            power += np.einsum("pi,pi->i", x, x)
-        if n_bad:
-            raise not_finite("activations", n_bad, array.size)
-        _check_finite(power)
-
     def _check_nodes(self, got: int) -> None:
         if self.n_samples and got != self.n_nodes:
             raise ValueError(f"batches must have the {self.n_nodes} nodes of the first, got {got}")
@@ -321,7 +307,7 @@ def _unpacked(packed: np.ndarray, n_nodes: int) -> np.ndarray:
 
 
 def _check_finite(power: np.ndarray) -> None:
-    """Check sums of squares about any point; products about the mean are no larger."""
+    """Check bounds of sums of squares about any point; products about the mean are no larger."""
     if not power.max() < np.finfo(np.float64).max / 4:
         raise ValueError("activations must have differences whose squares are finite; divide them by their scale")
 

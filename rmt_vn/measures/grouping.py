@@ -60,5 +60,9 @@ def _along(axis: Any, others: list[int], of_samples: tuple[int, ...], shape: tup
 
 
 def _in_order(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind in "iu" and labels.size and labels[0] == 0:
+        steps = np.diff(labels)
+        if not np.any((steps != 0) & (steps != 1)):
+            return labels.astype(np.intp)  # they are such numbers
     _, first, number = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[number]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import nan
 
 import numpy as np
+from scipy.linalg.blas import dsyrk
 
 from rmt_vn.measures.indicator.bias import overlap_of_different_parts
 from rmt_vn.measures.indicator.leaving_out import MOST_PARTS, LeftOut, part_numbers
@@ -58,13 +59,15 @@ class PartSums:
         The columns of these nodes.
     n_groups : int
         Groups of samples, or samples if each is a group.
+    origin : ndarray, shape (nodes,)
+        The first sample: sums are of deviations from it, which cost no digits of what all samples share.
     """
 
     def __init__(self, nodes: np.ndarray) -> None:
         self.nodes, self.n_groups = nodes, 0
-        self._origin = np.zeros(len(nodes))
-        # Of each part the number of samples, and sums of them and of their products, as deviations from the origin. The
-        # last part is empty always: without it there are all samples.
+        self.origin = np.zeros(len(nodes))
+        # Of each part the number of samples, and sums of them and of their products, of these half of each symmetric
+        # matrix: on its diagonal and below. The last part is empty always: without it there are all samples.
         self._sizes = np.zeros(MOST_PARTS + 1)
         self._totals = np.zeros((MOST_PARTS + 1, len(nodes)))
         self._products = np.zeros((MOST_PARTS + 1, len(nodes), len(nodes)))
@@ -75,19 +78,19 @@ class PartSums:
         Without numbers each sample is a group.
         """
         if not self.n_groups:
-            self._origin = x[0].astype(np.float64)
+            self.origin = x[0].astype(np.float64)
         n_groups = len(x) if numbers is None else int(numbers.max()) + 1
         parts = part_numbers(self.n_groups, n_groups)
         if numbers is not None:
             parts = parts[numbers]
         order = np.argsort(parts, kind="stable")
         x, edges = x[order].astype(np.float64, copy=False), np.searchsorted(parts[order], np.arange(MOST_PARTS + 1))
-        x -= self._origin
+        x -= self.origin
         for part in np.flatnonzero(edges[1:] > edges[:-1]):
             some = x[edges[part] : edges[part + 1]]
             self._sizes[part] += len(some)
             self._totals[part] += np.ones(len(some)) @ some
-            self._products[part] += some.T @ some
+            dsyrk(1.0, some.T, 1.0, self._products[part].T, overwrite_c=True)
         self.n_groups += n_groups
 
     def merge(self, other: PartSums) -> None:
@@ -97,8 +100,8 @@ class PartSums:
         both = self.among(other.nodes) if self.n_groups else PartSums(other.nodes)
         theirs = other.among(both.nodes)
         if not self.n_groups:
-            both._origin = theirs._origin
-        shift = theirs._origin - both._origin
+            both.origin = theirs.origin
+        shift = theirs.origin - both.origin
         # What has few groups has some empty parts, which are filled first.
         empty = iter(np.flatnonzero(both._sizes[:MOST_PARTS] == 0))
         for part in np.flatnonzero(theirs._sizes):
@@ -108,24 +111,41 @@ class PartSums:
             both._totals[into] += total + size * shift
             both._products[into] += theirs._products[part] + cross + cross.T + size * np.outer(shift, shift)
         both.n_groups += theirs.n_groups
-        self.nodes, self.n_groups, self._origin = both.nodes, both.n_groups, both._origin
+        self.nodes, self.n_groups, self.origin = both.nodes, both.n_groups, both.origin
         self._sizes, self._totals, self._products = both._sizes, both._totals, both._products
 
     def among(self, nodes: np.ndarray) -> PartSums:
         """These sums, of those nodes alone that are among the given columns."""
         kept = np.isin(self.nodes, nodes)
         sums = PartSums(self.nodes[kept])
-        sums.n_groups, sums._origin, sums._sizes = self.n_groups, self._origin[kept], self._sizes.copy()
+        sums.n_groups, sums.origin, sums._sizes = self.n_groups, self.origin[kept], self._sizes.copy()
         sums._totals, sums._products = self._totals[:, kept], self._products[:, kept][:, :, kept]
         return sums
 
+    @property
+    def n_samples(self) -> int:
+        return int(self._sizes.sum())
+
+    def mean(self) -> np.ndarray:
+        """Means of the nodes, less the origin."""
+        return self._totals.sum(axis=0) / self.n_samples
+
+    def power(self) -> np.ndarray:
+        """Sums of squared deviations from the means."""
+        return self._products.diagonal(axis1=1, axis2=2).sum(axis=0) - self.n_samples * self.mean() ** 2
+
+    def scatter(self) -> np.ndarray:
+        """Sums of products of deviations from the means, shape (nodes, nodes)."""
+        mean = self.mean()
+        return _whole(self._products.sum(axis=0)) - self.n_samples * np.outer(mean, mean)
+
     def mean_and_size(self, *, centred: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Means of the nodes, and the lengths of their deviations from them; or zeros, and of the nodes themselves."""
-        samples, total = self._sizes.sum(), self._totals.sum(axis=0)
-        power = self._products.sum(axis=0).diagonal()
         if centred:
-            return self._origin + total / samples, np.sqrt(power - total**2 / samples)
-        return np.zeros(len(total)), np.sqrt(power + (2 * total + samples * self._origin) * self._origin)
+            return self.origin + self.mean(), np.sqrt(self.power())
+        total, about_origin = self._totals.sum(axis=0), self._products.diagonal(axis1=1, axis2=2).sum(axis=0)
+        power = about_origin + (2 * total + self.n_samples * self.origin) * self.origin
+        return np.zeros(len(total)), np.sqrt(power)
 
     def left_out(self, n_varying: int, *, independent: bool, centred: bool = True) -> tuple[LeftOut, float]:
         """The VNI of the nodes at hand, as if of n nodes, and without each part; and their plug-in VNI.
@@ -139,14 +159,14 @@ class PartSums:
             Whether deviations are from the mean of the samples, or from zero.
         """
         parts = [*np.flatnonzero(self._sizes), MOST_PARTS]
-        sizes, totals, products = self._sizes[parts], self._totals[parts], self._products[parts]
+        sizes, totals, products = self._sizes[parts], self._totals[parts], _whole(self._products[parts])
         about_origin = products.sum(axis=0).diagonal()
         if centred:
             mean = totals.sum(axis=0) / sizes.sum()
             deviations = totals - np.outer(sizes, mean)
             products = products - totals[:, :, None] * mean - mean[:, None] * deviations[:, None, :]
         else:
-            origin, deviations = self._origin, np.zeros_like(totals)
+            origin, deviations = self.origin, np.zeros_like(totals)
             products = products + totals[:, :, None] * origin + origin[:, None] * totals[:, None, :]
             products += sizes[:, None, None] * np.outer(origin, origin)
         power = products.sum(axis=0).diagonal()
@@ -166,6 +186,12 @@ class PartSums:
         own = float(np.mean(np.sum(products.diagonal(axis1=1, axis2=2) ** 2, axis=0)))
         left_out = LeftOut(float(values[-1]), values[:-1], counted, sizes[:-1], own, self.n_groups)
         return left_out, float(1 / n[-1] + (1 - 1 / n[-1]) * found.square[-1])
+
+
+def _whole(lower: np.ndarray) -> np.ndarray:
+    """Symmetric matrices, of which what is above the diagonals was not there."""
+    below = np.tril(lower, -1)
+    return np.tril(lower) + np.swapaxes(below, -1, -2)
 
 
 def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveats: tuple[str, ...]) -> NodeVNI:

@@ -116,20 +116,21 @@ class VNIAccumulator:
         if not self.n_samples:
             self._high, self._low = start
             self._least, self._largest = least, largest
-            self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
+            self._scatter = np.zeros(0 if self._is_in_parts else n_nodes * (n_nodes + 1) // 2)
         self._lower_precision(unit, array.dtype if precision is None else precision)
         self._grouped = self._grouped or numbers is not None
         self._least, self._largest = np.minimum(self._least, least), np.maximum(self._largest, largest)
         self._add_to_parts(array, numbers, largest > least)
         for each in pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)):
+            if self._grouped and self._is_in_parts:
+                break
             x = doubles(array, each)
             if not self._grouped:
                 self._keep(_marks(x), x)
-            x -= self._high
-            step = np.full(len(x), 1 / len(x)) @ x
-            x -= step
-            self._add_squares(x)
-            self._move(len(x), step - self._low)
+            if not self._is_in_parts:
+                self._add(x)
+        if self._is_in_parts:
+            self._take_from_parts()
 
     def merge(self, other: VNIAccumulator) -> None:
         """Add all samples that another accumulator has seen; it stays as it was. Errors as `update`."""
@@ -145,7 +146,9 @@ class VNIAccumulator:
         self._lower_precision(other._unit, other._precision)
         bounds = (other._least, other._largest) if not self.n_samples else (self._least, self._largest)
         self._least, self._largest = np.minimum(bounds[0], other._least), np.maximum(bounds[1], other._largest)
-        if not self.n_samples:
+        if other._is_in_parts:
+            self._take_from_parts()
+        elif not self.n_samples:
             self.n_samples, self._high, self._low = other.n_samples, other._high, other._low
             self._scatter = other._scatter.copy()
         else:
@@ -164,7 +167,7 @@ class VNIAccumulator:
     def covariance(self) -> np.ndarray:
         """Covariance of the nodes, with divisor samples − 1, shape (nodes, nodes)."""
         self._check_samples(2)
-        return _unpacked(self._scatter, self.n_nodes) / (self.n_samples - 1)
+        return self._unpacked() / (self.n_samples - 1)
 
     def correlation(self) -> np.ndarray:
         """ρ_ij of the varying nodes, as `rmt_vn.measures.correlation`."""
@@ -225,8 +228,26 @@ class VNIAccumulator:
         links = np.nonzero(np.abs(self.correlation()) >= threshold * (1 - 1e-12))
         return linked_groups(np.array(links), self._varying()[0])
 
+    @property
+    def _is_in_parts(self) -> bool:
+        """Whether the sums over parts are of all nodes, so that there need be no others."""
+        return self.n_nodes <= TELLING_NODES
+
+    def _take_from_parts(self) -> None:
+        assert self._parts is not None
+        self.n_samples, self._high, self._low = self._parts.n_samples, self._parts.origin, self._parts.mean()
+
+    def _unpacked(self) -> np.ndarray:
+        """The scatter, shape (nodes, nodes)."""
+        if self._is_in_parts and self._parts is not None:
+            return self._parts.scatter()
+        upper = np.triu(dtfttr(self.n_nodes, self._scatter)[0])
+        return upper + np.triu(upper, 1).T
+
     def _power(self) -> np.ndarray:
         """The diagonal of the scatter."""
+        if self._is_in_parts and self._parts is not None:
+            return self._parts.power()
         n, half = self.n_nodes, self.n_nodes // 2
         columns = np.arange(n - half) * (n + 1 - n % 2)
         first = (columns + half + 1 + np.arange(n - half))[:half]
@@ -252,6 +273,13 @@ class VNIAccumulator:
         """Half the range of the values of each node, and that over which rounding may spread them."""
         largest = np.maximum(np.abs(self._largest / 2), np.abs(self._least / 2))
         return self._largest / 2 - self._least / 2, range_by_rounding(largest, self._unit)
+
+    def _add(self, x: np.ndarray) -> None:
+        x -= self._high
+        step = np.full(len(x), 1 / len(x)) @ x
+        x -= step
+        self._add_squares(x)
+        self._move(len(x), step - self._low)
 
     def _add_squares(self, x: np.ndarray) -> None:
         """Add xᵀ x to the scatter, in place."""
@@ -293,17 +321,12 @@ class VNIAccumulator:
         varying = np.flatnonzero((self._power() > 0) & (spread > by_rounding))
         if not len(varying):
             raise ValueError(f"all {self.n_nodes} nodes are constant over the samples; at least one must vary")
-        scatter = _unpacked(self._scatter, self.n_nodes)
+        scatter = self._unpacked()
         return varying, scatter if len(varying) == self.n_nodes else scatter[np.ix_(varying, varying)]
 
     def _scaled(self) -> np.ndarray:
         scatter = self._varying()[1]
         return scatter / scatter.diagonal().max()
-
-
-def _unpacked(packed: np.ndarray, n_nodes: int) -> np.ndarray:
-    upper = np.triu(dtfttr(n_nodes, packed)[0])
-    return upper + np.triu(upper, 1).T
 
 
 def _check_finite(power: np.ndarray) -> None:

@@ -42,7 +42,7 @@ def group_numbers(shape: tuple[int, ...], node_axis: int | None, groups: ArrayLi
     labels = np.asarray(groups)
     if labels.ndim == 0:
         return _along(labels, others, of_samples, shape)
-    if labels.shape == of_samples[:1]:
+    if labels.shape == of_samples[:1] != of_samples:
         labels = np.broadcast_to(labels.reshape(-1, *[1] * (len(others) - 1)), of_samples)
     if labels.shape != of_samples:
         raise ValueError(

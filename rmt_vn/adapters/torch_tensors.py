@@ -90,7 +90,7 @@ def in_backward() -> bool:
 
     Modules that are called there compute again what gradient checkpointing has not kept.
     """
-    task = getattr(imported_torch()._C, "_current_graph_task_id", None)
+    task = getattr(sys.modules["torch"]._C, "_current_graph_task_id", None)
     return task is not None and task() != -1
 
 

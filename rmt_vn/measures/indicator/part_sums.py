@@ -139,6 +139,13 @@ class PartSums:
         mean = self.mean()
         return _whole(self._products.sum(axis=0)) - self.n_samples * np.outer(mean, mean)
 
+    def concentration(self) -> float:
+        """(K − 1)/P for nodes of kurtosis K, as parts tell: near one if one sample is all that nodes vary by."""
+        mean, power, sizes = self.mean(), self.power(), self._sizes[:, None]
+        of_parts = self._products.diagonal(axis1=1, axis2=2) - (2 * self._totals - sizes * mean) * mean
+        shares = of_parts[:, power > 0] / power[power > 0]
+        return float(np.mean(np.sum(shares**2, axis=0)) - np.sum((sizes / self.n_samples) ** 2)) if shares.size else 1.0
+
     def mean_and_size(self, *, centred: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Means of the nodes, and the lengths of their deviations from them; or zeros, and of the nodes themselves."""
         if centred:

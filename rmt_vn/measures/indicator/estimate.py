@@ -84,7 +84,9 @@ def vni(
     subtraction of means leaves of v − κ for uncorrelated nodes: 1/(P(P − 1)) for parts of one sample and nodes that are
     independent; more where nodes are large on the same samples, as in multivariate t data, which κ tells. The VNI is
     1/N + (1 − 1/N) w, and leaving out the parts in turn removes the bias that is left, to first order and for any
-    distribution, and gives the standard error: the jackknife (Busing, Meijer & van der Leeden 1999).
+    distribution, and gives the standard error: the jackknife (Busing, Meijer & van der Leeden 1999). If all nodes vary
+    over the samples their number N is known, and kept when the bias is removed: nodes that do not vary without a part
+    tell of the error alone.
 
     Where there are more than 256 samples and more than 128 nodes, w is that of parts of one sample each, what leaving
     out parts corrects is found from 128 of the nodes, and the error from leaving out each of some 500 samples, exactly
@@ -151,7 +153,7 @@ def vni(
     if n_samples < LEAST_SAMPLES or (n_samples <= FEW_SAMPLES and n_varying > TELLING_NODES):
         return vni_of_few_samples(nodes, counts)
     sums = _part_sums(nodes)
-    left_out, plug_in = sums.left_out(n_varying, independent=True, centred=centre)
+    left_out, plug_in = sums.left_out(n_varying, independent=True, constant=nodes.constant, centred=centre)
     if n_varying <= TELLING_NODES:
         mean, size = sums.mean_and_size(centred=centre)
         z = (nodes.piece(some_samples(n_samples, n_varying)).astype(np.float64) - mean) / (size / n_samples**0.5)
@@ -209,7 +211,7 @@ def unbiased_vni(
     n_samples, n_varying = nodes.shape
     if numbers is None and n_samples > FEW_SAMPLES and n_varying > TELLING_NODES:
         sums = _part_sums(nodes)
-        correction = sums.left_out(n_varying, independent=True)[0].correction
+        correction = sums.left_out(n_varying, independent=True, constant=nodes.constant)[0].correction
         return min(max(value_of_many_samples(_with_digits(nodes, sums), correction), 1 / n_varying), 1.0)
     return vni(given, node_axis=node_axis, groups=groups, precision=precision).value
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg.blas import dsyrk
 
 from rmt_vn.measures.indicator.bias import overlap_of_different_parts
-from rmt_vn.measures.indicator.leaving_out import MOST_PARTS, LeftOut, part_numbers
+from rmt_vn.measures.indicator.leaving_out import MOST_PARTS, LeftOut, part_numbers, value_of, values_without
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples
 
 # Nodes that tell of all by how much the VNI changes.
@@ -154,7 +154,9 @@ class PartSums:
         power = about_origin + (2 * total + self.n_samples * self.origin) * self.origin
         return np.zeros(len(total)), np.sqrt(power)
 
-    def left_out(self, n_varying: int, *, independent: bool, centred: bool = True) -> tuple[LeftOut, float]:
+    def left_out(
+        self, n_varying: int, *, independent: bool, constant: int = 0, centred: bool = True
+    ) -> tuple[LeftOut, float]:
         """The VNI of the nodes at hand, as if of n nodes, and without each part; and their plug-in VNI.
 
         Parameters
@@ -162,6 +164,8 @@ class PartSums:
         n_varying : int
         independent : bool
             Whether samples of one part are independent of each other.
+        constant : int
+            How many nodes are constant over all samples, beside those n.
         centred : bool
             Whether deviations are from the mean of the samples, or from zero.
         """
@@ -181,18 +185,18 @@ class PartSums:
         n_alive = int(np.count_nonzero(alive))
         if n_alive < 2:
             nothing = np.full(len(sizes) - 1, nan)
-            return LeftOut(nan, nothing, np.zeros(len(nothing)), sizes[:-1], nan, self.n_groups), nan
+            return LeftOut(nan, nothing, nothing, np.zeros(len(nothing)), sizes[:-1], nan, self.n_groups), nan
         unit = np.sqrt(power[alive])
         products = products[:, alive][:, :, alive] / unit / unit[:, None]
         found = _overlaps_without_each(
             products, deviations[:, alive] / unit, sizes, independent=independent, centred=centred
         )
-        n = np.maximum(n_varying * found.count / n_alive, 1.0)
-        values = 1 / n + (1 - 1 / n) * found.overlap
-        counted = n_varying * found.count[:-1] / n_alive
+        counted = n_varying * found.count / n_alive
+        whole = float(value_of(found.overlap[-1], n_varying))
+        without, of_all_nodes = values_without(found.overlap[:-1], counted[:-1], n_varying, constant)
         own = float(np.mean(np.sum(products.diagonal(axis1=1, axis2=2) ** 2, axis=0)))
-        left_out = LeftOut(float(values[-1]), values[:-1], counted, sizes[:-1], own, self.n_groups)
-        return left_out, float(1 / n[-1] + (1 - 1 / n[-1]) * found.square[-1])
+        left_out = LeftOut(whole, without, of_all_nodes, counted[:-1], sizes[:-1], own, self.n_groups)
+        return left_out, float(value_of(found.square[-1], n_varying))
 
 
 def _whole(lower: np.ndarray) -> np.ndarray:
@@ -211,7 +215,7 @@ def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveat
         several = "group of samples tells" if sums.n_groups == 1 else "groups of samples tell"
         few = f"{sums.n_groups} {several} nothing of the error; it takes {_FEWEST}"
         return of_too_few_samples(plug_in, counts, (*caveats, few))
-    left_out, of_telling = sums.left_out(n_varying, independent=False)
+    left_out, of_telling = sums.left_out(n_varying, independent=False, constant=counts["constant_nodes"])
     if np.isnan(of_telling):
         few = f"of the {len(sums.nodes)} nodes that tell of the error fewer than two vary"
         return of_too_few_samples(plug_in, counts, (*caveats, few))

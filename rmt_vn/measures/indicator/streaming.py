@@ -193,7 +193,7 @@ class VNIAccumulator:
             return of_one_node(counts, caveats)
         z = ((self._kept - self._high) - self._low)[:, varying] / np.sqrt(scatter.diagonal() / p)
         overlaps = z @ z.T / n
-        left_out, plug_in = parts.left_out(n, independent=True)
+        left_out, plug_in = parts.left_out(n, independent=True, constant=counts["constant_nodes"])
         if n <= TELLING_NODES and len(parts.nodes) == n:
             pairs = pair_variance(overlaps, p, n, left_out.overlap(n), True)
             return left_out.vni(plug_in, counts, caveats, *pairs)

@@ -17,7 +17,7 @@ from rmt_vn.adapters.torch_hooks import Hooks
 from rmt_vn.adapters.torch_layers import axis_of_items, has_sequences_first, telling_modules
 from rmt_vn.adapters.torch_layouts import UNKNOWN_AXIS, Kind, Layout, Layouts, kind_of, layout_of
 from rmt_vn.adapters.torch_records import BYPASSED, COMPILED, Call, Records
-from rmt_vn.adapters.torch_tensors import first_tensor, in_backward, numbers, why_unreadable
+from rmt_vn.adapters.torch_tensors import first_tensor, number_of_backward, numbers, why_unreadable
 from rmt_vn.checks import one_line
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Recorder:
         self._is_telling = self._is_unsure or has_sequences_first(model)
         self._lasting, self._lifted = Hooks(), Hooks()
         self._is_lifted = False
+        self._number_of_backward = number_of_backward()
         self.clear()
 
     @property
@@ -135,7 +136,7 @@ class Recorder:
         return {**others, **watched}
 
     def _before_pass(self, _: object, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        if in_backward():
+        if self._number_of_backward() != -1:
             return
         with self.records.lock:
             recorded = self.records.n_passes % self._every == 0
@@ -167,7 +168,7 @@ class Recorder:
     def _called(self, hooked: _Hooked, module: object, inputs: Any, output: Any) -> None:
         """What the hook of a module does. Nothing that it meets may disturb the run."""
         mine = self._open.get(threading.get_ident())
-        if (mine is not None and not mine.recorded) or in_backward():
+        if (mine is not None and not mine.recorded) or self._number_of_backward() != -1:
             return
         now, number = self._counted(hooked, module)
         call, wanted = (hooked.name, number), hooked.watched and number <= _MOST_CALLS

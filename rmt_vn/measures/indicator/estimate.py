@@ -101,14 +101,15 @@ def vni(
     few values with heavy tails it is too low more often than not), times ((J − T)/(J + T))² if T = 2p²/J is
     subtracted, since what remains has all of J's error.
 
-    By simulation (ten distributions: Gaussian, skewed, sparse, of classes, of tails down to t of 3; independent nodes,
-    one factor, groups of four; 5 to 1200 nodes; 5 to 2000 samples, or 8 to 128 groups of 16; 241 cells of 50 to 500
-    runs each, like those of `tests/benchmarks/coverage_of_vni.py`): where `caveats` says nothing the bias is at most 2%
-    or 0.2 standard errors and 95% intervals contain the truth in 92% or more, to three standard errors of the study; in
-    96% on average, and in more where nodes are independent (95 to 100%), since 1/N is where intervals end.
+    By simulation (ten distributions: Gaussian, skewed, sparse, of classes, of tails down to t of 3; independent
+    nodes, one factor, groups of four; 5 to 1200 nodes; 5 to 5000 samples, or 8 to 128 groups of 16; some 350 cells
+    of 50 to 500 runs each, like those of `tests/benchmarks/coverage_of_vni.py`): where `caveats` says nothing the
+    bias is at most 2% or 0.2 standard errors and 95% intervals contain the truth in 92% or more, to three standard
+    errors of the study; in 96% on average, and in more where nodes are independent (95 to 100%), since 1/N is where
+    intervals end.
 
     `caveats` tells of five to nine samples (91%, by cell 79 to 99%); and, by their kurtosis, of nodes of which a few
-    samples make up much (93%, by cell 79 to 100%): lognormal and t of 3, whose bias is up to one standard error (1 to
+    samples make up much (92%, by cell 70 to 100%): lognormal and t of 3, whose bias is up to one standard error (1 to
     5% in groups of four), and nodes that are seldom other than zero, in fewer than some 100 samples. The stated error
     is 0.7 to 1 of the true one for five samples, and 0.8 to 1.2 from eight on, for Gaussian, t of 5 and multivariate t.
     The bias of `plug_in` is up to 50 times the VNI. Adding a copy of every node leaves `plug_in` as it is and changes

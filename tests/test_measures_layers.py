@@ -20,6 +20,9 @@ from rmt_vn.measures import (
     stable_rank,
     vni,
 )
+from rmt_vn.measures import nodes as measured_nodes
+from rmt_vn.measures.indicator import estimate
+from rmt_vn.measures.indicator.estimate import unbiased_vni
 
 properties = settings(deadline=None, derandomize=True, max_examples=50)
 
@@ -150,6 +153,26 @@ def test_float32_products_have_six_digits():
     scales = np.float32(10) ** np.linspace(-25, 25, 400).round().astype(np.float32)
     assert np.isfinite(x * scales).all() and np.abs(x * scales).max() > np.finfo(np.float32).max ** 0.5
     assert vni(x * scales).plug_in == pytest.approx(vni(x).plug_in, rel=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "n_groups"), [((600, 150), None), ((450, 1360), None), ((600, 150), 200)])
+def test_one_huge_sample_costs_no_digits_in_float32(monkeypatch, shape, n_groups):
+    """v and κ of the notes are near one then, and their difference is far less than what float32 tells apart."""
+    monkeypatch.setattr(measured_nodes, "_MANY_PRODUCTS", 0)
+    x = np.random.default_rng(4).standard_normal(shape, dtype=np.float32)
+    groups = n_groups and np.arange(len(x)) % n_groups
+    assert vni(x, groups=groups).plug_in != vni(x.astype(np.float64), groups=groups).plug_in
+    x[7] *= 1000
+    exact = vni(x.astype(np.float64), groups=groups)
+
+    def difference():
+        found = vni(x, groups=groups)
+        return max(abs(found.unlimited / exact.unlimited - 1), abs(found.stderr / exact.stderr - 1))
+
+    assert difference() < 1e-9
+    assert unbiased_vni(x, groups=groups) == pytest.approx(exact.value, rel=1e-9)
+    monkeypatch.setattr(estimate, "_CONCENTRATED", 1.0)
+    assert difference() > 1e-6
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -76,18 +76,45 @@ def test_the_estimate_from_groups_is_what_its_notes_say(n_groups):
     )
 
 
+def of_overlaps(x):
+    nodes = varying_nodes(x)
+    return vni_of_few_samples(nodes, {"n_nodes": x.shape[1], "n_samples": len(x), "constant_nodes": nodes.constant})
+
+
 @pytest.mark.parametrize("shape", [(12, 30), (60, 30), (250, 20)])
 def test_sums_of_parts_and_overlaps_of_samples_say_the_same(shape):
     x = 1e4 + np.random.default_rng(3).standard_t(4, shape)
     # A node that is constant without one part.
     x[:, 1] = 0
     x[3, 1] = 1
-    of_parts = vni(x)
-    counts = {"n_nodes": shape[1], "n_samples": shape[0], "constant_nodes": 0}
-    of_samples = vni_of_few_samples(varying_nodes(x), counts)
+    of_parts, of_samples = vni(x), of_overlaps(x)
     for name in ("unlimited", "stderr", "plug_in"):
         assert getattr(of_parts, name) == pytest.approx(getattr(of_samples, name), rel=1e-7), name
     assert of_parts.confidence_interval() == pytest.approx(of_samples.confidence_interval(), rel=1e-7)
+
+
+@pytest.mark.parametrize("measure", [vni, of_overlaps])
+@pytest.mark.parametrize("constant", [0, 2])
+def test_nodes_that_vary_in_one_part_alone(measure, constant):
+    """If all nodes vary their number is known: that fewer do without a part is part of the error, and of no bias."""
+    x = np.random.default_rng(5).standard_normal((12, 6))
+    x[:, 1] = np.arange(12) == 3
+    measured = measure(np.hstack([x, np.zeros((12, constant))]))
+
+    def of(rows, n=None):
+        some = x[rows][:, np.ptp(x[rows], axis=0) > 0]
+        n = n or some.shape[1]
+        return 1 / n + (1 - 1 / n) * by_definition(list(some[:, None]))
+
+    whole = of(np.arange(12))
+    fewer, same = (np.array([of(np.arange(12) != left, n) for left in range(12)]) for n in (None, 6))
+    assert fewer[3] > same[3]
+    corrected = [whole + 11 / 12 * np.sum(whole - each) for each in (same, fewer)]
+    assert measured.unlimited == pytest.approx(corrected[constant > 0], rel=1e-9)
+    assert measured.unlimited != pytest.approx(corrected[constant == 0], rel=1e-3)
+    # The deviations, less twice what is counted twice of them.
+    mean_square = np.mean((11 * (whole - fewer) - np.sum(11 / 12 * (whole - fewer))) ** 2 / 11)
+    assert mean_square / 2 < measured.stderr**2 <= mean_square * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("sizes", [(1,) * 6, (2,) * 10, (4, 4, 4, 1)])

@@ -82,9 +82,10 @@ class Hook:
 
     def __init__(self, function: Callable[..., None], compiled: Callable[[], None] | None = None) -> None:
         self._function, self._when_compiled = function, compiled
+        self._is_compiling = imported_torch().compiler.is_compiling
 
     def __call__(self, *arguments: Any) -> None:
-        if imported_torch().compiler.is_compiling():
+        if self._is_compiling():
             self._note_compiled()
         else:
             self._function(*arguments)

@@ -108,7 +108,8 @@ def _other_name(model: torch.nn.Module, name: object) -> str:
 def _why_left_out(name: str, modules: dict[str, torch.nn.Module]) -> str | None:
     """Why a module with a matrix of weights is left out; "" if it is not, None if it has no matrix of weights."""
     module = modules[name]
-    matrix = any(_n_axes(each) >= 2 for each in _own_weights(module))
+    weights = _own_weights(module)
+    matrix = any(_n_axes(each) >= 2 for each in weights)
     if _is_scripted(module):
         return _SCRIPTED if matrix else None
     names = {each.__name__ for each in type(module).__mro__}
@@ -122,6 +123,8 @@ def _why_left_out(name: str, modules: dict[str, torch.nn.Module]) -> str | None:
     if not matrix:
         return None
     if any(child != "parametrizations" for child, _ in module.named_children()):
+        if not any(_n_long_axes(each) >= 2 for each in weights):
+            return None  # scales of channels, or one token
         return "it holds a matrix of weights beside modules of its own; select it by name to measure its output"
     return "" if _has_weight(module) else "it holds a matrix of its own; select it by name to measure its output"
 
@@ -151,6 +154,10 @@ def _has_weight(module: torch.nn.Module) -> bool:
 def _n_axes(weight: Any) -> int:
     # A lazy module learns the shapes of its weights in its first pass; those that have one are matrices.
     return 2 if type(weight).__name__ == "UninitializedParameter" else weight.ndim
+
+
+def _n_long_axes(weight: Any) -> int:
+    return 2 if type(weight).__name__ == "UninitializedParameter" else sum(length > 1 for length in weight.shape)
 
 
 def _is_scripted(module: torch.nn.Module) -> bool:

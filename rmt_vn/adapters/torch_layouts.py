@@ -99,21 +99,30 @@ class Layouts:
 
     def __init__(self) -> None:
         self._tensors: dict[int, tuple[weakref.ref[Any], tuple[int, ...], Layout]] = {}
+        self._places: dict[tuple[int, ...], weakref.ref[Any]] = {}
         self._shapes: dict[tuple[int, ...], set[Layout]] = {}
 
     def note(self, tensor: Any, layout: Layout) -> None:
         """Remember the layout of a tensor, without keeping the tensor."""
         shape, number = tuple(tensor.shape), id(tensor)
-        if len(self._shapes) >= _MOST_SHAPES:  # many calls outside any pass
+        if len(self._shapes) >= _MOST_SHAPES or len(self._places) >= _MOST_SHAPES:  # many calls outside any pass
             self._shapes.clear()
+            self._places.clear()
         # What dies is forgotten: the pop is called with the number, and the reference as its default.
         self._tensors[number] = weakref.ref(tensor, partial(self._tensors.pop, number)), shape, layout
         self._shapes.setdefault(shape, set()).add(layout)
+        if place := _place(tensor):
+            self._places[place] = self._tensors[number][0]
 
     def of(self, tensor: Any) -> Layout | None:
-        """The layout of a tensor that a module has returned, if it is as it was."""
+        """The layout of a tensor that a module has returned, if it is as it was, or of a slice of one."""
         noted = self._tensors.get(id(tensor))
-        return noted[2] if noted and noted[1] == tuple(tensor.shape) and noted[0]() is tensor else None
+        if noted and noted[1] == tuple(tensor.shape) and noted[0]() is tensor:
+            return noted[2]
+        place = _place(tensor)
+        whole = self._places[place]() if place in self._places else None
+        # As long as the tensor lives, no other one has its place.
+        return None if whole is None else self._tensors[id(whole)][2]
 
     def of_shape(self, shape: tuple[int, ...]) -> Layout | None:
         """The layout of all tensors of a shape, if it is one, and no axis of another size can be taken for the nodes'.
@@ -160,6 +169,17 @@ def layout_of(kind: Kind, output: Any, inputs: Sequence[Any], layouts: Layouts, 
     if known is None and shape[-1] in kind.sizes and not set(shape[1:-1]) & set(kind.sizes):
         return Layout(rank - 1, items)
     return known
+
+
+def _place(tensor: Any) -> tuple[int, ...] | None:
+    """Where a tensor lies in memory, and with which strides: both are those of its slices, which have its axes.
+
+    None if two axes have the same stride, as one of length one may have, so that axes could be exchanged.
+    """
+    if tensor.device.type == "meta" or str(tensor.layout) != "torch.strided":
+        return None
+    strides = tuple(tensor.stride())
+    return (tensor.untyped_storage().data_ptr(), *strides) if len(set(strides)) == len(strides) else None
 
 
 def _could_be_turned(shape: tuple[int, ...], layout: Layout) -> bool:

@@ -17,7 +17,7 @@ from rmt_vn.adapters.torch_hooks import Hooks
 from rmt_vn.adapters.torch_layers import axis_of_items, has_sequences_first, telling_modules
 from rmt_vn.adapters.torch_layouts import UNKNOWN_AXIS, Kind, Layout, Layouts, kind_of, layout_of
 from rmt_vn.adapters.torch_records import BYPASSED, COMPILED, Call, Records
-from rmt_vn.adapters.torch_tensors import first_tensor, in_backward, numbers, why_unreadable
+from rmt_vn.adapters.torch_tensors import first_tensor, number_of_backward, numbers, why_unreadable
 from rmt_vn.checks import one_line
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class _Pass:
     calls: Counter[int] = field(default_factory=Counter)
     layouts: Layouts = field(default_factory=Layouts)
     mask: np.ndarray | str | None = None
+
+
+# Of all passes that are not recorded nothing is remembered: to make one takes as long as a small layer.
+_UNRECORDED = _Pass(False)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Recorder:
         self._is_telling = self._is_unsure or has_sequences_first(model)
         self._lasting, self._lifted = Hooks(), Hooks()
         self._is_lifted = False
+        self._number_of_backward = number_of_backward()
         self.clear()
 
     @property
@@ -131,14 +136,14 @@ class Recorder:
         return {**others, **watched}
 
     def _before_pass(self, _: object, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        if in_backward():
+        if self._number_of_backward() != -1:
             return
         with self.records.lock:
             recorded = self.records.n_passes % self._every == 0
             mask = None
             if recorded and self._mask is not None:
                 mask = _mask_of(self._mask, arguments, keywords)
-            self._open[threading.get_ident()] = _Pass(recorded, mask=mask)
+            self._open[threading.get_ident()] = _Pass(True, mask=mask) if recorded else _UNRECORDED
             self.records.n_passes += 1
             if recorded == self._is_lifted and not any(each.recorded for each in self._others_open()):
                 self._lift_or_restore()
@@ -163,7 +168,7 @@ class Recorder:
     def _called(self, hooked: _Hooked, module: object, inputs: Any, output: Any) -> None:
         """What the hook of a module does. Nothing that it meets may disturb the run."""
         mine = self._open.get(threading.get_ident())
-        if (mine is not None and not mine.recorded) or in_backward():
+        if (mine is not None and not mine.recorded) or self._number_of_backward() != -1:
             return
         now, number = self._counted(hooked, module)
         call, wanted = (hooked.name, number), hooked.watched and number <= _MOST_CALLS
@@ -194,8 +199,10 @@ class Recorder:
         """
         with self.records.lock:
             now = self._open.get(threading.get_ident()) or next(reversed(self._open.values()), self._outside)
-            now.calls[id(module)] += now is not self._outside
-            return now, max(now.calls[id(module)], 1)
+            if not now.recorded or now is self._outside:
+                return now, 1
+            now.calls[id(module)] += 1
+            return now, now.calls[id(module)]
 
     def _read(self, hooked: _Hooked, call: Call, layouts: Layouts, inputs: Any, output: Any) -> Batch | None:
         """The samples of a call, if it is watched and its output can be read; the layout is remembered anyway.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -85,13 +86,12 @@ def _autocast_dtype(torch: Any, device: str) -> Any:
     return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
 
 
-def in_backward() -> bool:
-    """Whether autograd is running backward in this thread.
+def number_of_backward() -> Callable[[], int]:
+    """A function that tells which backward pass of autograd is running in this thread; -1 if none is.
 
     Modules that are called there compute again what gradient checkpointing has not kept.
     """
-    task = getattr(imported_torch()._C, "_current_graph_task_id", None)
-    return task is not None and task() != -1
+    return getattr(imported_torch()._C, "_current_graph_task_id", lambda: -1)
 
 
 def _is_proxy_mode() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ from rmt_vn.measures.jacobian import mean_square_overlap, unit_rows
 from rmt_vn.measures.nodes import Nodes, some_samples, varying_nodes
 from rmt_vn.measures.paging import PIECE, pieces
 from rmt_vn.measures.products import mean_square_correlation
+
+# With a larger kurtosis than so many times the samples, products in float32 leave the error fewer than four digits.
+_CONCENTRATED = 0.005
 
 
 def vni(
@@ -80,7 +84,9 @@ def vni(
     subtraction of means leaves of v − κ for uncorrelated nodes: 1/(P(P − 1)) for parts of one sample and nodes that are
     independent; more where nodes are large on the same samples, as in multivariate t data, which κ tells. The VNI is
     1/N + (1 − 1/N) w, and leaving out the parts in turn removes the bias that is left, to first order and for any
-    distribution, and gives the standard error: the jackknife (Busing, Meijer & van der Leeden 1999).
+    distribution, and gives the standard error: the jackknife (Busing, Meijer & van der Leeden 1999). If all nodes vary
+    over the samples their number N is known, and kept when the bias is removed: nodes that do not vary without a part
+    tell of the error alone.
 
     Where there are more than 256 samples and more than 128 nodes, w is that of parts of one sample each, what leaving
     out parts corrects is found from 128 of the nodes, and the error from leaving out each of some 500 samples, exactly
@@ -95,14 +101,15 @@ def vni(
     few values with heavy tails it is too low more often than not), times ((J − T)/(J + T))² if T = 2p²/J is
     subtracted, since what remains has all of J's error.
 
-    By simulation (ten distributions: Gaussian, skewed, sparse, of classes, of tails down to t of 3; independent nodes,
-    one factor, groups of four; 5 to 1200 nodes; 5 to 2000 samples, or 8 to 128 groups of 16; 241 cells of 50 to 500
-    runs each, like those of `tests/benchmarks/coverage_of_vni.py`): where `caveats` says nothing the bias is at most 2%
-    or 0.2 standard errors and 95% intervals contain the truth in 92% or more, to three standard errors of the study; in
-    96% on average, and in more where nodes are independent (95 to 100%), since 1/N is where intervals end.
+    By simulation (ten distributions: Gaussian, skewed, sparse, of classes, of tails down to t of 3; independent
+    nodes, one factor, groups of four; 5 to 1200 nodes; 5 to 5000 samples, or 8 to 128 groups of 16; some 350 cells
+    of 50 to 500 runs each, like those of `tests/benchmarks/coverage_of_vni.py`): where `caveats` says nothing the
+    bias is at most 2% or 0.2 standard errors and 95% intervals contain the truth in 92% or more, to three standard
+    errors of the study; in 96% on average, and in more where nodes are independent (95 to 100%), since 1/N is where
+    intervals end.
 
     `caveats` tells of five to nine samples (91%, by cell 79 to 99%); and, by their kurtosis, of nodes of which a few
-    samples make up much (93%, by cell 79 to 100%): lognormal and t of 3, whose bias is up to one standard error (1 to
+    samples make up much (92%, by cell 70 to 100%): lognormal and t of 3, whose bias is up to one standard error (1 to
     5% in groups of four), and nodes that are seldom other than zero, in fewer than some 100 samples. The stated error
     is 0.7 to 1 of the true one for five samples, and 0.8 to 1.2 from eight on, for Gaussian, t of 5 and multivariate t.
     The bias of `plug_in` is up to 50 times the VNI. Adding a copy of every node leaves `plug_in` as it is and changes
@@ -120,7 +127,8 @@ def vni(
     It is computed from correlations, nodes × nodes, or, if there are at most 256 samples or more than three times as
     many nodes as samples, from overlaps, samples × samples. This takes about min((P + 2500) N², 3 P² N) products (21 P²
     N up to 256 samples), and memory for N² or P² numbers, once or twice. float32 (and float16) data that take more than
-    10⁹ products are multiplied in float32 and summed in float64, which leaves six digits.
+    10⁹ products are multiplied in float32 and summed in float64, which leaves six digits, and four of the error; but
+    in float64 where nodes have a kurtosis of more than 1/200 of the number of samples.
 
     Examples
     --------
@@ -139,26 +147,33 @@ def vni(
     if numbers is not None:
         if not centre:
             raise ValueError("groups of samples are measured with centre=True alone, got centre=False")
-        return vni_of_groups(_part_sums(nodes, numbers), mean_square_correlation(nodes), counts, nodes.caveats)
+        sums = _part_sums(nodes, numbers)
+        return vni_of_groups(sums, mean_square_correlation(_with_digits(nodes, sums)), counts, nodes.caveats)
     if n_varying == 1:
         return of_one_node(counts, nodes.caveats)
     if n_samples < LEAST_SAMPLES or (n_samples <= FEW_SAMPLES and n_varying > TELLING_NODES):
         return vni_of_few_samples(nodes, counts)
     sums = _part_sums(nodes)
-    left_out, plug_in = sums.left_out(n_varying, independent=True, centred=centre)
+    left_out, plug_in = sums.left_out(n_varying, independent=True, constant=nodes.constant, centred=centre)
     if n_varying <= TELLING_NODES:
         mean, size = sums.mean_and_size(centred=centre)
         z = (nodes.piece(some_samples(n_samples, n_varying)).astype(np.float64) - mean) / (size / n_samples**0.5)
         pairs = pair_variance(z @ z.T / n_varying, n_samples, n_varying, left_out.overlap(n_varying), centre)
         return left_out.vni(plug_in, counts, nodes.caveats, *pairs)
-    measured = (from_overlaps if 3 * n_samples < n_varying else from_correlation)(nodes)
+    measured = (from_overlaps if 3 * n_samples < n_varying else from_correlation)(_with_digits(nodes, sums))
     caveats = (*nodes.caveats, *left_out.caveats)
     return vni_of_many_samples(
         **measured, counts=counts, correction=left_out.correction, centred=centre, caveats=caveats
     )
 
 
+def _with_digits(nodes: Nodes, sums: PartSums) -> Nodes:
+    """The nodes, to be multiplied in float64 where few samples are most of them: v and κ, near one, nearly cancel."""
+    return replace(nodes, dtype=np.float64) if sums.concentration() > _CONCENTRATED else nodes
+
+
 def _part_sums(nodes: Nodes, numbers: np.ndarray | None = None) -> PartSums:
+    nodes = replace(nodes, dtype=np.float64)
     varying = np.zeros(nodes.array.shape[1], dtype=bool)
     varying[nodes.varying] = True
     chosen = telling_nodes(varying)
@@ -196,8 +211,9 @@ def unbiased_vni(
     nodes = varying_nodes(array, precision=precision)
     n_samples, n_varying = nodes.shape
     if numbers is None and n_samples > FEW_SAMPLES and n_varying > TELLING_NODES:
-        correction = _part_sums(nodes).left_out(n_varying, independent=True)[0].correction
-        return min(max(value_of_many_samples(nodes, correction), 1 / n_varying), 1.0)
+        sums = _part_sums(nodes)
+        correction = sums.left_out(n_varying, independent=True, constant=nodes.constant)[0].correction
+        return min(max(value_of_many_samples(_with_digits(nodes, sums), correction), 1 / n_varying), 1.0)
     return vni(given, node_axis=node_axis, groups=groups, precision=precision).value
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rmt_vn.measures.indicator.bias import overlap_of_different_parts
 from rmt_vn.measures.indicator.error import pair_variance
-from rmt_vn.measures.indicator.leaving_out import LeftOut, part_numbers
+from rmt_vn.measures.indicator.leaving_out import LeftOut, part_numbers, value_of, values_without
 from rmt_vn.measures.indicator.result import NodeVNI, of_too_few_samples
 from rmt_vn.measures.nodes import Nodes
 from rmt_vn.measures.paging import pieces
@@ -33,12 +33,13 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
         for each in sums:
             each.add(x, nodes.centred)
     overlaps = sums[0].overlaps * (n_samples / n_varying)
-    plug_in = float(1 / n_varying + (1 - 1 / n_varying) * sums[0].square())
+    plug_in = float(value_of(sums[0].square(), n_varying))
     if n_samples < LEAST_SAMPLES:
         return of_too_few_samples(plug_in, counts, nodes.caveats)
-    whole, *without = [each.vni(nodes.centred) for each in sums]
+    overlap, *without = [each.overlap(nodes.centred) for each in sums]
     own, counted = sums[0].own / sums[0].count, np.array([each.count for each in sums[1:]])
-    left_out = LeftOut(whole, np.array(without), counted, sums[0].sizes, own, n_samples)
+    values = values_without(np.array(without), counted, n_varying, nodes.constant)
+    left_out = LeftOut(value_of(overlap, n_varying), *values, counted, sums[0].sizes, own, n_samples)
     pairs = pair_variance(overlaps, n_samples, n_varying, left_out.overlap(n_varying), nodes.centred)
     return left_out.vni(plug_in, counts, nodes.caveats, *pairs)
 
@@ -67,8 +68,8 @@ class _Overlaps:
             return nan
         return float((np.vdot(self.overlaps, self.overlaps) - self.count) / (self.count * (self.count - 1)))
 
-    def vni(self, centred: bool) -> float:
-        """1/n + (1 − 1/n) w for the n nodes that vary over these samples; NaN where there is no pair."""
+    def overlap(self, centred: bool) -> float:
+        """w of the notes of `vni`, of the nodes that vary over these samples; NaN where there is no pair."""
         if self.count < 2:
             return nan
         squares = self.overlaps**2
@@ -76,8 +77,8 @@ class _Overlaps:
         blocks = np.add.reduceat(np.add.reduceat(squares, first, axis=0), first, axis=1)
         within = (np.trace(blocks) - self.own) / (self.count * (self.count - 1))
         samples = float(self.sizes.sum()), float(self.sizes @ self.sizes)
-        w = overlap_of_different_parts(self.square(), within, self.own / self.count, *samples, centred=centred)
-        return float(1 / self.count + (1 - 1 / self.count) * w)
+        own = self.own / self.count
+        return float(overlap_of_different_parts(self.square(), within, own, *samples, centred=centred))
 
     def _first(self) -> np.ndarray:
         return np.cumsum(self.sizes) - self.sizes

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from math import nan
 
 import numpy as np
+from scipy.linalg.blas import dsyrk
 
 from rmt_vn.measures.indicator.bias import overlap_of_different_parts
-from rmt_vn.measures.indicator.leaving_out import MOST_PARTS, LeftOut, part_numbers
+from rmt_vn.measures.indicator.leaving_out import MOST_PARTS, LeftOut, part_numbers, value_of, values_without
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples
 
 # Nodes that tell of all by how much the VNI changes.
@@ -58,13 +59,15 @@ class PartSums:
         The columns of these nodes.
     n_groups : int
         Groups of samples, or samples if each is a group.
+    origin : ndarray, shape (nodes,)
+        The first sample: sums are of deviations from it, which cost no digits of what all samples share.
     """
 
     def __init__(self, nodes: np.ndarray) -> None:
         self.nodes, self.n_groups = nodes, 0
-        self._origin = np.zeros(len(nodes))
-        # Of each part the number of samples, and sums of them and of their products, as deviations from the origin. The
-        # last part is empty always: without it there are all samples.
+        self.origin = np.zeros(len(nodes))
+        # Of each part the number of samples, and sums of them and of their products, of these half of each symmetric
+        # matrix: on its diagonal and below. The last part is empty always: without it there are all samples.
         self._sizes = np.zeros(MOST_PARTS + 1)
         self._totals = np.zeros((MOST_PARTS + 1, len(nodes)))
         self._products = np.zeros((MOST_PARTS + 1, len(nodes), len(nodes)))
@@ -75,24 +78,21 @@ class PartSums:
         Without numbers each sample is a group.
         """
         if not self.n_groups:
-            self._origin = x[0].astype(np.float64)
+            self.origin = x[0].astype(np.float64)
         n_groups = len(x) if numbers is None else int(numbers.max()) + 1
         parts = part_numbers(self.n_groups, n_groups)
         if numbers is not None:
             parts = parts[numbers]
-        x = np.subtract(x, self._origin, dtype=np.float64)
+        x = np.subtract(x, self.origin, dtype=np.float64)
         if np.any(parts[1:] < parts[:-1]):
             order = np.argsort(parts, kind="stable")
             x, parts = x[order], parts[order]
         edges = np.searchsorted(parts, np.arange(MOST_PARTS + 1))
-        # Of a matrix and its own transpose one half is computed and copied to the other. For few samples to copy takes
-        # longer than to compute all, as is done of two matrices.
-        again = x.copy() if len(x) < MOST_PARTS * len(self.nodes) else x
-        for part in np.unique(parts):
-            rows = slice(edges[part], edges[part + 1])
-            self._sizes[part] += edges[part + 1] - edges[part]
-            self._totals[part] += x[rows].sum(axis=0)
-            self._products[part] += x[rows].T @ again[rows]
+        for part in np.flatnonzero(edges[1:] > edges[:-1]):
+            some = x[edges[part] : edges[part + 1]]
+            self._sizes[part] += len(some)
+            self._totals[part] += np.ones(len(some)) @ some
+            dsyrk(1.0, some.T, 1.0, self._products[part].T, overwrite_c=True)
         self.n_groups += n_groups
 
     def merge(self, other: PartSums) -> None:
@@ -102,8 +102,8 @@ class PartSums:
         both = self.among(other.nodes) if self.n_groups else PartSums(other.nodes)
         theirs = other.among(both.nodes)
         if not self.n_groups:
-            both._origin = theirs._origin
-        shift = theirs._origin - both._origin
+            both.origin = theirs.origin
+        shift = theirs.origin - both.origin
         # What has few groups has some empty parts, which are filled first.
         empty = iter(np.flatnonzero(both._sizes[:MOST_PARTS] == 0))
         for part in np.flatnonzero(theirs._sizes):
@@ -113,7 +113,7 @@ class PartSums:
             both._totals[into] += total + size * shift
             both._products[into] += theirs._products[part] + cross + cross.T + size * np.outer(shift, shift)
         both.n_groups += theirs.n_groups
-        self.nodes, self.n_groups, self._origin = both.nodes, both.n_groups, both._origin
+        self.nodes, self.n_groups, self.origin = both.nodes, both.n_groups, both.origin
         self._sizes, self._totals, self._products = both._sizes, both._totals, both._products
 
     def among(self, nodes: np.ndarray) -> PartSums:
@@ -122,24 +122,48 @@ class PartSums:
         if kept.all():
             return self
         sums = PartSums(self.nodes[kept])
-        sums.n_groups, sums._origin, sums._sizes = self.n_groups, self._origin[kept], self._sizes.copy()
+        sums.n_groups, sums.origin, sums._sizes = self.n_groups, self.origin[kept], self._sizes.copy()
         sums._totals, sums._products = self._totals[:, kept], self._products[:, kept][:, :, kept]
         return sums
 
-    def mean_and_size(self, *, centred: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """Means of the nodes, and the lengths of their deviations from them; or zeros, and of the nodes themselves."""
-        samples, total = self._sizes.sum(), self._totals.sum(axis=0)
-        power = self._products.sum(axis=0).diagonal()
-        if centred:
-            return self._origin + total / samples, np.sqrt(power - total**2 / samples)
-        return np.zeros(len(total)), np.sqrt(power + (2 * total + samples * self._origin) * self._origin)
+    @property
+    def n_samples(self) -> int:
+        return int(self._sizes.sum())
+
+    def mean(self) -> np.ndarray:
+        """Means of the nodes, less the origin."""
+        return self._totals.sum(axis=0) / self.n_samples
+
+    def power(self) -> np.ndarray:
+        """Sums of squared deviations from the means."""
+        return self._diagonals().sum(axis=0) - self.n_samples * self.mean() ** 2
 
     def scatter(self) -> np.ndarray:
-        """Sums of the products of deviations from the means, nodes × nodes."""
-        total = self._totals.sum(axis=0)
-        return self._products.sum(axis=0) - np.outer(total, total / self._sizes.sum())
+        """Sums of products of deviations from the means, shape (nodes, nodes)."""
+        mean = self.mean()
+        return _whole(self._products.sum(axis=0)) - self.n_samples * np.outer(mean, mean)
 
-    def left_out(self, n_varying: int, *, independent: bool, centred: bool = True) -> tuple[LeftOut, float]:
+    def concentration(self) -> float:
+        """(K − 1)/P for nodes of kurtosis K, as parts tell: near one if one sample is all that nodes vary by."""
+        mean, power, sizes = self.mean(), self.power(), self._sizes[:, None]
+        of_parts = self._diagonals() - (2 * self._totals - sizes * mean) * mean
+        shares = of_parts[:, power > 0] / power[power > 0]
+        return float(np.mean(np.sum(shares**2, axis=0)) - np.sum((sizes / self.n_samples) ** 2)) if shares.size else 1.0
+
+    def mean_and_size(self, *, centred: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Means of the nodes, and the lengths of their deviations from them; or zeros, and of the nodes themselves."""
+        if centred:
+            return self.origin + self.mean(), np.sqrt(self.power())
+        total = self._totals.sum(axis=0)
+        power = self._diagonals().sum(axis=0) + (2 * total + self.n_samples * self.origin) * self.origin
+        return np.zeros(len(total)), np.sqrt(power)
+
+    def _diagonals(self) -> np.ndarray:
+        return self._products.diagonal(axis1=1, axis2=2)
+
+    def left_out(
+        self, n_varying: int, *, independent: bool, constant: int = 0, centred: bool = True
+    ) -> tuple[LeftOut, float]:
         """The VNI of the nodes at hand, as if of n nodes, and without each part; and their plug-in VNI.
 
         Parameters
@@ -147,21 +171,23 @@ class PartSums:
         n_varying : int
         independent : bool
             Whether samples of one part are independent of each other.
+        constant : int
+            How many nodes are constant over all samples, beside those n.
         centred : bool
             Whether deviations are from the mean of the samples, or from zero.
         """
         parts = [*np.flatnonzero(self._sizes), MOST_PARTS]
         sizes, totals = self._sizes[parts], self._totals[parts]
         # Deviations are from the origin; these are from here.
-        here = totals.sum(axis=0) / sizes.sum() if centred else -self._origin
+        here = totals.sum(axis=0) / sizes.sum() if centred else -self.origin
         deviations = totals - np.outer(sizes, here)
-        diagonals = self._products.diagonal(axis1=1, axis2=2)[parts]
+        diagonals = self._diagonals()[parts]
         power = np.sum(diagonals - (totals + deviations) * here, axis=0)
         alive = power > _ROUNDING * diagonals.sum(axis=0)
         n_alive = int(np.count_nonzero(alive))
         if n_alive < 2:
             nothing = np.full(len(sizes) - 1, nan)
-            return LeftOut(nan, nothing, np.zeros(len(nothing)), sizes[:-1], nan, self.n_groups), nan
+            return LeftOut(nan, nothing, nothing, np.zeros(len(nothing)), sizes[:-1], nan, self.n_groups), nan
         inverse = 1 / np.sqrt(power[alive])
         before, after, here = totals[:, alive] * inverse, deviations[:, alive] * inverse, here[alive] * inverse
         held = self._products if n_alive == len(alive) else self._products[:, alive][:, :, alive]
@@ -171,16 +197,21 @@ class PartSums:
         shared = np.broadcast_to(here, after.shape)
         moved = zip(np.stack([before, shared], axis=2), np.stack([shared, after], axis=1), strict=True)
         for of_part, part, (left, right) in zip(products, parts, moved, strict=True):
-            np.multiply(held[part], unit, out=of_part)
+            np.multiply(_whole(held[part]), unit, out=of_part)
             of_part -= left @ right
         found = _overlaps_without_each(
             products, after if centred else np.zeros_like(after), sizes, independent=independent, centred=centred
         )
-        n = np.maximum(n_varying * found.count / n_alive, 1.0)
-        values = 1 / n + (1 - 1 / n) * found.overlap
         counted = n_varying * found.count[:-1] / n_alive
-        left_out = LeftOut(float(values[-1]), values[:-1], counted, sizes[:-1], found.own, self.n_groups)
-        return left_out, float(1 / n[-1] + (1 - 1 / n[-1]) * found.square[-1])
+        whole = float(value_of(found.overlap[-1], n_varying))
+        without, of_all_nodes = values_without(found.overlap[:-1], counted, n_varying, constant)
+        left_out = LeftOut(whole, without, of_all_nodes, counted, sizes[:-1], found.own, self.n_groups)
+        return left_out, float(value_of(found.square[-1], n_varying))
+
+
+def _whole(lower: np.ndarray) -> np.ndarray:
+    """A symmetric matrix, of which what is above the diagonal was not there."""
+    return np.tril(lower) + np.tril(lower, -1).T
 
 
 def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveats: tuple[str, ...]) -> NodeVNI:
@@ -193,7 +224,7 @@ def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveat
         several = "group of samples tells" if sums.n_groups == 1 else "groups of samples tell"
         few = f"{sums.n_groups} {several} nothing of the error; it takes {_FEWEST}"
         return of_too_few_samples(plug_in, counts, (*caveats, few))
-    left_out, of_telling = sums.left_out(n_varying, independent=False)
+    left_out, of_telling = sums.left_out(n_varying, independent=False, constant=counts["constant_nodes"])
     if np.isnan(of_telling):
         few = f"of the {len(sums.nodes)} nodes that tell of the error fewer than two vary"
         return of_too_few_samples(plug_in, counts, (*caveats, few))
@@ -252,7 +283,6 @@ def _overlaps_without_each(
     square = (squared - count) / pairs
 
     seconds = totals.T @ totals
-    weighted = np.tensordot(sizes, products, axes=1)
     # Σ w_i w_j of squares over i and j, and, for κ₀, of those with i = j.
     of_sizes = np.sum(sizes**2) - sizes**2
     uneven = sizes @ totals - sizes[:, None] * totals

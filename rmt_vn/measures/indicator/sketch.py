@@ -84,6 +84,7 @@ def sketch_vni(
     square = (plug_in - 1 / n_varying) / off
     within = (joint - fourth) / (n_varying * (n_varying - 1))
     overlap = overlap_of_different_parts(square, within, fourth / n_varying, n_samples, n_samples)
-    value = 1 / n_varying + off * float(overlap) + sums.left_out(n_varying, independent=True)[0].correction
+    left_out = sums.left_out(n_varying, independent=True, constant=nodes.constant)[0]
+    value = 1 / n_varying + off * float(overlap) + left_out.correction
     variances = ((estimates.var(ddof=1) / probes, probes - 1.0),)
     return summarized(value, variances, plug_in=plug_in, **counts)

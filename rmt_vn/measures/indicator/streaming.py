@@ -107,34 +107,31 @@ class VNIAccumulator:
         numbers = group_numbers(given.shape, node_axis, groups)
         if numbers is not None and not self._grouped and self.n_samples:
             raise ValueError("samples of the batches before have no groups, those of this batch do; give them to all")
-        rows = list(pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)))
+        # All of a batch is checked before anything of it is added.
+        least, largest = (bound.astype(np.float64) for bound in extremes(array))
+        # A sample is subtracted before the mean: what all samples share then costs no digits, a constant gives 0.
+        start = (self._high, self._low) if self.n_samples else (doubles(array, slice(0, 1))[0], np.zeros(n_nodes))
         with np.errstate(over="ignore", invalid="ignore"):
-            # A sample is subtracted before the mean: what all samples share then costs no digits, a constant gives 0.
-            start = (self._high, self._low) if self.n_samples else (doubles(array, slice(0, 1))[0], np.zeros(n_nodes))
-            least, largest = (each.astype(np.float64) for each in extremes(array))
-            self._check_squares(array, rows, np.maximum(largest - start[0], start[0] - least), *start)
+            power = self._power() if self.n_samples else np.zeros(n_nodes)
+            _check_finite(power + len(array) * np.maximum(largest - start[0], start[0] - least) ** 2)
         if not self.n_samples:
             self._high, self._low = start
-            self._least = self._largest = start[0]
-            self._scatter = np.zeros(n_nodes * (n_nodes + 1) // 2)
+            self._least, self._largest = least, largest
+            self._scatter = np.zeros(0 if self._is_in_parts else n_nodes * (n_nodes + 1) // 2)
         self._lower_precision(unit, array.dtype if precision is None else precision)
         self._grouped = self._grouped or numbers is not None
-        self._add_to_parts(array, numbers, least < largest)
         self._least, self._largest = np.minimum(self._least, least), np.maximum(self._largest, largest)
-        if self._whole is not None:
-            self.n_samples += len(array)
-            return
-        for each in rows:
+        self._add_to_parts(array, numbers, largest > least)
+        for each in pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)):
+            if self._grouped and self._is_in_parts:
+                break
             x = doubles(array, each)
             if not self._grouped:
                 self._keep(_marks(x), x)
-            x -= self._high
-            if self._low.any():
-                x -= self._low
-            step = x.mean(axis=0)
-            x -= step
-            self._add_squares(x)
-            self._move(len(x), step)
+            if not self._is_in_parts:
+                self._add(x)
+        if self._is_in_parts:
+            self._take_from_parts()
 
     def merge(self, other: VNIAccumulator) -> None:
         """Add all samples that another accumulator has seen; it stays as it was. Errors as `update`."""
@@ -143,31 +140,31 @@ class VNIAccumulator:
         self._check_nodes(other.n_nodes)
         if self.n_samples and self._grouped != other._grouped:
             raise ValueError("samples of one of the two have groups, those of the other have none")
+        step = (other._high - self._high) + (other._low - self._low) if self.n_samples else np.zeros(0)
         if self.n_samples:
             with np.errstate(over="ignore", invalid="ignore"):
-                step = (other._high - self._high) + (other._low - self._low)
                 _check_finite(self._power() + other._power() + other.n_samples * step**2)
         self._grouped = other._grouped
-        self._lower_precision(other._unit, other._precision)
-        bounds = (other._least, other._largest) if not self.n_samples else (self._least, self._largest)
-        self._least, self._largest = np.minimum(bounds[0], other._least), np.maximum(bounds[1], other._largest)
-        if not self.n_samples:
-            self.n_samples, self._high, self._low = other.n_samples, other._high, other._low
-            self._scatter = other._scatter.copy()
-        elif self._whole is None:
-            self._scatter += other._scatter
-            self._move(other.n_samples, step)
-        else:
-            self.n_samples += other.n_samples
         if other._parts is not None:
             self._parts = self._parts or PartSums(other._parts.nodes)
             self._parts.merge(other._parts)
+        self._lower_precision(other._unit, other._precision)
+        bounds = (other._least, other._largest) if not self.n_samples else (self._least, self._largest)
+        self._least, self._largest = np.minimum(bounds[0], other._least), np.maximum(bounds[1], other._largest)
+        if other._is_in_parts:
+            self._take_from_parts()
+        elif not self.n_samples:
+            self.n_samples, self._high, self._low = other.n_samples, other._high, other._low
+            self._scatter = other._scatter.copy()
+        else:
+            self._scatter += other._scatter
+            self._move(other.n_samples, step)
         self._keep(other._marks, other._kept)
 
     def mean(self) -> np.ndarray:
         """Means of the nodes, shape (nodes,)."""
         self._check_samples(1)
-        return self._high + self._low if self._whole is None else self._whole.mean_and_size()[0]
+        return self._high + self._low
 
     def covariance(self) -> np.ndarray:
         """Covariance of the nodes, with divisor samples − 1, shape (nodes, nodes)."""
@@ -196,7 +193,7 @@ class VNIAccumulator:
             return of_one_node(counts, caveats)
         z = ((self._kept - self._high) - self._low)[:, varying] / np.sqrt(scatter.diagonal() / p)
         overlaps = z @ z.T / n
-        left_out, plug_in = parts.left_out(n, independent=True)
+        left_out, plug_in = parts.left_out(n, independent=True, constant=counts["constant_nodes"])
         if n <= TELLING_NODES and len(parts.nodes) == n:
             pairs = pair_variance(overlaps, p, n, left_out.overlap(n), True)
             return left_out.vni(plug_in, counts, caveats, *pairs)
@@ -232,18 +229,24 @@ class VNIAccumulator:
         return linked_groups(np.array(links), self._varying()[0])
 
     @property
-    def _whole(self) -> PartSums | None:
-        """The sums over parts where samples have groups and these are sums of all nodes: then there are no others."""
-        return self._parts if self._grouped and self._parts and len(self._parts.nodes) == self.n_nodes else None
+    def _is_in_parts(self) -> bool:
+        """Whether the sums over parts are of all nodes, so that there need be no others."""
+        return self.n_nodes <= TELLING_NODES
+
+    def _take_from_parts(self) -> None:
+        assert self._parts is not None
+        self.n_samples, self._high, self._low = self._parts.n_samples, self._parts.origin, self._parts.mean()
 
     def _products(self) -> np.ndarray:
-        """The scatter: sums of products of deviations from the means, nodes × nodes."""
-        return unpacked(self._scatter, self.n_nodes) if self._whole is None else self._whole.scatter()
+        """The scatter, shape (nodes, nodes)."""
+        if self._is_in_parts and self._parts is not None:
+            return self._parts.scatter()
+        return unpacked(self._scatter, self.n_nodes)
 
     def _power(self) -> np.ndarray:
         """The diagonal of the scatter."""
-        if self._whole is not None:
-            return self._whole.scatter().diagonal().copy()
+        if self._is_in_parts and self._parts is not None:
+            return self._parts.power()
         n, half = self.n_nodes, self.n_nodes // 2
         columns = np.arange(n - half) * (n + 1 - n % 2)
         first = (columns + half + 1 + np.arange(n - half))[:half]
@@ -269,6 +272,13 @@ class VNIAccumulator:
         """Half the range of the values of each node, and that over which rounding may spread them."""
         largest = np.maximum(np.abs(self._largest / 2), np.abs(self._least / 2))
         return self._largest / 2 - self._least / 2, range_by_rounding(largest, self._unit)
+
+    def _add(self, x: np.ndarray) -> None:
+        x -= self._high
+        step = np.full(len(x), 1 / len(x)) @ x
+        x -= step
+        self._add_squares(x)
+        self._move(len(x), step - self._low)
 
     def _add_squares(self, x: np.ndarray) -> None:
         """Add xᵀ x to the scatter, in place."""
@@ -296,21 +306,6 @@ class VNIAccumulator:
         least = np.sort(np.argsort(marks, kind="stable")[:FEW_SAMPLES])
         self._marks, self._kept = marks[least], samples[least]
 
-    def _check_squares(
-        self, array: np.ndarray, rows: list[slice], most: np.ndarray, high: np.ndarray, low: np.ndarray
-    ) -> None:
-        """Check all of a batch before anything of it is added; `most` are its largest deviations from `high`."""
-        power = self._power() if self.n_samples else np.zeros(len(high))
-        # Mostly a bound is enough, and saves a pass over all samples.
-        if (power + len(array) * (most + np.abs(low)) ** 2).max() < np.finfo(np.float64).max / 4:
-            return
-        for each in rows:
-            x = doubles(array, each)
-            x -= high
-            x -= low
-            power += np.einsum("pi,pi->i", x, x)
-        _check_finite(power)
-
     def _check_nodes(self, got: int) -> None:
         if self.n_samples and got != self.n_nodes:
             raise ValueError(f"batches must have the {self.n_nodes} nodes of the first, got {got}")
@@ -322,10 +317,10 @@ class VNIAccumulator:
     def _varying(self) -> tuple[np.ndarray, np.ndarray]:
         self._check_samples(2)
         spread, by_rounding = self._spread()
-        scatter = self._products()
-        varying = np.flatnonzero((scatter.diagonal() > 0) & (spread > by_rounding))
+        varying = np.flatnonzero((self._power() > 0) & (spread > by_rounding))
         if not len(varying):
             raise ValueError(f"all {self.n_nodes} nodes are constant over the samples; at least one must vary")
+        scatter = self._products()
         return varying, scatter if len(varying) == self.n_nodes else scatter[np.ix_(varying, varying)]
 
     def _scaled(self) -> np.ndarray:
@@ -334,7 +329,7 @@ class VNIAccumulator:
 
 
 def _check_finite(power: np.ndarray) -> None:
-    """Check sums of squares about any point; products about the mean are no larger."""
+    """Check bounds of sums of squares about any point; products about the mean are no larger."""
     if not power.max() < np.finfo(np.float64).max / 4:
         raise ValueError("activations must have differences whose squares are finite; divide them by their scale")
 

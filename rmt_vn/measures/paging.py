@@ -47,10 +47,12 @@ def blocks(
             file.madvise(mmap.MADV_DONTNEED)
 
 
-def doubles(array: np.ndarray, rows: slice) -> np.ndarray:
-    """A copy of some rows, float64, in C order."""
-    x = np.empty((length_of(rows, len(array)), array.shape[1]))
-    for at, values in blocks(array, rows):
+def doubles(
+    array: np.ndarray, rows: slice | np.ndarray = slice(None), columns: slice | np.ndarray = slice(None)
+) -> np.ndarray:
+    """A copy of some rows and columns, float64, in C order."""
+    x = np.empty((length_of(rows, len(array)), length_of(columns, array.shape[1])))
+    for at, values in blocks(array, rows, columns):
         x[at] = values
     return x
 

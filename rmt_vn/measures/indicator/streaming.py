@@ -259,14 +259,14 @@ class VNIAccumulator:
     def _add_to_parts(self, array: np.ndarray, numbers: np.ndarray | None, varying: np.ndarray) -> None:
         if self._parts is None:
             self._parts = PartSums(telling_nodes(varying))
-        nodes = self._parts.nodes
+        n_told = len(self._parts.nodes)
+        nodes = slice(None) if n_told == array.shape[1] else self._parts.nodes
         if numbers is None:
-            for each in pieces(0, len(array), len(nodes), BLOCK):
-                self._parts.update(array[each, nodes])
+            for each in pieces(0, len(array), n_told, BLOCK):
+                self._parts.update(doubles(array, each, nodes))
         else:
-            for rows, of_rows in whole_groups(numbers, max(1, BLOCK // len(nodes))):
-                some = array[rows] if len(nodes) == array.shape[1] else array[rows][:, nodes]
-                self._parts.update(some, of_rows)
+            for rows, of_rows in whole_groups(numbers, max(1, BLOCK // n_told)):
+                self._parts.update(doubles(array, rows, nodes), of_rows)
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Half the range of the values of each node, and that over which rounding may spread them."""

@@ -102,11 +102,11 @@ def as_in_training():
     torch.backends.mha.set_fastpath_enabled(True)
 
 
-def installed(package):
+def made(package, build):
     try:
-        return importlib.import_module(package)
-    except ImportError:
-        pytest.skip(f"{package} is not installed")
+        return build(importlib.import_module(package))
+    except ImportError as error:  # also of a package that it needs
+        pytest.skip(f"{package} is not installed, or not whole: {error}")
     except RuntimeError as error:  # torchvision, if it was built for another PyTorch
         pytest.skip(f"{package} cannot be imported: {error}")
 
@@ -119,7 +119,7 @@ def result(model, inputs):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("package", "build", "shape", "n_measured", "not_measured"), CASES)
 def test_models_of_other_packages(package, build, shape, n_measured, not_measured):
-    model = build(installed(package)).eval().double()
+    model = made(package, build).eval().double()
     inputs = torch.randint(90, (6, 11)) if shape is None else torch.randn(shape).double()
     state = {name: each.clone() for name, each in model.state_dict().items()}
     attributes = [sorted(vars(module)) for module in model.modules()]

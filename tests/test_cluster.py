@@ -258,6 +258,18 @@ def registered(worker):
     return time.time()
 
 
+def at_work(processes, n_workers, calls, seconds):
+    """The workers of a new scheduler, and a study that keeps them busy."""
+    processes.scheduler()
+    workers = [processes.worker(str(number)) for number in range(n_workers)]
+    for worker in workers:
+        registered(worker)
+    study = processes.study(calls, seconds)
+    until(lambda: " asks " in study.said.read_text())
+    time.sleep(3)
+    return workers, study
+
+
 def told(study, what, *, since, within=TOLD):
     """Until a line of a study says something, no later than it must."""
 
@@ -315,13 +327,7 @@ def test_workers_come_late_and_in_numbers_and_the_asking_process_does_nothing(pr
 
 @pytest.mark.slow
 def test_lost_workers_are_told_and_replaced(processes):
-    processes.scheduler()
-    workers = [processes.worker(name) for name in ("first", "second")]
-    for worker in workers:
-        registered(worker)
-    study = processes.study(60, 0.2)
-    until(lambda: " asks " in study.said.read_text())
-    time.sleep(3)
+    workers, study = at_work(processes, 2, 60, 0.2)
     workers[0].kill()
     told(study, "study: 1 of 2 workers are gone", since=time.time())
     workers[1].kill()
@@ -337,13 +343,7 @@ def test_lost_workers_are_told_and_replaced(processes):
 @pytest.mark.slow
 def test_workers_that_are_cut_off_are_told(processes):
     """A process that is stopped keeps its connections, as a machine does that is cut off."""
-    processes.scheduler()
-    workers = [processes.worker(name) for name in ("first", "second")]
-    for worker in workers:
-        registered(worker)
-    study = processes.study(60, 0.4)
-    until(lambda: " asks " in study.said.read_text())
-    time.sleep(2)
+    workers, study = at_work(processes, 2, 60, 0.4)
     workers[0].send_signal(signal.SIGSTOP)
     told(study, "study: 1 of 2 workers have been silent", since=time.time())
     workers[0].send_signal(signal.SIGCONT)
@@ -392,12 +392,8 @@ def test_a_call_that_ends_its_worker_is_told(processes, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_scheduler_that_is_gone_is_told(processes, how):
-    scheduler = processes.scheduler()
-    registered(processes.worker("first"))
-    study = processes.study(1000, 0.1)
-    until(lambda: " asks " in study.said.read_text())
-    time.sleep(3)
-    scheduler.send_signal(how)
+    _, study = at_work(processes, 1, 1000, 0.1)
+    processes.started[0].send_signal(how)
     since = time.time()
     told(study, "study: the connection to the scheduler is lost; trying to connect again", since=since)
     assert "SchedulerGone study: the scheduler is gone, and with it the cluster" in failed(study)
@@ -418,12 +414,8 @@ def test_a_scheduler_that_is_started_again_is_found(processes):
 
 @pytest.mark.slow
 def test_a_scheduler_that_falls_silent_is_told_and_waited_for(processes):
-    scheduler = processes.scheduler()
-    worker = processes.worker("first")
-    registered(worker)
-    study = processes.study(40, 0.1)
-    until(lambda: " asks " in study.said.read_text())
-    time.sleep(3)
+    _, study = at_work(processes, 1, 40, 0.2)
+    scheduler = processes.started[0]
     scheduler.send_signal(signal.SIGSTOP)
     told(study, "study: the scheduler does not answer; waiting", since=time.time())
     scheduler.send_signal(signal.SIGCONT)

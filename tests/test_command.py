@@ -388,7 +388,10 @@ def test_cite_says_what_the_citation_file_says(output):
         ("measure none.npy", "none.npy: No such file or directory"),
         ("measure .", "must end in .npy, .npz, .csv"),
         ("measure activations.npz --layers third", "no layer 'third'; it has first, second"),
-        ("measure activations.npz --node-axis 2", "layer 'first': there is no axis 2 for nodes in shape (60, 8)"),
+        (
+            "measure activations.npz --node-axis 2",
+            "layer 'first': --node-axis must be an axis of shape (60, 8), from -2 to 1, got 2",
+        ),
         ("measure activations.npz --plot none/plot.png", "No such file or directory"),
         ("measure activations.npz --plot plot.doc", "doc"),
         ("design --depth 10", "--vni"),
@@ -424,11 +427,11 @@ X = np.random.default_rng(0).standard_normal((6, 4))
         ("infinite", np.where(X > 1, np.inf, X), f"layer 'h': .*{np.count_nonzero(X > 1)} "),
         ("half infinite", np.full((6, 4), np.inf, np.float16), "layer 'h': .*24 "),
         ("one sample", X[:1], "layer 'h': .*2 samples"),
-        ("few samples", X[:4], "layer 'h': it has 4 samples; .* takes 5"),
+        ("few samples", X[:4], "layer 'h': 4 samples tell nothing of the error; it takes 5"),
         ("one node", X[:, :1], "layer 'h': it has one node"),
         ("constant", np.ones((6, 4)), "layer 'h': .*constant"),
         ("one axis", X[0], "layer 'h': .*axes"),
-        ("no axis", X[0, 0], "layer 'h': there is no axis -1 for nodes in shape"),
+        ("no axis", X[0, 0], "layer 'h': it must have two axes \\(samples, nodes\\) or more, got shape"),
     ],
 )
 def test_hostile_numbers_are_one_line_that_names_the_layer(run, tmp_path, name, array, told):

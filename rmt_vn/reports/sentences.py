@@ -39,9 +39,9 @@ def verdict(layers: Sequence[LayerReport], null: Baseline | None, together: tupl
 def _on_what(layers: Sequence[LayerReport], null: Baseline | None) -> str:
     samples = sorted({each.measured.n_samples for each in layers if each.measured is not None})
     measured = sum(each.measured is not None for each in layers)
-    over = f" over {samples[0]} samples" if len(samples) == 1 else f" over {samples[0]} to {samples[-1]} samples"
+    over = f" over {' to '.join(map(str, dict.fromkeys(samples[:1] + samples[-1:])))} samples" if samples else ""
     beside = "" if null is None else f", beside {null.replicas} fresh networks on the same inputs"
-    return f"Measured: {measured} of {len(layers)} layers{over if samples else ''}{beside}."
+    return f"Measured: {measured} of {len(layers)} layers{over}{beside}."
 
 
 def _on_data(first: LayerReport) -> str:

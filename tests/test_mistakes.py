@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from rmt_vn import (
     training,
 )
 from rmt_vn.baseline import baseline
+from rmt_vn.command import main
 from rmt_vn.files import read_activations
 
 PLAIN, RESIDUAL = Network.uniform(4, 2), ResidualNetwork(4, 2, 8)
@@ -162,14 +164,25 @@ def test_tables(tmp_path, text, told):
 
 
 def test_nodes_are_not_said_to_vanish_from_a_layer_on_where_later_layers_keep_them():
-    rng = np.random.default_rng(0)
-    inputs = rng.standard_normal((60, 3)) @ rng.standard_normal((3, 20))
-    vanishing = "the mean rho^2 of two nodes is above 0.1"
-    # φ = sin at a large scale tells apart what the inputs leave correlated.
-    kept = prediction.predict(Network.uniform(20, 4, activation="sin", sigma_w=5), inputs=inputs, rng=0)
-    assert f"{vanishing} in 1 of 4 layers, first in layer 1, and" in " ".join(kept.verdict)
-    lost = prediction.predict(Network.uniform(20, 4, activation="tanh"), inputs=inputs, rng=0)
-    assert f"{vanishing} from layer 1 on, and" in " ".join(lost.verdict)
+    predicted = prediction.predict(Network.uniform(4, 3, activation="linear"), rng=0)
+    said = {
+        (0.9, 0.9, 0.9): "from layer 1 on",
+        (0.3, 0.9, 0.9): "from layer 2 on",
+        (0.9, 0.3, 0.3): "in 1 of 3 layers, first in layer 1",
+        (0.3, 0.9, 0.3): "in 1 of 3 layers, first in layer 2",
+        (0.9, 0.3, 0.9): "in 2 of 3 layers, first in layer 1",
+    }
+    for values, where in said.items():
+        rows = [replace(row, pre_activation_vni=vni) for row, vni in zip(predicted.layers, values, strict=True)]
+        told = replace(predicted, layers=tuple(rows)).verdict[1]
+        assert told.startswith(f"Nodes are vanishing: the mean rho^2 of two nodes is above 0.1 {where}, and the last")
+
+
+@pytest.mark.parametrize("inputs, which", [("ball", "live nodes"), ("wide", "nodes that are not constant")])
+def test_a_node_is_live_at_a_point_and_constant_over_samples(inputs, which, capsys):
+    assert main(["predict", "--widths", "4,4,4", "--activation", "relu", "--inputs", inputs]) == 0
+    note = f"(VNI: of the activations of {which}; VNI of h, and rho^2 below: of the pre-activations of all nodes)"
+    assert note in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("keep", [0, 1.5])

@@ -183,12 +183,15 @@ class Prediction(Result):
 
     @property
     def nodes(self) -> Literal["kept", "vanishing"]:
-        """Whether nodes are "kept", or "vanishing": the mean ρ² of two nodes of some layer exceeds 0.1."""
+        """Whether nodes are "kept", or "vanishing": the mean ρ² of two nodes of some layer exceeds 0.1.
+
+        It is that of pre-activations.
+        """
         return "kept" if self.vanishing_from is None else "vanishing"
 
     @property
     def vanishing_from(self) -> int | None:
-        """The first layer in which the mean ρ² of two nodes exceeds 0.1; None if there is none."""
+        """The first layer in which the mean ρ² of two nodes' pre-activations exceeds 0.1; None if there is none."""
         return self._first(_is_vanishing)
 
     @property
@@ -320,5 +323,5 @@ def _is_vanishing(row: LayerPrediction) -> bool:
 
 
 def _mean_square(row: LayerPrediction) -> float:
-    """The mean ρ² of two nodes of a layer."""
+    """The mean ρ² of the pre-activations of two nodes of a layer."""
     return (row.pre_activation_vni - 1 / row.width) / (1 - 1 / row.width)

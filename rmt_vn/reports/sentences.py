@@ -73,7 +73,8 @@ def _on_depth(compared: Sequence[LayerReport], null: Baseline) -> str:
     if fewer == 0:
         also = f"; none of the {n} has fewer in the latter"
     else:
-        also = f"; {f'all {n}' if fewer == n else f'{fewer} of the {n}'} have fewer in the latter"
+        some = f"{fewer} of the {n} {'has' if fewer == 1 else 'have'}"
+        also = f"; {f'all {n} have' if fewer == n else some} fewer in the latter"
     if not n or not is_by_network(null):
         also = ""
     widths = {each.measured.n_nodes for each in compared if each.measured is not None}

@@ -398,6 +398,11 @@ def test_cite_says_what_the_citation_file_says(output):
         ("design --depth 0 --vni 0.1", "depth must be an integer from 1 to 100000, got 0"),
         ("design --depth 999999999999999 --vni 0.1", "depth must be an integer from 1 to 100000, got 999999999999999"),
         ("design --depth 10 --vni 0.1 --seed -1", "--seed must be an integer from 0, got -1"),
+        (
+            "design --depth 10 --vni 0.1 --activation relu --residual --branch-ratio 0",
+            "--branch-ratio must be a number > 0 and at most 1000, got 0",
+        ),
+        ("predict --residual 8x2 --branch-scale 1/L", "--branch-scale: must be a number, or 1/sqrt(L), got '1/L'"),
         ("design --depth 10 --vni 1", "vni must be a number between 0 and 1"),
         ("design --depth 10 --vni 1e-12", "no width up to"),
     ],

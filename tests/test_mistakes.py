@@ -129,6 +129,14 @@ def test_too_few_samples_are_told_in_the_caveats(n_samples):
     assert not any("tell nothing" in caveat for caveat in measures.vni(X[:5]).caveats)
 
 
+def test_a_report_of_a_file_of_which_a_member_cannot_be_read(tmp_path):
+    np.savez(tmp_path / "h.npz", good=X, objects=np.array([{}, None]))
+    with np.load(tmp_path / "h.npz") as file:
+        told = report(file)
+    assert told["good"].effective_nodes == measures.vni(X).effective_nodes
+    assert "Object arrays cannot be loaded" in told["objects"].fault
+
+
 @pytest.mark.parametrize(
     "options, told",
     [

@@ -312,11 +312,9 @@ def _add_residual_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _branch_scale(text: str) -> float | str:
-    if text == "1/sqrt(L)":
-        return text
     try:
-        return _number(text)
-    except argparse.ArgumentTypeError:
+        return text if text == "1/sqrt(L)" else float(text)
+    except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number, or 1/sqrt(L), got {text!r}") from None
 
 

@@ -267,6 +267,6 @@ def get(name: str) -> Activation:
     """
     if name in ACTIVATIONS:
         return ACTIVATIONS[name]
-    near = difflib.get_close_matches(name, ACTIVATIONS, n=1)
+    near = difflib.get_close_matches(str(name), ACTIVATIONS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}{hint}")

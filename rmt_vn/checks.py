@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["checked_choice", "checked_count", "checked_numbers", "one_line", "regular_file"]
+__all__ = ["checked_choice", "checked_count", "checked_kind", "checked_numbers", "one_line", "regular_file"]
 
 _LONGEST_MESSAGE = 300
 
@@ -67,6 +67,23 @@ def checked_choice(name: str, value: Any, known: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in words:
         raise ValueError(f"{name} must be one of {', '.join(words)}, got {value!r}")
     return value
+
+
+def checked_kind(name: str, value: Any, *kinds: type) -> None:
+    """Nothing, if the value is of one of these types.
+
+    Raises
+    ------
+    TypeError
+        If it is not; the message names them.
+
+    Examples
+    --------
+    >>> checked_kind("depth", 3, int, float)
+    """
+    if not isinstance(value, kinds):
+        valid = " or a ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} must be a {valid}, got {type(value).__name__}")
 
 
 def checked_numbers(name: str, values: ArrayLike) -> np.ndarray:

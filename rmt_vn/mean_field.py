@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, checked_variance, second_moment, signal_moments, slope_moment
 from rmt_vn.network import Network
 from rmt_vn.results import Result
@@ -65,6 +66,7 @@ class MeanField(Result):
 
 def layer_moments(network: Network, variance: float) -> tuple[float, float]:
     """(μ_1, μ_2): moments E D^{2k} of the entries of D_l at pre-activation variance q, dropout included."""
+    checked_kind("network", network, Network)
     keep = network.keep
     mu1, mu2 = (slope_moment(network.activation, variance, k) * keep ** (1 - 2 * k) for k in (1, 2))
     if mu1 == 0:
@@ -90,6 +92,7 @@ def length_map(network: Network, input_variance: float) -> np.ndarray:
     ValueError
         If a variance leaves the range 0 to 10⁸ where E φ² has no closed form, or of doubles where it has.
     """
+    checked_kind("network", network, Network)
     signal = checked_variance("input_variance", input_variance)
     step = partial(_next_variance, network)
     growth = tabulated(lambda log_q: math.log(step(math.exp(log_q))) - log_q)
@@ -172,6 +175,7 @@ def fixed_point(network: Network) -> MeanField:
     >>> fixed_point(Network.uniform(100, 10, activation="relu", sigma_w=2**0.5)).phase
     'critical'
     """
+    checked_kind("network", network, Network)
     q_star = _variance_fixed_point(network)
     mu1, mu2 = layer_moments(network, q_star)
     chi = network.sigma_w**2 * mu1

@@ -330,5 +330,6 @@ def _checked_number(name: str, value: object, valid: str, is_valid: Any) -> floa
         number = math.inf
     # Between 1e-100 and 1e100, because the square must be a double too.
     if not (number <= _LARGEST and is_valid(number)):
-        raise ValueError(f"{name} must be a number {valid} and at most {_LARGEST:g}, got {value!r}")
+        most = "" if valid.endswith("]") else f" and at most {_LARGEST:g}"
+        raise ValueError(f"{name} must be a number {valid}{most}, got {value!r}")
     return number

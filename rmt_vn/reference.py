@@ -56,7 +56,8 @@ correlation of two nodes; t is the effective depth; q* is the fixed point of q_l
 the mean over random networks.
 
 All randomness comes from the argument `rng`, a seed or a numpy `Generator`; equal seeds give equal numbers. Results are
-frozen dataclasses: `to_dict()` returns what they hold as numbers, strings, lists and dicts, for `json.dumps`."""
+frozen dataclasses: `to_dict()` returns what they hold as numbers, strings, lists and dicts, for `json.dumps`. An
+argument of a wrong type is a TypeError, and one out of range a ValueError, which name it in one line."""
 
 
 def reference() -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, checked_variance, second_moment, signal_moments, slope_moment
 from rmt_vn.mean_field import moments_along
 from rmt_vn.network import ResidualNetwork
@@ -81,6 +82,7 @@ def blocks_mean_field(network: ResidualNetwork, *, input_variance: float | None 
     >>> (found.branch_ratio * [1, 2, 3]).round(9).tolist(), found.phase
     ([1.0, 1.0, 1.0], 'logarithmic')
     """
+    checked_kind("network", network, ResidualNetwork)
     v = checked_variance("input_variance", 1.0 if input_variance is None else input_variance)
     if v == 0:
         raise ValueError("input_variance must be > 0 for a residual network, got 0")
@@ -186,6 +188,7 @@ def depth_phase(network: ResidualNetwork) -> DepthPhase:
     divides the branch's Jacobian by a stream that grows like √l; "root" (like √L) without LN where φ saturates;
     "linear", as in plain networks, with post-LN and where the branch keeps its size relative to the stream.
     """
+    checked_kind("network", network, ResidualNetwork)
     if network.beta == 0 or isinstance(network.branch_scale, str):
         return "bounded"
     if network.normalization == "pre":

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from rmt_vn import mlp, optimizers, residual_mlp
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_kind
 from rmt_vn.losses import LOSSES
 from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.optimizers import OptimizerName
@@ -139,6 +139,7 @@ def train(
     >>> training.accuracy[-1].tolist()
     [1.0, 1.0, 1.0]
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     steps, batch = checked_count("steps", steps), checked_count("batch", batch)
     if batch > len(task.inputs):
         raise ValueError(f"batch must be at most the {len(task.inputs)} samples of the task, got {batch}")

@@ -229,8 +229,8 @@ def test_what_cannot_be_measured_is_told_and_the_rest_is_made():
     assert null.faults.keys() == {"nan", "few", "images"}
     assert "got 120 NaN or infinite values of 120" in null.faults["nan"] and "five" in null.faults["few"]
     assert "node_axis must say" in null.faults["images"]
-    assert null.notes["second"].startswith("not measured in 1 of 4 replicas: 5 of 5 nodes are constant")
-    assert null.notes["late"] == "not measured in 3 of 4 replicas: it is not in all replicas"
+    assert null.notes["second"].startswith("not measured in 1 of 4 fresh networks: 5 of 5 nodes are constant")
+    assert null.notes["late"] == "not measured in 3 of 4 fresh networks: it is not in all of them"
     assert null.rank("second", 0.0) == (0, 3) and np.isnan(null.values["second"]).tolist() == [
         False,
         True,

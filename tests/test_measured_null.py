@@ -82,7 +82,7 @@ def test_what_cannot_be_compared_is_told_and_the_rest_is(folder, capsys):
     first, second = record["layers"]
     assert first["fresh"]["n_networks"] == second["fresh"]["n_networks"] == 4
     assert first["note"] == (
-        "not measured in 2 of 6 replicas: bad.npz: 50 samples, so not the same inputs, where this network has 60"
+        "not measured in 2 of 6 fresh networks: bad.npz: 50 samples, so not the same inputs, where this network has 60"
     )
     assert second["note"].endswith("bad.npz: there is no such layer")
     np.savez("narrow.npz", first=FRESH[2]["first"], second=FRESH[1]["second"][:, :9])

@@ -48,7 +48,7 @@ def test_all_axes_but_one_are_samples(shape, axis):
 
 
 def test_what_is_no_axis():
-    with pytest.raises(ValueError, match=r"node_axis must be an axis of shape \(4, 3\), from -2 on, got 2"):
+    with pytest.raises(ValueError, match=r"node_axis must be an axis of shape \(4, 3\), from -2 to 1, got 2"):
         vni(np.ones((4, 3)), node_axis=2)
     with pytest.raises(TypeError):
         as_samples(np.ones((4, 3)), node_axis=0.5)

@@ -213,6 +213,7 @@ def test_widths_and_depth_are_not_mixed_up():
         (0, ", fewer than in all 20 fresh networks (mean 5.00)."),
         (20, ", more than in all 20 fresh networks (mean 5.00)."),
         (7, "; 7 of 20 fresh networks have fewer (mean 5.00)."),
+        (1, "; 1 of 20 fresh networks has fewer (mean 5.00)."),
         (0.5, "; 0.5 of 20 fresh networks have fewer (mean 5.00)."),
     ],
 )

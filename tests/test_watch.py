@@ -217,6 +217,8 @@ def test_wrong_arguments(torch, mlp):
     ):
         with pytest.raises(ValueError, match=told):
             watch(mlp, **arguments)
+    with pytest.raises(TypeError, match=r"^select must be names or types of modules, got 3$"):
+        watch(mlp, 3)
     for every in (0, -1, 1.5, True):
         with pytest.raises((TypeError, ValueError), match="every must be an integer ≥ 1"):
             watch(mlp, every=every)

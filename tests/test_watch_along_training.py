@@ -84,6 +84,10 @@ def test_nothing_recorded_is_no_row_and_what_is_logged_stays():
     model, x = model_and_inputs()
     layers = watch(model)
     assert layers.log(0) == {}
+    with pytest.raises(TypeError, match=r"^step must be an integer, got 'last'$"):
+        layers.log("last")
+    with pytest.raises(TypeError, match=r"^other must be a Watch, got dict$"):
+        layers.merge({})
     columns = ["step", "layer", "vni", "stderr", "effective_nodes", "n_nodes", "constant_nodes", "n_samples"]
     assert list(layers.history) == columns and all(len(each) == 0 for each in layers.history.values())
     with layers, torch.no_grad():

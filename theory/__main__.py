@@ -28,8 +28,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-import mpmath
-import sympy as sp
+try:
+    import mpmath
+    import sympy as sp
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"python -m theory: error: {error.name} is missing; the extra 'theory' has it: pip install '.[theory]'")
 
 import theory
 from theory.derivation import CHECKED, Claim, Derivation

@@ -82,6 +82,8 @@ def _named_modules(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Modul
 def _selected_names(
     model: torch.nn.Module, modules: dict[str, torch.nn.Module], select: str | type | Iterable[str | type]
 ) -> set[str]:
+    if not isinstance(select, str | type | Iterable):
+        raise TypeError(f"select must be names or types of modules, got {select!r}")
     names: set[str] = set()
     for each in [select] if isinstance(select, str | type) else select:
         if isinstance(each, type):

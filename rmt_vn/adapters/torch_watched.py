@@ -12,6 +12,7 @@ import numpy as np
 from rmt_vn.adapters.torch_layers import nearest
 from rmt_vn.adapters.torch_recording import Mask, Recorder
 from rmt_vn.adapters.torch_records import BYPASSED, Call, Records
+from rmt_vn.checks import checked_kind
 from rmt_vn.measures import NodeVNI, VNIAccumulator
 
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ class Watch(Mapping[str, NodeVNI]):
                         module(self.probe)
                     module.log_dict(self.layers.log(trainer.global_step))
         """
+        if not hasattr(step, "__index__"):
+            raise TypeError(f"step must be an integer, got {step!r}")
         step = operator.index(step)
         measured = self._measured()
         if not measured:
@@ -222,6 +225,7 @@ class Watch(Mapping[str, NodeVNI]):
         ValueError
             If it watches other layers, or has another `most_nodes`, and so has drawn other nodes.
         """
+        checked_kind("other", other, Watch)
         if self._types != other._types or self._most_nodes != other._most_nodes:
             raise ValueError("a watch can be merged with another of the same layers and the same most_nodes only")
         if other is self:

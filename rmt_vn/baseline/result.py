@@ -109,7 +109,7 @@ class Baseline(Result):
 
     def _measured(self, layer: str) -> np.ndarray:
         if layer not in self.values:
-            raise KeyError(f"the baseline has no layer {layer!r}")
+            raise KeyError(f"the baseline has no layer {layer!r}; it has {', '.join(self.layers)}")
         if layer in self.faults:
             raise ValueError(f"layer {layer!r}: {self.faults[layer]}")
         values = self.values[layer]

@@ -161,11 +161,11 @@ def collected(replicas: Iterable[Replica], same: str) -> Baseline:
     faults, notes = {}, {}
     for name, of_layer in values.items():
         missing = int(np.isnan(of_layer).sum())
-        reason = next((each.reasons[name] for each in made if name in each.reasons), "it is not in all replicas")
+        reason = next((each.reasons[name] for each in made if name in each.reasons), "it is not in all of them")
         if missing == len(made):
             faults[name] = reason
         elif missing:
-            notes[name] = f"not measured in {missing} of {len(made)} replicas: {reason}"
+            notes[name] = f"not measured in {missing} of {len(made)} fresh networks: {reason}"
     return Baseline(layers, values, {name: n_nodes[name] for name in layers if name in n_nodes}, faults, notes)
 
 
@@ -178,20 +178,21 @@ def _replica_of(run: Callable[[int], Activations], seed: int, node_axis: int | N
     values: dict[str, float] = {}
     n_nodes: dict[str, int] = {}
     reasons: dict[str, str] = {}
-    mark = blake2b()
+    mark, is_marked = blake2b(), False
     for name, array in layers.items():
         values[name] = np.nan
         try:
             samples = as_samples(array, node_axis=node_axis)
             n_nodes[name] = samples.shape[1]
-            if marked:
-                mark.update(np.ascontiguousarray(samples).data)
             values[name] = unbiased_vni(array, node_axis=node_axis)
+            if marked:  # not what is NaN or constant, which may be equal for any weights
+                mark.update(np.ascontiguousarray(samples).data)
+                is_marked = True
             if np.isnan(values[name]):
                 reasons[name] = f"too few independent samples of {len(samples)}: an estimate takes five, or four groups"
         except (TypeError, ValueError) as error:
             reasons[name] = one_line(error)
-    return Replica(values, n_nodes, reasons, mark.digest() if marked and n_nodes else b"")
+    return Replica(values, n_nodes, reasons, mark.digest() if is_marked else b"")
 
 
 def _by_names(returned: Activations) -> dict[str, ArrayLike]:

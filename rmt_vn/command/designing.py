@@ -54,6 +54,8 @@ def _residual(options: argparse.Namespace) -> list[ResidualDesign]:
         # Whether a scale is given too, design_residual checks.
         scales = (options.branch_scale,)
     linear = options.activation == "linear" and options.branch_ratio is None
+    if options.branch_ratio is not None and not 0 < options.branch_ratio <= 1000:
+        raise ValueError(f"--branch-ratio must be a number > 0 and at most 1000, got {options.branch_ratio:g}")
     ratio = None if linear else 1.0 if options.branch_ratio is None else options.branch_ratio
     asked = {"width": options.width, "hidden_ratio": ratio, "input_variance": options.input_variance}
     return [

@@ -111,16 +111,17 @@ def _measured(array: np.ndarray, node_axis: int | None, precision: str | None) -
             f"it has {array.ndim} axes, shape {array.shape}: --node-axis must say which one numbers the nodes, for "
             "example 1 for channels in PyTorch's order, -1 for channels last"
         )
+    if array.ndim < 2:
+        raise ValueError(f"it must have two axes (samples, nodes) or more, got shape {array.shape}")
     axis = -1 if node_axis is None else node_axis
     if not -array.ndim <= axis < array.ndim:
-        raise ValueError(f"there is no axis {axis} for nodes in shape {array.shape}")
-    if array.ndim >= 2 and array.shape[axis] == 1:
+        valid = f"from {-array.ndim} to {array.ndim - 1}"
+        raise ValueError(f"--node-axis must be an axis of shape {array.shape}, {valid}, got {axis}")
+    if array.shape[axis] == 1:
         raise ValueError("it has one node, which has no other to correlate with")
     measured = measures.vni(array, node_axis=axis, precision=precision)
     if math.isnan(measured.value):
-        raise ValueError(
-            "; ".join(measured.caveats) or f"it has {measured.n_samples} samples; an estimate with an error takes 5"
-        )
+        raise ValueError("; ".join(measured.caveats))
     return measured
 
 

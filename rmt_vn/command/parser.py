@@ -312,7 +312,10 @@ def _add_residual_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _branch_scale(text: str) -> float | str:
-    return text if text == "1/sqrt(L)" else _number(text)
+    try:
+        return text if text == "1/sqrt(L)" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, or 1/sqrt(L), got {text!r}") from None
 
 
 def _scales(text: str) -> tuple[float, ...]:

@@ -76,7 +76,9 @@ def _text(predicted: Prediction) -> str:
     more = ("VNI of h", "95% of networks") if both else ()
     lines = table((*head, *more), [_row(row, both=both) for row in rows])
     if both:
-        lines.append("(VNI: of the activations of live nodes; VNI of h: of the pre-activations of all nodes)")
+        which = "live nodes" if predicted.inputs == "ball" else "nodes that are not constant"
+        of_h = "VNI of h, and rho^2 below: of the pre-activations of all nodes"
+        lines.append(f"(VNI: of the activations of {which}; {of_h})")
     if left_out:
         lines.append(f"({left_out} of {len(predicted.layers)} layers not shown; --json has all)")
     return "\n".join([*lines, "", *predicted.verdict])

@@ -124,8 +124,10 @@ def doubt(line: int, column: int, field: str, *, header: bool, index: bool) -> s
         f"; if the {place} is {name}, say --{option} yes (in Python {option}=True)"
         for place, name, option, may_be in (
             ("line", "a header", "header", header),
-            ("column", "an index", "index", index and column == 0),
+            ("column", "an index", "index", index and column == 0 and not is_gap(field)),
         )
         if may_be
     ]
+    if any(sign in field for sign in ";\t"):
+        hints = ["; columns must be separated by commas"]
     return f"line {line}, column {column + 1}: {shown} is not a number{''.join(hints)}"

@@ -6,6 +6,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.laws.effective_depth import moments_variance
 from rmt_vn.mean_field import layer_moments
 from rmt_vn.network import Network
@@ -24,6 +25,7 @@ def log_trace_moments(network: Network) -> tuple[float, float]:
     ValueError
         If μ_k is needed at a q* that does not exist.
     """
+    checked_kind("network", network, Network)
     mu1, mu2 = layer_moments(network, moments_variance(network))
     scale = network.sigma_w**2 * mu1
     inputs = network.widths[0]

@@ -7,6 +7,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, gaussian_mean, signal_moments, slope_moment
 from rmt_vn.laws.effective_depth import effective_depth, layer_depth
 from rmt_vn.laws.hyperbolic.masks import live_count_distribution
@@ -67,6 +68,7 @@ def approximate_vni(network: Network | ResidualNetwork, *, input_variance: float
     >>> round(approximate_vni(Network.uniform(100, 50, activation="linear")), 4)
     0.32
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     if isinstance(network, ResidualNetwork):
         value, with_mode = _residual_vni(network, input_variance)
         if abs(with_mode / value - 1) > _TOLERANCE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.checks import checked_count, checked_numbers
+from rmt_vn.checks import checked_count, checked_kind, checked_numbers
 from rmt_vn.gaussian_averages import second_moment, slope_moment
 from rmt_vn.mean_field import fixed_point, layer_moments, moments_along, variances_along_depth
 from rmt_vn.network import Network, ResidualNetwork, Weights
@@ -37,6 +37,7 @@ def effective_depth(network: Network | ResidualNetwork, *, input_variance: float
     >>> effective_depth(Network.uniform(100, 50, activation="linear"))
     0.5
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     if isinstance(network, ResidualNetwork):
         ends = [effective_depth(end) for end in (network.embedding, network.readout) if end is not None]
         return float(np.sum(block_depths(network, input_variance=input_variance)) + sum(ends))
@@ -140,6 +141,7 @@ def pre_norm_slope(network: ResidualNetwork) -> float:
     >>> round(pre_norm_slope(network), 9)
     0.02
     """
+    checked_kind("network", network, ResidualNetwork)
     if depth_phase(network) != "logarithmic":
         raise ValueError(
             "the effective depth grows like ln L with normalization 'pre', skip 1 and a number > 0 as branch_scale, "

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.laws.hyperbolic.masks import live_count_quadrature
 from rmt_vn.laws.hyperbolic.steps import Refusal, Step, layer_step, network_steps
 from rmt_vn.laws.hyperbolic.transforms import (
@@ -51,6 +52,7 @@ def exact_vni(network: Network | ResidualNetwork) -> float:
     >>> round(exact_vni(Network.uniform(100, 100, activation="linear")), 6)
     0.478616
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     steps = network_steps(network, _REFUSAL)
     alone, others = _self_and_others(network.widths[-1], _live_probability(network))
     return min(1.0, float(alone + others * mean_square_correlation(lambda nu: _log_factor(steps, nu))))
@@ -58,6 +60,7 @@ def exact_vni(network: Network | ResidualNetwork) -> float:
 
 def exact_vni_complement(network: Network | ResidualNetwork) -> float:
     """1 − E VNI (S3) without cancellation. Parameters and errors as `exact_vni`."""
+    checked_kind("network", network, Network, ResidualNetwork)
     steps = network_steps(network, _REFUSAL)
     _, others = _self_and_others(network.widths[-1], _live_probability(network))
     return float(others * mean_sech_distance(lambda nu: _log_factor(steps, nu)))

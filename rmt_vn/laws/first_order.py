@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.laws.effective_depth import layer_depth, slope_ratio
 from rmt_vn.network import Network
 
@@ -27,6 +28,7 @@ def first_order_vni(network: Network) -> float:
     >>> round(first_order_vni(Network.uniform(100, 50, activation="linear")), 12)
     0.51
     """
+    checked_kind("network", network, Network)
     spread = (slope_ratio(network) - 1) * sum(1 / width for width in network.widths[1:])
     steps = sum(layer_depth(*shape, network.weights) for shape in pairwise(network.widths))
     return 1 / network.widths[-1] + spread + steps

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.gaussian_averages import LARGEST_VARIANCE, signal_moments
 from rmt_vn.laws.approximate import OutsideDomainWarning
 from rmt_vn.laws.effective_depth import moments_variance
@@ -70,6 +71,7 @@ def gradient_growth(network: Network | ResidualNetwork, *, input_variance: float
     >>> f"{gradient_growth(network)[0]:.1e}"
     '2.3e-03'
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     if isinstance(network, ResidualNetwork):
         _, log_growth = residual_parts_along_depth(network, input_variance=input_variance)
         # Embedding and readout, of σ = 1, change no mean square.

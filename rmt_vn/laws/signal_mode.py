@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erfcx
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.gaussian_averages import SignalMoments, signal_moments
 from rmt_vn.laws.effective_depth import layer_depth
 from rmt_vn.mean_field import fixed_point, variances_along_depth
@@ -54,6 +55,7 @@ def signal_mode_share(network: Network, *, input_variance: float | None = None) 
     >>> [round(float(share), 2) for share in signal_mode_share(network)[[0, 20, 40]]]
     [0.08, 0.07, 0.01]
     """
+    checked_kind("network", network, Network)
     return np.array([mode / (mode + rest) for mode, rest, _ in pair_along_depth(network, input_variance)])[::-1]
 
 
@@ -87,6 +89,7 @@ def signal_mode_outlier(network: Network, *, input_variance: float | None = None
     >>> [round(float(x), 2) for x in (laws.spectral_edges(network)[-1], signal_mode_outlier(network))]
     [0.52, 0.93]
     """
+    checked_kind("network", network, Network)
     shapes = list(pairwise(network.widths))
     steps = layer_steps(network, layer_variances(network, input_variance))
     if sum(np.log(step[0, 0] / step[1, 1]) for step in steps) <= 0:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.special import expit
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.gaussian_averages import checked_variance, gaussian_mean, second_moment
 from rmt_vn.laws.input_pairs.chain import mean_squares, stationary_mean_square
 from rmt_vn.laws.input_pairs.one_layer import (
@@ -159,6 +160,7 @@ def wide_input_limit(network: Network) -> WideInputLimit:
 
 def _check_covered(network: Network) -> None:
     """A ValueError where φ is not odd, or biases or dropout break the symmetry, or a hidden layer has one node."""
+    checked_kind("network", network, Network)
     if not network.activation.is_odd:
         raise ValueError(f"S7 needs an odd activation (tanh, erf, hard_tanh, sin, linear), got {network.activation!r}")
     if network.sigma_b > 0:

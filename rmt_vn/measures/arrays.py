@@ -60,9 +60,12 @@ def as_samples(activations: ArrayLike, *, node_axis: int | None = None) -> np.nd
             f"activations have {array.ndim} axes, shape {array.shape}: node_axis must say which one numbers the nodes, "
             "for example 1 for channels in PyTorch's order, -1 for channels last"
         )
+    if node_axis is not None and not hasattr(node_axis, "__index__"):
+        raise TypeError(f"node_axis must be an integer, got {node_axis!r}")
     axis = -1 if node_axis is None else operator.index(node_axis)
     if not -array.ndim <= axis < array.ndim:
-        raise ValueError(f"node_axis must be an axis of shape {array.shape}, from {-array.ndim} on, got {axis}")
+        valid = f"from {-array.ndim} to {array.ndim - 1}"
+        raise ValueError(f"node_axis must be an axis of shape {array.shape}, {valid}, got {axis}")
     moved = np.moveaxis(array, axis, -1)
     if moved.shape[-1] < 1:
         raise ValueError(f"activations must have at least 1 node (column), got shape {array.shape}")

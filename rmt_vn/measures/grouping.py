@@ -45,9 +45,8 @@ def group_numbers(shape: tuple[int, ...], node_axis: int | None, groups: ArrayLi
     if labels.shape == of_samples[:1]:
         labels = np.broadcast_to(labels.reshape(-1, *[1] * (len(others) - 1)), of_samples)
     if labels.shape != of_samples:
-        raise ValueError(
-            f"groups must be an axis, or labels of shape {of_samples} or {of_samples[:1]}, got shape {labels.shape}"
-        )
+        valid = " or ".join(map(str, dict.fromkeys((of_samples, of_samples[:1]))))
+        raise ValueError(f"groups must be an axis, or labels of shape {valid}, got shape {labels.shape}")
     return _in_order(labels.ravel())
 
 

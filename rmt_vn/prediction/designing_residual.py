@@ -71,7 +71,8 @@ def design_residual(
     """The width that keeps the VNI of a residual network within a target; or, of a given width, the largest β.
 
     S8 says it, corrected by exact samples where these take no more than seconds: S8 leaves out terms of order 1/N,
-    which matter in narrow networks only. Linear branches of one Gaussian matrix have an exact law.
+    which matter in narrow networks only. The correction is that of 200 networks, and the VNI that of 200 others, so the
+    VNI may exceed the target by about its standard error. Linear branches of one Gaussian matrix have an exact law.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rmt_vn import laws
-from rmt_vn.checks import checked_choice, checked_count
+from rmt_vn.checks import checked_choice, checked_count, checked_kind
 from rmt_vn.mean_field import length_map
 from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.prediction.ball_scatter import is_multiplied_out, simulate_ball
@@ -103,6 +103,7 @@ def predict(
     >>> round(predicted.layers[-1].vni, 6), predicted.gradients, predicted.nodes
     (0.359617, 'neither', 'vanishing')
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     checked_choice("output", output, OUTPUTS)
     if isinstance(network, ResidualNetwork):
         if output != "linear":

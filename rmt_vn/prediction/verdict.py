@@ -183,13 +183,16 @@ class Prediction(Result):
 
     @property
     def nodes(self) -> Literal["kept", "vanishing"]:
-        """Whether nodes are "kept", or "vanishing": the mean ρ² of two nodes of some layer exceeds 0.1."""
+        """Whether nodes are "kept", or "vanishing": the mean ρ² of two nodes of some layer exceeds 0.1.
+
+        It is that of pre-activations.
+        """
         return "kept" if self.vanishing_from is None else "vanishing"
 
     @property
     def vanishing_from(self) -> int | None:
-        """The first layer in which the mean ρ² of two nodes exceeds 0.1; None if there is none."""
-        return self._first(lambda row: row.width > 1 and _mean_square(row) > VANISHING)
+        """The first layer in which the mean ρ² of two nodes' pre-activations exceeds 0.1; None if there is none."""
+        return self._first(_is_vanishing)
 
     @property
     def half_depth(self) -> int | None:
@@ -242,7 +245,10 @@ class Prediction(Result):
             return f"Nodes are kept: the mean rho^2 of two nodes stays below {VANISHING} in every layer, and {end}."
         part, few = self._part, self.two_nodes_depth
         first = f"{part} {self.vanishing_from}"
-        told = f"Nodes are vanishing: the mean rho^2 of two nodes is above {VANISHING} from {first} on, and {end}"
+        above = [_is_vanishing(row) for row in self.layers[self.vanishing_from - 1 :] if row.width > 1]
+        # Later layers may make nodes less correlated than given or wide inputs leave them.
+        where = f"from {first} on" if all(above) else f"in {sum(above)} of {len(self.layers)} {part}s, first in {first}"
+        told = f"Nodes are vanishing: the mean rho^2 of two nodes is above {VANISHING} {where}, and {end}"
         return told + (f"; fewer than two are left at {part} {few}." if few else ".")
 
     def _on_inputs(self) -> str | None:
@@ -312,6 +318,10 @@ class Prediction(Result):
         return f"{told}; {law}."
 
 
+def _is_vanishing(row: LayerPrediction) -> bool:
+    return row.width > 1 and _mean_square(row) > VANISHING
+
+
 def _mean_square(row: LayerPrediction) -> float:
-    """The mean ρ² of two nodes of a layer."""
+    """The mean ρ² of the pre-activations of two nodes of a layer."""
     return (row.pre_activation_vni - 1 / row.width) / (1 - 1 / row.width)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.network import Network
 from rmt_vn.prediction.expected import caveat, law_along_depth
 from rmt_vn.reports.layer import LayerReport
@@ -19,9 +20,12 @@ def with_law(
 
     Raises
     ------
+    TypeError
+        If it is no `Network`.
     ValueError
         If the measured layers are neither all layers of the network nor its hidden ones.
     """
+    checked_kind("network", network, Network)
     measured = [place for place, each in enumerate(layers) if each.measured is not None]
     widths = tuple(each.measured.n_nodes for each in layers if each.measured is not None)
     if widths not in (network.widths[1:], network.widths[1:-1]):

@@ -126,7 +126,7 @@ class LayerReport(Result):
         n, mean = fresh.n_networks, f"(mean {counted(fresh.mean)})"
         if fresh.is_below_all or fresh.is_above_all:
             return f", {'fewer' if fresh.is_below_all else 'more'} than in all {n} fresh networks {mean}"
-        return f"; {fresh.fewer:g} of {n} fresh networks have fewer {mean}"
+        return f"; {fresh.fewer:g} of {n} fresh networks {'has' if fresh.fewer == 1 else 'have'} fewer {mean}"
 
 
 def counted(effective: float) -> str:

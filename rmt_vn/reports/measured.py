@@ -31,8 +31,9 @@ def layers_of_arrays(arrays: Mapping[str, Any], node_axis: Callable[[str], int |
         The axis of the nodes in the array of a name.
     """
     rows = []
-    for name, array in arrays.items():
+    for name in arrays:
         try:
+            array = arrays[name]  # of an open NPZ file it is read here
             measured = measures.vni(array, node_axis=node_axis(name))
             rows.append(layer_of_array(str(name), array, measured, node_axis=node_axis(name)))
         except (TypeError, ValueError) as error:

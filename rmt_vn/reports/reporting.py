@@ -104,6 +104,8 @@ def report(
         told.to_html("report.html")
     """
     rng = np.random.default_rng(rng)
+    if isinstance(model, str | bytes):
+        raise TypeError(f"model must be a model, a watch or activations, got {type(model).__name__}")
     if isinstance(model, Watch | Mapping | Sequence | np.ndarray):
         if inputs is not None:
             raise ValueError("inputs must be given with a model, not with what was measured of one already")
@@ -115,10 +117,13 @@ def report(
                 )
             null = baseline(null, replicas=replicas, rng=rng, node_axis=node_axis)
     elif inputs is None:
-        raise ValueError(f"inputs must be given with a model, got {type(model).__name__} without")
+        raise ValueError(
+            f"inputs must be given with a model, got {type(model).__name__} without; activations are given in a "
+            "mapping by names, or in a list"
+        )
     elif callable(null):
         raise TypeError("null must be a Baseline where a model is given; factory is what makes fresh models")
-    elif hasattr(model, "coefs_"):
+    elif hasattr(model, "coefs_") or type(model).__module__.startswith("sklearn."):
         rows = _rows_of_arrays(mlp_activations(model, inputs), None)
         null = reinitialized_mlp(model, inputs, replicas=replicas, rng=rng) if null is None else null
     else:
@@ -135,6 +140,8 @@ def _rows_of_arrays(activations: Any, node_axis: int | Mapping[str, int] | None)
     """Names are those that `rmt_vn.baseline.baseline` gives."""
     if isinstance(activations, np.ndarray):
         activations = [activations]
+    if len(activations) == 0:
+        raise ValueError(f"activations must be of at least one layer, got an empty {type(activations).__name__}")
     named = isinstance(activations, Mapping)
     arrays = activations if named else {str(place): each for place, each in enumerate(activations, 1)}
     axes = node_axis if isinstance(node_axis, Mapping) else dict.fromkeys(arrays, node_axis)

@@ -52,7 +52,7 @@ class Report(Result):
         for each in self.layers:
             if each.name == name:
                 return each
-        raise KeyError(f"the report has no layer {name!r}")
+        raise KeyError(f"the report has no layer {name!r}; it has {', '.join(each.name for each in self.layers)}")
 
     @property
     def replicas(self) -> int:

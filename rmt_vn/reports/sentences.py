@@ -39,9 +39,9 @@ def verdict(layers: Sequence[LayerReport], null: Baseline | None, together: tupl
 def _on_what(layers: Sequence[LayerReport], null: Baseline | None) -> str:
     samples = sorted({each.measured.n_samples for each in layers if each.measured is not None})
     measured = sum(each.measured is not None for each in layers)
-    over = f" over {samples[0]} samples" if len(samples) == 1 else f" over {samples[0]} to {samples[-1]} samples"
+    over = f" over {' to '.join(map(str, dict.fromkeys(samples[:1] + samples[-1:])))} samples" if samples else ""
     beside = "" if null is None else f", beside {null.replicas} fresh networks on the same inputs"
-    return f"Measured: {measured} of {len(layers)} layers{over if samples else ''}{beside}."
+    return f"Measured: {measured} of {len(layers)} layers{over}{beside}."
 
 
 def _on_data(first: LayerReport) -> str:
@@ -73,7 +73,8 @@ def _on_depth(compared: Sequence[LayerReport], null: Baseline) -> str:
     if fewer == 0:
         also = f"; none of the {n} has fewer in the latter"
     else:
-        also = f"; {f'all {n}' if fewer == n else f'{fewer} of the {n}'} have fewer in the latter"
+        some = f"{fewer} of the {n} {'has' if fewer == 1 else 'have'}"
+        also = f"; {f'all {n} have' if fewer == n else some} fewer in the latter"
     if not n or not is_by_network(null):
         also = ""
     widths = {each.measured.n_nodes for each in compared if each.measured is not None}

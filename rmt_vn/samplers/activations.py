@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.checks import checked_choice
+from rmt_vn.checks import checked_choice, checked_kind
 from rmt_vn.ensembles import biases, haar, weight_matrices
 from rmt_vn.measures.arrays import finite_array
 from rmt_vn.network import Network, ResidualNetwork
@@ -56,6 +56,7 @@ def sample_activations(
     OverflowError
         If the activations grow beyond the range of doubles.
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     layers = walk_activations(network, inputs, rng=rng, method=method)
     return last_of(progress(layers, "layers", network.depth))
 
@@ -71,6 +72,7 @@ def walk_activations(
 
     Of a residual network they are the stream behind each block, and the outputs of a readout last.
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     x, rng = _checked_inputs(network, inputs), np.random.default_rng(rng)
     if isinstance(network, ResidualNetwork):
         yield from _walk_blocks(network, x, rng, _drawing(network, x, method))

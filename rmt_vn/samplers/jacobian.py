@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_kind
 from rmt_vn.network import Network, ResidualNetwork
 from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
@@ -45,6 +45,7 @@ def walk_jacobian(
     JacobianLayer
         For l = 1, …, L.
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     rng = np.random.default_rng(rng)
     if isinstance(network, ResidualNetwork):
         yield from walk_residual_jacobian(network, n_networks, rng, input_variance)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_kind
 from rmt_vn.network import Network
 from rmt_vn.progress import progress
 from rmt_vn.rng import RNG
@@ -73,6 +73,7 @@ def sample_lyapunov(
     >>> bool(np.all(np.abs(sampled.value - [-0.288608, -0.981755]) < 4 * sampled.stderr))
     True
     """
+    checked_kind("network", network, Network)
     n_networks = checked_count("n_networks", n_networks, least=2)
     rng = np.random.default_rng(rng)
     chosen = chosen_method(network, method, input_variance)

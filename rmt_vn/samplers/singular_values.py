@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
-from rmt_vn.checks import checked_choice, checked_count
+from rmt_vn.checks import checked_choice, checked_count, checked_kind
 from rmt_vn.gaussian_averages import checked_variance
 from rmt_vn.measures.arrays import finite_array
 from rmt_vn.network import Network, mask_probability
@@ -127,6 +127,7 @@ def sample_log_singular_values(
     >>> bool(150 < orders_of_magnitude < 230)
     True
     """
+    checked_kind("network", network, Network)
     n_networks = checked_count("n_networks", n_networks, least=1)
     rng = np.random.default_rng(rng)
     if chosen_method(network, method, input_variance) == "matrices":

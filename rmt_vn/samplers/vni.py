@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from rmt_vn.checks import checked_choice, checked_count
+from rmt_vn.checks import checked_choice, checked_count, checked_kind
 from rmt_vn.gaussian_averages import checked_variance
 from rmt_vn.measures import jacobian_correlation, jacobian_vni
 from rmt_vn.network import Network, ResidualNetwork
@@ -85,6 +85,7 @@ def sample_vni(
     >>> abs(sampled.value - 0.478616) < 4 * sampled.stderr
     True
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     n_networks = checked_count("n_networks", n_networks, least=2)
     if input_variance is not None:
         checked_variance("input_variance", input_variance)
@@ -131,6 +132,7 @@ def sample_correlation(
     -------
     ndarray, shape (n_networks,)
     """
+    checked_kind("network", network, Network, ResidualNetwork)
     n_networks = checked_count("n_networks", n_networks, least=1)
     if input_variance is not None:
         checked_variance("input_variance", input_variance)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rmt_vn.checks import checked_count
+from rmt_vn.checks import checked_count, checked_kind
 from rmt_vn.ensembles import biases, haar
 from rmt_vn.gaussian_averages import checked_variance, second_moment
 from rmt_vn.network import Network
@@ -87,6 +87,7 @@ def sample_wide_participation(
     >>> sample_wide_participation(Network.uniform(100, 2, activation="relu"), 4000, rng=1).value.round(3)
     array([0.016, 0.024])
     """
+    checked_kind("network", network, Network)
     n_networks = checked_count("n_networks", n_networks, least=2)
     variance = checked_variance("input_variance", input_variance)
     if variance == 0:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import psi
 
+from rmt_vn.checks import checked_kind
 from rmt_vn.network import Network
 
 # ψ(x) − ln x ~ −1/(2x) − Σ_k B_2k/(2k x^{2k}); from x = 10 on, the first term left out is below 1e-15 of the sum.
@@ -87,6 +88,7 @@ def mean_log_determinant(network: Network) -> float:
 
 
 def _check_linear(network: Network) -> None:
+    checked_kind("network", network, Network)
     if network.live_probability != 1:
         raise ValueError(
             "Lyapunov exponents and determinants are exact for activation 'linear' without dropout, Gaussian or Haar "

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmt_vn.checks import checked_count, checked_numbers
+from rmt_vn.checks import checked_count, checked_kind, checked_numbers
 from rmt_vn.laws.spectrum.free_probability.s_transforms import limit_moments, spectrum_of
 from rmt_vn.laws.spectrum.free_probability.whole_spectrum import Curve, curve_of
 from rmt_vn.network import Network
@@ -65,6 +65,7 @@ def spectral_density(network: Network, x: ArrayLike, *, input_variance: float | 
     >>> spectral_density(network, [-1.0, 1.0, 5.0]).round(6)  # Marchenko–Pastur: √3/(2π) at 1
     array([0.      , 0.275664, 0.      ])
     """
+    checked_kind("network", network, Network)
     points = _checked_points(x)
     curve = _curve(network, input_variance)
     density = np.zeros(points.shape)
@@ -104,6 +105,7 @@ def spectral_distribution(network: Network, x: ArrayLike, *, input_variance: flo
     >>> spectral_distribution(Network.uniform(100, 2, activation="relu"), [-1.0, 0.0, 100.0])
     array([0. , 0.5, 1. ])
     """
+    checked_kind("network", network, Network)
     points = _checked_points(x)
     spectrum = spectrum_of(network, input_variance)
     fraction = np.zeros(points.shape)
@@ -141,6 +143,7 @@ def spectral_edges(network: Network, *, input_variance: float | None = None) -> 
     >>> low, round(high, 12)  # 27/4
     (0.0, 6.75)
     """
+    checked_kind("network", network, Network)
     curve = _curve(network, input_variance)
     if curve.high > _LARGEST_LOG:
         raise ValueError(
@@ -168,6 +171,7 @@ def spectral_atoms(network: Network, *, input_variance: float | None = None) -> 
     >>> spectral_atoms(Network((100, 400), activation="linear", weights="gaussian"))
     {0.0: 0.75}
     """
+    checked_kind("network", network, Network)
     return dict(spectrum_of(network, input_variance).atoms)
 
 
@@ -199,6 +203,7 @@ def spectral_moments(network: Network, order: int, *, input_variance: float | No
     >>> spectral_moments(Network.uniform(100, 2, activation="linear"), 4)  # Fuss–Catalan
     array([ 1.,  3., 12., 55.])
     """
+    checked_kind("network", network, Network)
     return limit_moments(network, checked_count("order", order), input_variance)
 
 

@@ -21,6 +21,11 @@ FEW_SAMPLES = 256
 _PIECE = 2**18
 
 
+def too_few(n_samples: int) -> str:
+    """The caveat of fewer samples than an error takes."""
+    return f"{n_samples} samples tell nothing of the error; it takes {LEAST_SAMPLES}"
+
+
 def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     """The VNI and its error, from overlaps of samples: Σ_ij r_ij² = Σ_pq (a_p·a_q)²."""
     n_samples, n_varying = nodes.shape
@@ -35,7 +40,7 @@ def vni_of_few_samples(nodes: Nodes, counts: dict[str, int]) -> NodeVNI:
     overlaps = sums[0].overlaps * (n_samples / n_varying)
     plug_in = float(value_of(sums[0].square(), n_varying))
     if n_samples < LEAST_SAMPLES:
-        return of_too_few_samples(plug_in, counts, nodes.caveats)
+        return of_too_few_samples(plug_in, counts, (*nodes.caveats, too_few(n_samples)))
     overlap, *without = [each.overlap(nodes.centred) for each in sums]
     own, counted = sums[0].own / sums[0].count, np.array([each.count for each in sums[1:]])
     values = values_without(np.array(without), counted, n_varying, nodes.constant)

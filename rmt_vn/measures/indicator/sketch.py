@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from rmt_vn.checks import checked_count
 from rmt_vn.measures.arrays import as_samples
 from rmt_vn.measures.indicator.bias import overlap_of_different_parts
-from rmt_vn.measures.indicator.few_samples import LEAST_SAMPLES
+from rmt_vn.measures.indicator.few_samples import LEAST_SAMPLES, too_few
 from rmt_vn.measures.indicator.part_sums import PartSums, telling_nodes
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples, summarized
 from rmt_vn.measures.nodes import varying_nodes
@@ -79,7 +79,7 @@ def sketch_vni(
     estimates = np.sum(answers**2, axis=0) / n_varying**2
     plug_in = float(estimates.mean())
     if n_samples < LEAST_SAMPLES:
-        return of_too_few_samples(plug_in, counts)
+        return of_too_few_samples(plug_in, counts, (too_few(n_samples),))
     off = 1 - 1 / n_varying
     square = (plug_in - 1 / n_varying) / off
     within = (joint - fourth) / (n_varying * (n_varying - 1))

@@ -45,6 +45,17 @@ class Result:
         return {name: getattr(self, name) for name in (*self.derived, *names)}
 
 
+def counted(effective: float, digits: int = 3) -> str:
+    """A number of effective nodes as people read it: so many digits, or the whole number.
+
+    Examples
+    --------
+    >>> counted(9.7182), counted(28.04), counted(1234.5), counted(1234.5, digits=5)
+    ('9.72', '28.0', '1234', '1234.5')
+    """
+    return f"{effective:.0f}" if effective >= 10**digits - 0.5 else f"{effective:#.{digits}g}".rstrip(".")
+
+
 def student_interval(mean: Any, stderr: Any, freedom: float, level: float) -> ConfidenceInterval:
     """Mean ± standard error times a quantile of Student's t: a confidence interval of that level.
 

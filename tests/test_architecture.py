@@ -133,7 +133,18 @@ MAY_IMPORT = {
     # Figures only where one is asked for.
     "reports": {"network", "baseline", "measures", "prediction", "adapters", "figures", "program", "whole_files"}
     | ARGUMENTS,
-    "command": {"network", "files", "measures", "baseline", "prediction", "reports", "figures", "reference", "progress"}
+    "command": {
+        "network",
+        "files",
+        "measures",
+        "baseline",
+        "prediction",
+        "reports",
+        "figures",
+        "reference",
+        "progress",
+        "results",
+    }
     | {"program", "checks", "interrupts"},
     "reference": {"results"},  # It asks for all else by its name.
     "__main__": {"command", "interrupts"},

@@ -102,7 +102,10 @@ def test_residual_networks_on_the_command_line(output, run):
     assert last[:2] == ["3", "8"] and float(last[6]) == pytest.approx(laws.exact_vni(network), rel=1e-3)
     told = output("design", "--depth", "10", "--vni", "0.3", "--activation", "linear", "--residual")
     assert "1/sqrt(L)" in told
-    for wrong, why in (("--widths 3x4", "not allowed with argument --residual"), ("--norm middle", "must be one of")):
+    for wrong, why in (
+        ("--widths 3x4", "not allowed with argument --residual"),
+        ("--normalization middle", "must be one of"),
+    ):
         code, (line,) = run("predict", "--residual", "8x3", *wrong.split())
         assert code == 2 and why in line
 

@@ -107,6 +107,14 @@ def test_design_keeps_its_target_and_no_narrower_one_does():
     assert strongest.beta > found.beta
 
 
+def test_the_strongest_branches_are_found_where_stronger_ones_have_no_variance():
+    """Without normalization the stream of 200 blocks leaves the range of variances long before β = 1000."""
+    with pytest.raises(ValueError, match="leaves its range"):
+        laws.effective_depth(ResidualNetwork(300, 200, 300, activation="tanh", branch_scale=1000.0))
+    found = design_residual(200, 0.1, width=300, activation="tanh")
+    assert found.method == "law" and found.vni == pytest.approx(0.1, rel=1e-3) and found.beta < 1
+
+
 def test_a_residual_model_is_refused_with_what_to_do_instead():
     torch = pytest.importorskip("torch")
     from rmt_vn.adapters import network_of

@@ -23,7 +23,7 @@ EXAMPLES = {
         "rmt-vn predict --widths 784,200x50,10 --activation tanh --weights gaussian --sigma-w 1",
         "rmt-vn predict --widths 100x21 --activation relu --sigma-w 1.414 --json",
         "rmt-vn predict --widths 64,50x4,10 --activation relu --inputs digits.npy",
-        "rmt-vn predict --residual 64x24 --branch 256 --activation gelu --norm pre",
+        "rmt-vn predict --residual 64x24 --branch 256 --activation gelu --normalization pre",
         "rmt-vn predict --residual 64x24 --activation relu --sigma-w 1.414,1 --branch-scale '1/sqrt(L)'",
     ),
     "measure": (
@@ -36,7 +36,7 @@ EXAMPLES = {
         "rmt-vn design --depth 20 --vni 0.2",
         "rmt-vn design --depth 100 --vni 0.1 --activation relu --weights orthogonal",
         "rmt-vn design --depth 200 --vni 0.1 --activation relu --sigma-w 1.414 --residual",
-        "rmt-vn design --depth 200 --vni 0.1 --activation relu --sigma-w 1.414 --residual --width 64 --norm none",
+        "rmt-vn design --depth 200 --vni 0.1 --activation tanh --residual --width 64 --normalization none",
     ),
     "api": ("rmt-vn api",),
     "cite": ("rmt-vn cite",),
@@ -305,7 +305,7 @@ def _add_residual_options(parser: argparse.ArgumentParser) -> None:
     )
     residual.add_argument("--skip", type=_number, metavar="S", help="s, of the skip connection (default: 1)")
     residual.add_argument(
-        "--norm",
+        "--normalization",
         metavar="{none,pre,post}",
         help="LayerNorm: none; pre, of what enters the branch; post, of the sum (predict: default none)",
     )

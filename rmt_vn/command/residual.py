@@ -10,7 +10,7 @@ from rmt_vn.network import Network, ResidualNetwork
 __all__ = ["check_plain", "described", "network_of", "one_scale", "residual_parameters"]
 
 # What describes residual networks alone, and plain ones alone, with the names of the options.
-_RESIDUAL = ("branch", "branch_scale", "skip", "norm", "embedding", "readout", "width", "branch_ratio")
+_RESIDUAL = ("branch", "branch_scale", "skip", "normalization", "embedding", "readout", "width", "branch_ratio")
 _PLAIN = {"sigma_b": 0.0, "keep": 1.0, "output": "linear"}
 
 
@@ -54,7 +54,7 @@ def residual_parameters(options: argparse.Namespace) -> dict[str, Any]:
     for name, default in _PLAIN.items():
         if getattr(options, name, default) != default:
             raise ValueError(f"--{name.replace('_', '-')} is of plain networks, which --widths describes")
-    given = {"branch_scale": options.branch_scale, "skip": options.skip, "normalization": options.norm}
+    given = {"branch_scale": options.branch_scale, "skip": options.skip, "normalization": options.normalization}
     scales = options.sigma_w if len(options.sigma_w) > 1 else options.sigma_w[0]
     kinds = {} if options.weights is None else {"weights": options.weights}
     told = {name: value for name, value in given.items() if value is not None}

@@ -50,9 +50,9 @@ def load(name: str) -> ModuleType:
     Raises
     ------
     ValueError
-        If there is no figure of that name; the message suggests the nearest.
+        If there is no figure of that name; the message suggests a similar one, if there is one.
     """
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)[0]
-        raise ValueError(f"unknown figure {name!r}; did you mean {near!r}? Known: {', '.join(NAMES)}")
+        near = "".join(f" did you mean {each!r}?" for each in difflib.get_close_matches(name, NAMES, n=1))
+        raise ValueError(f"unknown figure {name!r};{near} known: {', '.join(NAMES)}")
     return importlib.import_module(f"rmt_vn.figures.claims.{name}")

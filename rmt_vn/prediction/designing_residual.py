@@ -185,9 +185,16 @@ def _strongest(
     if not keeps(network_of(low)):
         width = network_of(low).width
         raise ValueError(f"no branch_scale keeps the VNI of {width} nodes below {target}: widen the stream")
-    if keeps(network_of(high)):
+
+    def is_weak_enough(scale: float) -> bool:
+        try:
+            return keeps(network_of(scale))
+        except ValueError:  # the variance of the stream leaves its range
+            return False
+
+    if is_weak_enough(high):
         return network_of(high)
     while high / low > 1 + _FINE:
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if keeps(network_of(middle)) else (low, middle)
+        low, high = (middle, high) if is_weak_enough(middle) else (low, middle)
     return network_of(low)

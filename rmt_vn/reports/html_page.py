@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from rmt_vn.program import printable
-from rmt_vn.reports.layer import LayerReport, counted
+from rmt_vn.reports.layer import LayerReport
 from rmt_vn.reports.text import rank
+from rmt_vn.results import counted
 
 _PAGE = """\
 <!DOCTYPE html>

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rmt_vn.measures import NodeVNI
-from rmt_vn.results import Result
+from rmt_vn.results import Result, counted
 
 # Nodes whose |ρ| is no less than this nearly copy each other.
 DUPLICATE = 0.99
@@ -127,14 +127,3 @@ class LayerReport(Result):
         if fresh.is_below_all or fresh.is_above_all:
             return f", {'fewer' if fresh.is_below_all else 'more'} than in all {n} fresh networks {mean}"
         return f"; {fresh.fewer:g} of {n} fresh networks {'has' if fresh.fewer == 1 else 'have'} fewer {mean}"
-
-
-def counted(effective: float) -> str:
-    """A number of effective nodes as people read it: three digits, or the whole number.
-
-    Examples
-    --------
-    >>> counted(9.7182), counted(28.04), counted(1234.5)
-    ('9.72', '28.0', '1234')
-    """
-    return f"{effective:.{2 if effective < 9.995 else 1 if effective < 99.95 else 0}f}"

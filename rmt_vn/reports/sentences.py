@@ -8,7 +8,8 @@ import numpy as np
 
 from rmt_vn.baseline import Baseline
 from rmt_vn.reports.against import is_by_network
-from rmt_vn.reports.layer import LayerReport, counted
+from rmt_vn.reports.layer import LayerReport
+from rmt_vn.results import counted
 
 # Of so many layers the names are told; of more, how many they are.
 _MOST_NAMES = 4

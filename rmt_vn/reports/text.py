@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from rmt_vn.program import printable
-from rmt_vn.reports.layer import FreshNetworks, LayerReport, counted
+from rmt_vn.reports.layer import FreshNetworks, LayerReport
+from rmt_vn.results import counted
 
 COLUMNS = 80
 # Names of layers are cut to what other columns leave, but no shorter.

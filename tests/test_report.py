@@ -280,6 +280,19 @@ def test_a_layer_that_fresh_networks_lack_is_told_so():
         assert told[name].no_fresh in str(told).replace("\n  ", " ") and told[name].no_fresh in told[name].sentence
 
 
+def test_one_fresh_network_tells_nothing():
+    alone = {name: np.where(np.arange(FRESH) == 3, each, np.nan) for name, each in NULL.values.items()}
+    told = report(TRAINED, null=replace(NULL, values={**NULL.values, "h2": alone["h2"]}))
+    assert told["h2"].fresh is None and "in one fresh network alone" in told["h2"].no_fresh
+    assert told["h1"].fresh is not None
+    assert "No layer could be compared" in str(report(TRAINED, null=replace(NULL, values=alone))).replace("\n  ", " ")
+
+
+def test_one_layer_is_one():
+    told = [str(report({"h1": network(seed)["h1"]}, null=NULL)).replace("\n  ", " ") for seed in range(100, 110)]
+    assert any("Training: in the one layer the effective nodes of this network lie among" in each for each in told)
+
+
 # --- the law ----------------------------------------------------------------------------------------------------------
 
 

@@ -198,6 +198,6 @@ def test_a_folder_that_everybody_can_write_to_is_named(tmp_path):
 @posix
 def test_ones_own_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError):
+    with pytest.raises(NotADirectoryError, match=r"it is no folder: .*file'"):
         usable_folder(tmp_path / "file")
     assert not is_kept(tmp_path / "file", KEY)

@@ -9,6 +9,7 @@ Its key says of what a result is, and nothing proves that it is; so share a fold
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -36,9 +37,11 @@ def usable_folder(folder: Path) -> Path:
     Raises
     ------
     OSError
-        If the folder cannot be written though it is one's own, or is nobody's.
+        If it is no folder, or cannot be written though it is one's own, or is nobody's.
     """
     folder = folder.expanduser()
+    if _exists(folder) and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

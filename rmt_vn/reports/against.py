@@ -34,6 +34,8 @@ def _with_fresh(row: LayerReport, null: Baseline) -> LayerReport:
     # Whatever has a larger VNI has fewer effective nodes.
     low, high = null.interval(row.name)
     rank = null.rank(row.name, row.measured.value)
+    if rank.n < 2:
+        return replace(row, no_fresh="measured in one fresh network alone; it takes two")
     fresh = FreshNetworks(1 / null.mean(row.name), 1 / high, 1 / low, rank.n - rank.below, rank.n)
     told = [each for each in (row.note, null.notes.get(row.name)) if each]
     return replace(row, fresh=fresh, note="; ".join(told))

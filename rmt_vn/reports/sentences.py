@@ -112,8 +112,8 @@ def _on_training(compared: Sequence[LayerReport], together: tuple[int, int] | No
     ]
     if not outside:
         found = (
-            f"Training: in each of {n_layers} layers the effective nodes of this network lie among those of the {most} "
-            "fresh networks."
+            f"Training: {'in the one layer' if n_layers == 1 else f'in each of {n_layers} layers'} the effective nodes "
+            f"of this network lie among those of the {most} fresh networks."
         )
     else:
         rest = f"; in {within} of {n_layers} layers it is among them" if within else ""

@@ -10,10 +10,10 @@ from scipy.stats import binomtest
 from rmt_vn import mlp
 from rmt_vn.experiments import Engine, run
 from rmt_vn.figures.claims import residual_training
-from rmt_vn.figures.claims.residual_training import at_best_rate, counted
 from rmt_vn.figures.claims.walking_dead import early_warning, two_way
 from rmt_vn.figures.deep_networks import KINDS
 from rmt_vn.figures.digits_runs import digits_run
+from rmt_vn.figures.failure_counts import at_best_rate, counted
 from rmt_vn.figures.failure_statistics import half_point, trend_in_proportions, wilson_interval
 from rmt_vn.figures.xor_runs import (
     FAILED_BELOW,

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from rmt_vn.experiments import Engine, run
 from rmt_vn.experiments.sweeps import Point
-from rmt_vn.figures.deep_networks import KINDS, LEAST, MOST, PLAIN, POST, SKIPPING
+from rmt_vn.figures.deep_networks import KINDS, LEAST, MOST, PLAIN, POST
 from rmt_vn.figures.digits_runs import digits_run
 from rmt_vn.figures.evidence import Evidence
 from rmt_vn.figures.failure_counts import at_best_rate, counted, share, taken
@@ -23,9 +23,10 @@ from rmt_vn.figures.xor_runs import training_runs
 from rmt_vn.network import Network
 
 CLAIM = (
-    "At the best rate networks that fail to learn begin with a VNI near one, plain ones and also post-LN ones that "
-    "differ in β alone and have no smaller gradients; residual networks that keep their nodes learn at nearly any "
-    "rate, but without skip connections kept nodes are not enough: deep Haar networks learn at small rates only"
+    "At the best rate networks that fail to learn XOR begin with a VNI near one, plain ones and also post-LN ones that "
+    "differ in β alone and have no smaller gradients; residual networks that keep their nodes learn, digits too, at "
+    "nearly any rate, but without skip connections kept nodes are not enough: deep Haar networks learn at small rates "
+    "only"
 )
 
 CAPTION = (
@@ -33,7 +34,7 @@ CAPTION = (
     "Adam, with 95% intervals: those that end nearer to guessing than to no error on new samples. Above, against L at "
     "the best of several learning rates: plain networks of the smallest N (left; Gaussian weights unless Haar is said) "
     "and residual tanh networks of it with two matrices in a block (right). Middle: the next N (left), and digits "
-    "(right). Below, XOR against 1 − VNI of the Jacobian over the hidden layers before training, the median over "
+    "(right). Below, against 1 − VNI of the Jacobian over the hidden layers before training, the median over "
     "networks that have one. Left: post-LN at one depth, where lines join networks that differ in β alone, which grows "
     "to the right; of the largest N (open, dotted) there are not all β. Right: all networks, at the best rate; a 1 − "
     "VNI of less than 10⁻⁶ is drawn there. Points are moved sideways a little, so that their bars can be told apart."
@@ -51,8 +52,8 @@ SHOWN_FROM = 1e-6
 
 MAIN = [*PLAIN, "residual (β = 1/√L)", "pre-LN (β = 1)", LEAST, MOST]
 COMPARED = ["plain tanh", "Haar tanh", *MAIN[len(PLAIN) :]]
-# Each grid: all of its kinds at all of its widths and depths. In the last grid of the paper post-LN with the largest β
-# begins with the VNI that a narrower one has with β = 1.
+# Each grid: all of its kinds at all of its widths and depths. With N = 32 post-LN of the largest β begins with the VNI
+# that N = 8 has with β = 1.
 PRESETS = {
     "quick": {
         "grids": [
@@ -81,12 +82,8 @@ PRESETS = {
                 "widths": [8],
                 "depths": [256],
             },
-            {"kinds": COMPARED, "widths": [16], "depths": [16, 64, 128]},
-            {
-                "kinds": ["plain tanh", "residual (β = 1/√L)", "post-LN (β = 1)", MOST],
-                "widths": [32],
-                "depths": [128],
-            },
+            {"kinds": COMPARED, "widths": [16, 32], "depths": [16, 64, 128]},
+            {"kinds": ["post-LN (β = 1)"], "widths": [32], "depths": [128]},
         ],
         "learning_rates": [3e-5, 1e-4, 3e-4, 1e-3],
         "steps": 2500,
@@ -181,12 +178,12 @@ def evidence(tables: dict) -> list[Evidence]:
         ),
         Evidence(
             "p-value of a trend of failure with β, at the best rate, of post-LN networks of one width and depth",
-            norm.sf(trend_in_proportions(cross["failed"], cross["runs"], np.log(beta))),
+            norm.sf(trend_in_proportions(best["failed"][cross], best["runs"][cross], np.log(beta))),
             high=1e-3,
         ),
         Evidence(
             "least median gradient of these before training, over that at the smallest β",
-            cross["gradient"][1:].min() / cross["gradient"][0],
+            best["gradient"][cross][1:].min() / best["gradient"][cross][0],
             low=1.0,
         ),
         Evidence(
@@ -209,13 +206,13 @@ def kept_and_failed(settings: Table) -> tuple[float, float]:
     return share(settings, residual), share(settings, kept & plain & deepest & fastest)
 
 
-def post_norm(rows: Table, width: int) -> tuple[np.ndarray, Table]:
-    """β and rows of the post-LN networks of that width at their largest depth, in the order of β."""
-    rows = taken(rows, np.isin(rows["kind"], list(POST)) & (rows["width"] == width))
-    rows = taken(rows, rows["depth"] == rows["depth"].max())
-    beta = np.array([POST[kind](8, 8).beta for kind in rows["kind"].tolist()])
+def post_norm(rows: Table, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """β and places of the rows of post-LN networks of that width at their largest depth, in the order of β."""
+    places = np.flatnonzero(np.isin(rows["kind"], list(POST)) & (rows["width"] == width))
+    places = places[rows["depth"][places] == rows["depth"][places].max()]
+    beta = np.array([POST[kind](8, 8).beta for kind in rows["kind"][places].tolist()])
     order = np.argsort(beta, kind="stable")
-    return beta[order], taken(rows, order)
+    return beta[order], places[order]
 
 
 def is_plain(rows: Table) -> np.ndarray:
@@ -230,7 +227,7 @@ def draw(tables: dict) -> Figure:
     figure = new_figure(height=7.0, width=5.0)
     ((left, right), (wider, on_digits), (below, all_kinds)) = figure.subplots(3, 2, sharey=True)
     against_depth(left, of_width[widths[0]], list(PLAIN))
-    against_depth(right, of_width[widths[0]], [kind for kind in MAIN if kind in SKIPPING])
+    against_depth(right, taken(of_width[widths[0]], ~is_plain(of_width[widths[0]])), COMPARED)
     against_depth(wider, of_width[widths[1]], COMPARED)
     against_depth(on_digits, digits, COMPARED)
     depths = np.unique(best["depth"]).tolist()
@@ -238,17 +235,18 @@ def draw(tables: dict) -> Figure:
         axes.set(xlabel="matrices $L$", xscale="log", xlim=(0.8 * depths[0], 1.25 * depths[-1]))
         axes.set_xticks(depths, [str(depth) for depth in depths])
         axes.set_xticks([], minor=True)
-    _, wide = post_norm(settings, widths[-1])
-    beta, narrow = post_norm(settings, widths[0])
+    (beta, _), *_ = crosses = [post_norm(settings, width) for width in (widths[0], widths[-1])]
+    narrow, wide = (taken(settings, places) for _, places in crosses)
     for index, rate in enumerate(np.unique(narrow["learning_rate"]).tolist()):
         named = f"rate {np.format_float_positional(rate)}"
         for post, label, line in ((narrow, named, "-"), (wide, None, ":")):
             rows = taken(post, post["learning_rate"] == rate)
             x = missing(rows) * 1.25**index
             failures(below, rows, x, index, label=label, filled=post is narrow, linestyle=line)
-    for index, (width, rows) in enumerate(of_width.items()):
+    shown = {**{f"$N = {width}$": rows for width, rows in of_width.items()}, "digits": digits}
+    for index, (of, rows) in enumerate(shown.items()):
         for name, group in (("plain", taken(rows, is_plain(rows))), ("residual", taken(rows, ~is_plain(rows)))):
-            label, filled = f"{name}, $N = {width}$", name == "plain"
+            label, filled = f"{name}, {of}", name == "plain"
             failures(all_kinds, group, missing(group), index, label=label, filled=filled, linestyle="none")
     for axes in (below, all_kinds):
         axes.set(xlabel="$1 -$ VNI before training", xscale="log", xlim=(2, SHOWN_FROM / 2))

@@ -49,8 +49,8 @@ SHALLOW = 16
 # A smaller 1 − VNI is drawn here.
 SHOWN_FROM = 1e-6
 
-
 MAIN = [*PLAIN, "residual (β = 1/√L)", "pre-LN (β = 1)", LEAST, MOST]
+# Tanh networks alone: those that are trained at all widths, and on digits.
 COMPARED = ["plain tanh", "Haar tanh", *MAIN[len(PLAIN) :]]
 # Each grid: all of its kinds at all of its widths and depths. With N = 32 post-LN of the largest β begins with the VNI
 # that N = 8 has with β = 1.

@@ -258,6 +258,8 @@ CONTROLS = {
         ("best", "failed", lambda c: 10 - c),
         ("best", "failed", times(0)),
         ("best", "gradient", lambda c: 1 / c),  # they vanish with the nodes
+        ("digits", "failed", lambda c: 5 - c),
+        ("digits", "failed", times(0)),
     ],
     "representation_power": [
         ("samples", "explained", lambda c: np.abs(c) ** 0.05),

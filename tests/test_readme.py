@@ -324,7 +324,7 @@ def test_what_is_said_of_optimizers_is_in_the_committed_data():
 
 
 def test_what_is_said_of_residual_networks_is_in_the_committed_data():
-    settings, best = (committed(f"residual_training_{name}") for name in ("settings", "best"))
+    settings, best, digits = (committed(f"residual_training_{name}") for name in ("settings", "best", "digits"))
     rates = np.unique(settings["learning_rate"]).tolist()
     assert set(settings["runs"].tolist()) == {10}
     counts = [
@@ -335,13 +335,22 @@ def test_what_is_said_of_residual_networks_is_in_the_committed_data():
     scales = (0.25, 0.5, 1, 2, 4, 8)
     post = [of_kind[f"post-LN (β = {beta:g})"] for beta in scales]
     assert all(each["gradient"] > post[0]["gradient"] for each in post[1:])
+    assert set(np.unique(best["width"]).tolist()) == set(WIDTHS)
     deepest = np.sort(settings[settings["depth"] == 256], order="learning_rate")
     residual, haar = (deepest["failed"][deepest["kind"] == kind] for kind in ("residual (β = 1/√L)", "Haar tanh"))
+    at = (digits["width"] == 32) & (digits["depth"] == 128)
+    slow_to_fast = np.sort(digits[at], order="learning_rate")
+    on_digits = {kind: slow_to_fast[slow_to_fast["kind"] == kind] for kind in np.unique(digits["kind"]).tolist()}
+    assert set(digits["runs"].tolist()) == {5}
+    assert not any(on_digits[kind]["failed"].any() for kind in ("pre-LN (β = 1)", "residual (β = 1/√L)"))
+    plain, most, kept = (on_digits[kind] for kind in ("plain tanh", "post-LN (β = 8)", "Haar tanh"))
     assert verdict(8) == [
-        *(*rates, 256, *counts[0], 0.9, *counts[1]),
+        *(*rates, *WIDTHS[::2], 256, *counts[0], 0.9, *counts[1]),
         *(8, 128, scales[0], scales[-1], *(round(float(each["jacobian_vni"]), 2) for each in (post[0], post[-1]))),
         *(*(each["failed"] for each in post), 10),
         *(256, *residual, 10, 1, *haar),
+        *(0.55, 32, 128, *plain["learning_rate"], *plain["failed"], 5, round(float(plain["jacobian_vni"][0]), 2)),
+        *(*most["failed"], 8, round(float(most["jacobian_vni"][0]), 2), *kept["failed"], 1),
     ]
 
 

@@ -1,5 +1,6 @@
 """Training runs on the engine, and the statistics of how many fail."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -8,8 +9,11 @@ from scipy.stats import binomtest
 
 from rmt_vn import mlp
 from rmt_vn.experiments import Engine, run
-from rmt_vn.figures.claims.residual_training import KINDS, at_best_rate
+from rmt_vn.figures.claims import residual_training
 from rmt_vn.figures.claims.walking_dead import early_warning, two_way
+from rmt_vn.figures.deep_networks import KINDS
+from rmt_vn.figures.digits_runs import digits_run
+from rmt_vn.figures.failure_counts import at_best_rate, counted
 from rmt_vn.figures.failure_statistics import half_point, trend_in_proportions, wilson_interval
 from rmt_vn.figures.xor_runs import (
     FAILED_BELOW,
@@ -187,3 +191,36 @@ def test_the_best_rate_has_the_fewest_failures_then_the_best_accuracy():
 def test_networks_of_all_kinds_have_as_many_matrices(kind):
     network = KINDS[kind](8, 16)
     assert len(mlp.matrices(network)) == 16 and network.widths[1] == 8
+
+
+# --- digits -----------------------------------------------------------------------------------------------------------
+
+
+def test_on_digits_too_a_replica_begins_alike_at_every_rate():
+    slow, fast = (digits_run(KINDS["plain tanh"](12, 5, 64, 10), rate, 60, 3, seed=0) for rate in (1e-6, 1e-2))
+    for name in ("accuracy", "gradient", "vni", "jacobian_vni"):
+        np.testing.assert_array_equal(slow[name][0], fast[name][0], err_msg=name)
+    assert fast["jacobian_vni"].shape == (2, 4, 3)
+    # 500 digits that are guessed have an accuracy of 0.1 ± 0.013, but for what classes have in common.
+    assert np.all(slow["accuracy"][1] < 0.3) and np.all(fast["accuracy"][1] > 0.6)
+
+
+def test_a_run_that_is_nearer_to_guessing_than_to_all_right_has_failed():
+    def counts(guessing, *accuracies):
+        run = {"accuracy": np.array([[guessing] * 3, accuracies]), "diverged": np.isnan(accuracies)}
+        rows = counted(
+            [("plain tanh", 8, 4, 1e-3)],
+            [run | dict.fromkeys(("jacobian_vni", "vni", "gradient"), np.ones((2, 3)))],
+            guessing=guessing,
+        )
+        return [float(rows[name][0]) for name in ("failed", "diverged", "mean_accuracy")]
+
+    assert counts(0.1, 0.54, 0.56, np.nan) == pytest.approx([2, 1, 0.4])
+    assert counts(0.5, FAILED_BELOW - 0.01, FAILED_BELOW, 1.0) == pytest.approx([1, 0, 2.49 / 3])
+
+
+def test_without_scikit_learn_nothing_is_trained_and_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"rmt_vn\[data\]"):
+        residual_training.compute(seed=0, engine=Engine(jobs=1, cache=tmp_path), **residual_training.PRESETS["quick"])
+    assert not list(tmp_path.rglob("*.npz"))

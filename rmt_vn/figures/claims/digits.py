@@ -6,15 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rmt_vn.experiments import Engine, run
-from rmt_vn.experiments.cache import Numbers
-from rmt_vn.experiments.sweeps import name_of
+from rmt_vn.figures.digits_runs import digits_run
 from rmt_vn.figures.evidence import Evidence
 from rmt_vn.figures.style import COLOURS, MARKERS, kind, marks, new_figure
 from rmt_vn.figures.tables import table
 from rmt_vn.figures.xor_runs import mean_over_replicas
 from rmt_vn.network import WEIGHTS, Network
-from rmt_vn.tasks import Task, digits
-from rmt_vn.training import train
 
 CLAIM = (
     "On real digits too nodes vanish with depth, sooner with Gaussian than with Haar weights; training lowers the "
@@ -33,8 +30,6 @@ PRESETS = {
     "quick": {"width": 32, "depths": [4, 24], "learning_rate": 1e-3, "steps": 300, "replicas": 4},
     "paper": {"width": 32, "depths": [4, 16, 64], "learning_rate": 3e-4, "steps": 3000, "replicas": 10},
 }
-
-_TRAINING_DIGITS = 1297  # Of 1797: accuracy and VNI are measured on the others.
 
 
 def compute(
@@ -55,41 +50,11 @@ def compute(
             layers += [
                 (*setting, name, layer, *each) for layer, each in enumerate(zip(vni, error, strict=True), start=1)
             ]
-        accuracies.append((*setting, replicas, *(float(each) for each in mean_over_replicas(result["accuracy"]))))
+        accuracies.append((*setting, replicas, *(float(each) for each in mean_over_replicas(result["accuracy"][-1]))))
     return {
         "layers": table(("weights", "depth", "when", "layer", "vni", "stderr"), layers),
         "accuracy": table(("weights", "depth", "runs", "accuracy", "stderr"), accuracies),
     }
-
-
-def digits_run(network: Network, learning_rate: float, steps: int, replicas: int, seed: int) -> Numbers:
-    """Train replicas on 1297 digits; measure them on the 500 others, before and after training.
-
-    Returns
-    -------
-    dict of ndarray
-        `vni` of the hidden layers, shape (2, hidden layers, replicas); `accuracy` after training, shape (replicas,).
-    """
-    of = np.random.SeedSequence(seed, spawn_key=name_of({"network": network}))
-    everything = digits()
-    order = np.random.default_rng(seed).permutation(len(everything.inputs))
-    known, new = (
-        Task(everything.inputs[part], everything.labels[part], everything.loss, everything.n_outputs)
-        for part in np.split(order, [_TRAINING_DIGITS])
-    )
-    training = train(
-        network,
-        known,
-        steps=steps,
-        batch=64,
-        learning_rate=learning_rate,
-        replicas=replicas,
-        rng=of,
-        measure_at=(0, steps),
-        probe=new,
-    )
-    start, end = training.measurements
-    return {"vni": np.stack([start.vni, end.vni]), "accuracy": end.accuracy}
 
 
 def evidence(tables: dict) -> list[Evidence]:

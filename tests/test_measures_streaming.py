@@ -214,3 +214,40 @@ def test_too_few_samples(measure):
             getattr(layer, measure)()
     with pytest.raises(ValueError, match=r"at least 1 samples \(rows\), got 0"):
         VNIAccumulator().mean()
+
+
+def test_samples_that_come_after_a_merge_count():
+    """Of 200 nodes 128 tell of the error; here the two have others, and what both have is chosen from each."""
+    x = np.random.default_rng(0).standard_normal((900, 200)) + np.random.default_rng(1).standard_normal((900, 1))
+    x[:300, :5] = x[300:600, 5:10] = 0
+    layer = fed([x[:300]])
+    layer.merge(fed([x[300:600]]))
+    layer.update(x[600:])
+    one, other = vni(x), layer.vni()
+    assert abs(one.value - other.value) < 0.3 * one.stderr
+    assert other.stderr == pytest.approx(one.stderr, rel=0.3)
+
+
+def test_many_small_accumulators_are_as_good_as_one():
+    """Merged in part after part, so that no part is most of the samples."""
+    x = np.exp(np.random.default_rng(2).standard_normal((500, 8)))
+    merged = VNIAccumulator()
+    for sample in x:
+        merged.merge(fed([sample[None]]))
+    one, other = vni(x), merged.vni()
+    assert abs(one.unlimited - other.unlimited) < 0.5 * one.stderr
+    assert other.stderr == pytest.approx(one.stderr, rel=0.5)
+
+
+@pytest.mark.parametrize("n_nodes", [6, 140])
+def test_merging_an_accumulator_with_itself_doubles_its_samples(n_nodes):
+    x = hostile(300, n_nodes)
+    layer = fed([x])
+    layer.merge(layer)
+    np.testing.assert_allclose(layer.covariance(), np.cov(np.repeat(x - 1e6, 2, axis=0).T), rtol=1e-9, atol=1e-9)
+    assert layer._parts.n_samples == layer.n_samples == 600
+    # A part taken twice, or as it is after others were added to it, would make the sums unlike those of all samples.
+    of_parts = layer._parts.scatter()
+    np.testing.assert_allclose(
+        of_parts, 599 * layer.covariance()[np.ix_(*[layer._parts.nodes] * 2)], rtol=1e-6, atol=1e-6
+    )

@@ -104,14 +104,16 @@ class PartSums:
         if not self.n_groups:
             both.origin = theirs.origin
         shift = theirs.origin - both.origin
-        # What has few groups has some empty parts, which are filled first.
-        empty = iter(np.flatnonzero(both._sizes[:MOST_PARTS] == 0))
-        for part in np.flatnonzero(theirs._sizes):
-            size, total = theirs._sizes[part], theirs._totals[part]
-            cross, into = np.outer(total, shift), next(empty, part)
-            both._sizes[into] += size
-            both._totals[into] += total + size * shift
-            both._products[into] += theirs._products[part] + cross + cross.T + size * np.outer(shift, shift)
+        # The largest part goes to the smallest: what has few groups has empty parts, and many such would fill one alone.
+        into = np.argsort(both._sizes[:MOST_PARTS], kind="stable")
+        largest = np.argsort(-theirs._sizes, kind="stable")[: np.count_nonzero(theirs._sizes)]
+        # Copies of these, since the other may be this one.
+        taken = theirs._sizes[largest], theirs._totals[largest], theirs._products[largest]
+        for part, size, total, products in zip(into, *taken, strict=False):
+            cross = np.outer(total, shift)
+            both._sizes[part] += size
+            both._totals[part] += total + size * shift
+            both._products[part] += products + cross + cross.T + size * np.outer(shift, shift)
         both.n_groups += theirs.n_groups
         self.nodes, self.n_groups, self.origin = both.nodes, both.n_groups, both.origin
         self._sizes, self._totals, self._products = both._sizes, both._totals, both._products
@@ -123,7 +125,8 @@ class PartSums:
             return self
         sums = PartSums(self.nodes[kept])
         sums.n_groups, sums.origin, sums._sizes = self.n_groups, self.origin[kept], self._sizes.copy()
-        sums._totals, sums._products = self._totals[:, kept], self._products[:, kept][:, :, kept]
+        # Chosen along their last axis arrays are not in C order, in which alone `update` adds to them in place.
+        sums._totals, sums._products = self._totals[:, kept], self._products[:, kept][:, :, kept].copy("C")
         return sums
 
     @property

@@ -245,9 +245,62 @@ def test_merging_an_accumulator_with_itself_doubles_its_samples(n_nodes):
     layer = fed([x])
     layer.merge(layer)
     np.testing.assert_allclose(layer.covariance(), np.cov(np.repeat(x - 1e6, 2, axis=0).T), rtol=1e-9, atol=1e-9)
-    assert layer._parts.n_samples == layer.n_samples == 600
-    # A part taken twice, or as it is after others were added to it, would make the sums unlike those of all samples.
-    of_parts = layer._parts.scatter()
-    np.testing.assert_allclose(
-        of_parts, 599 * layer.covariance()[np.ix_(*[layer._parts.nodes] * 2)], rtol=1e-6, atol=1e-6
-    )
+    assert layer.n_samples == 600
+    # A part as it is after others were added to it would make the sums of parts unlike those of all samples.
+    measured = layer.vni()
+    assert measured.value == pytest.approx(vni(np.repeat(x, 2, axis=0)).value, abs=0.5 * measured.stderr)
+
+
+@pytest.mark.parametrize("in_merged", [False, True])
+def test_samples_of_zeros_are_kept_no_more_than_others(in_merged):
+    """Padding: chosen by their values, all 256 samples kept were zeros, and the error a sixtieth."""
+    rng = np.random.default_rng(3)
+    x = np.maximum(rng.standard_normal((1200, 140)) + rng.standard_normal((1200, 1)), 0)
+    x[::4] = 0
+    layer = VNIAccumulator()
+    for batch in np.split(x, 60):
+        if in_merged:
+            layer.merge(fed([batch]))
+        else:
+            layer.update(batch)
+    one, other = vni(x), layer.vni()
+    assert abs(one.value - other.value) < one.stderr
+    assert other.stderr == pytest.approx(one.stderr, rel=0.35)
+
+
+def test_nodes_that_tell_of_the_error_but_do_not_vary():
+    """Those that vary in the first batch do; if it is one sample 128 of them are taken at random."""
+    x = np.zeros((300, 2000))
+    x[:, [3, 50, 700, 1500]] = hostile(300, 4)
+    result = fed([x[:1], x[1:]]).vni()
+    assert np.isnan(result.value)
+    assert "fewer than two of the nodes that tell of the error vary" in result.caveats[-1]
+    assert result.plug_in == pytest.approx(vni(x).plug_in)
+    assert fed([x]).vni().value == pytest.approx(vni(x).value, abs=vni(x).stderr)
+
+
+def test_whole_numbers_are_exact():
+    """Rounding explains nothing of them."""
+    x = 10**15 + np.random.default_rng(4).integers(0, 3, (100, 5))
+    assert fed([x]).vni() == vni(x)
+    assert not vni(x).caveats
+    assert fed([x.astype(float)]).vni().caveats
+
+
+def test_differences_whose_squares_are_too_small():
+    for n_samples in (50, 300):
+        x = 1e-160 * (hostile(n_samples) - 1e6)
+        with pytest.raises(ValueError, match="6 of 6 nodes vary by less than some 1e-146"):
+            fed([x]).vni()
+        assert fed([1e100 * x]).vni().value == pytest.approx(vni(x).value, abs=0.1)
+
+
+@pytest.mark.parametrize("n_nodes", [3, 140])
+def test_squares_about_the_first_sample_are_finite_too(n_nodes):
+    layer = fed([np.full((1, n_nodes), 3e153)])
+    with pytest.raises(ValueError, match="differences whose squares are finite"):
+        for sample in np.random.default_rng(5).standard_normal((300, 1, n_nodes)):
+            layer.update(sample)
+    assert layer.n_samples > 1
+    assert np.isfinite(layer.covariance()).all()
+    assert np.isfinite(layer.vni().plug_in)

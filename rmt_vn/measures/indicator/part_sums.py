@@ -104,7 +104,7 @@ class PartSums:
         if not self.n_groups:
             both.origin = theirs.origin
         shift = theirs.origin - both.origin
-        # The largest part goes to the smallest: what has few groups has empty parts, and many such would fill one alone.
+        # The largest part goes to the smallest: else of many that have a group each all would be in one part.
         into = np.argsort(both._sizes[:MOST_PARTS], kind="stable")
         largest = np.argsort(-theirs._sizes, kind="stable")[: np.count_nonzero(theirs._sizes)]
         # Copies of these, since the other may be this one.

@@ -304,3 +304,20 @@ def test_squares_about_the_first_sample_are_finite_too(n_nodes):
     assert layer.n_samples > 1
     assert np.isfinite(layer.covariance()).all()
     assert np.isfinite(layer.vni().plug_in)
+
+
+@pytest.mark.parametrize("groups", [None, 0])
+def test_accumulators_whose_nodes_vary_at_different_times(groups):
+    """Of those that tell of the error they have none in common: nothing is known of it, but all else is."""
+    x = hostile(300, 300)
+    x[:150, :150] = x[150:, 150:] = 0
+    one, other = VNIAccumulator(), VNIAccumulator()
+    one.update(x[:150], groups=groups)
+    other.update(x[150:200], groups=groups)
+    one.merge(other)
+    one.update(x[200:], groups=groups)
+    result = one.vni()
+    assert np.isnan(result.value)
+    assert "fewer than two" in result.caveats[-1]
+    assert (result.n_samples, result.n_groups) == (300, 300)
+    assert result.plug_in == pytest.approx(vni(x).plug_in)

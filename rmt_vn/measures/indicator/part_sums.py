@@ -7,7 +7,6 @@ numbers come from an array and from batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import nan
 
 import numpy as np
@@ -27,24 +26,6 @@ def telling_nodes(varying: np.ndarray) -> np.ndarray:
     """Up to 128 nodes that tell of all: in random order, since neighbours may be alike, and those that vary first."""
     order = np.random.default_rng(0).permutation(len(varying))
     return np.sort(order[np.argsort(~varying[order], kind="stable")][:TELLING_NODES])
-
-
-def whole_groups(numbers: np.ndarray, most: int) -> Iterator[tuple[slice | np.ndarray, np.ndarray]]:
-    """Rows and group numbers from 0 on, of as many whole groups at a time as have no more than `most` samples, or one.
-
-    `numbers` are the groups of the samples, each from 0 to the largest at least once. Where they are in order, rows are
-    a slice.
-    """
-    in_order = not np.any(numbers[1:] < numbers[:-1])
-    order = np.arange(len(numbers)) if in_order else np.argsort(numbers, kind="stable")
-    edges = np.searchsorted(numbers[order], np.arange(numbers.max() + 2))
-    first = 0
-    while first < len(edges) - 1:
-        last = max(first + 1, int(np.searchsorted(edges, edges[first] + most, side="right")) - 1)
-        chosen = slice(int(edges[first]), int(edges[last]))
-        rows = chosen if in_order else order[chosen]
-        yield rows, numbers[rows] - first
-        first = last
 
 
 class PartSums:
@@ -71,16 +52,19 @@ class PartSums:
         self._products = np.zeros((MOST_PARTS + 1, len(nodes), len(nodes)))
 
     def update(self, x: np.ndarray, numbers: np.ndarray | None = None) -> None:
-        """Add samples of these nodes, with the numbers of their groups, 0, 1, …, all of them in this batch.
+        """Add samples of these nodes, with the numbers of their groups, which may have had samples before.
 
         Without numbers each sample is a group.
         """
         if not self.n_groups:
             self.origin = np.sort(x[:3], axis=0)[len(x[:3]) // 2].astype(np.float64)
-        n_groups = len(x) if numbers is None else int(numbers.max()) + 1
-        parts = part_numbers(self.n_groups, n_groups)
-        if numbers is not None:
-            parts = parts[numbers]
+        if numbers is None:
+            parts = part_numbers(self.n_groups, len(x))
+            self.n_groups += len(x)
+        else:
+            first = int(numbers.min())
+            parts = part_numbers(first, int(numbers.max()) + 1 - first)[numbers - first]
+            self.n_groups = max(self.n_groups, int(numbers.max()) + 1)
         x = np.subtract(x, self.origin, dtype=np.float64)
         if np.any(parts[1:] < parts[:-1]):
             order = np.argsort(parts, kind="stable")
@@ -90,8 +74,8 @@ class PartSums:
             some = x[edges[part] : edges[part + 1]]
             self._sizes[part] += len(some)
             self._totals[part] += np.ones(len(some)) @ some
-            dsyrk(1.0, some.T, 1.0, self._products[part].T, overwrite_c=True)
-        self.n_groups += n_groups
+            if len(self.nodes):  # accumulators whose nodes varied at different times have none in common
+                dsyrk(1.0, some.T, 1.0, self._products[part].T, overwrite_c=True)
 
     def merge(self, other: PartSums) -> None:
         """Add the groups of another; these sums are then of the nodes that both have."""

@@ -17,7 +17,7 @@ from rmt_vn.measures.indicator.error import pair_variance
 from rmt_vn.measures.indicator.estimate import vni
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
 from rmt_vn.measures.indicator.many_samples import vni_of_many_samples
-from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups, whole_groups
+from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.nodes import extremes
 from rmt_vn.measures.paging import BLOCK, doubles, pieces
@@ -256,12 +256,9 @@ class VNIAccumulator:
             self._parts = PartSums(telling_nodes(varying))
         n_told = len(self._parts.nodes)
         nodes = slice(None) if n_told == array.shape[1] else self._parts.nodes
-        if numbers is None:
-            for each in pieces(0, len(array), n_told, BLOCK):
-                self._parts.update(doubles(array, each, nodes))
-        else:
-            for rows, of_rows in whole_groups(numbers, max(1, BLOCK // n_told)):
-                self._parts.update(doubles(array, rows, nodes), of_rows)
+        first = self._parts.n_groups
+        for each in pieces(0, len(array), max(1, n_told), BLOCK):
+            self._parts.update(doubles(array, each, nodes), None if numbers is None else numbers[each] + first)
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Half the range of the values of each node, and that over which rounding may spread them."""

@@ -37,10 +37,8 @@ def overlap_of_different_parts(
         left = 0.0
     elif left is None:
         left = left_by_means(square, within, own, n_samples, of_sizes)
-    between = np.asarray(1 - own - left)
-    return np.divide(
-        square - within - left, between, out=np.full(between.shape, np.nan), where=np.abs(between) > _ROUNDING
-    )
+    over, between = np.broadcast_arrays(square - within - left, 1 - own - left)
+    return np.divide(over, between, out=np.full(between.shape, np.nan), where=np.abs(between) > _ROUNDING)
 
 
 def left_by_means(square: Any, within: Any, own: Any, n_samples: Any, of_sizes: Any) -> Any:

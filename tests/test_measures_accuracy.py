@@ -268,3 +268,12 @@ def test_what_is_not_known_has_no_error():
     result = vni(x)
     assert np.isnan([result.value, result.stderr, result.effective_nodes, *result.confidence_interval()]).all()
     assert "fewer than two nodes vary" in result.caveats[-1] and result.plug_in > 0
+
+
+def test_a_sketch_errs_as_it_says_where_a_sample_makes_up_nearly_all():
+    """The value is then far more uncertain than the plug-in VNI, whose error was stated for it; k = 4."""
+    x = np.eye(300)[:, :200]
+    sketches = [sketch_vni(x, rng=seed) for seed in range(30)]
+    values, errors = (np.array([getattr(each, name) for each in sketches]) for name in ("unlimited", "stderr"))
+    assert abs(np.mean(errors) / values.std(ddof=1) - 1) < 4 / 58**0.5
+    assert np.mean(errors) > 10 * np.std([each.plug_in for each in sketches])

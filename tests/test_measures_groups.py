@@ -211,3 +211,19 @@ def test_groups_of_very_unequal_size(n_groups):
             shares.append(low <= TRUTH <= high)
     least = 0.85 - 4 * (0.85 * 0.15 / 200) ** 0.5
     assert np.mean(held) > least > np.mean(blind)
+
+
+@pytest.mark.parametrize(
+    ("groups", "match"),
+    [
+        ([np.nan, 1, 2, np.nan], "a label for each sample, got 2 masked or NaN"),
+        (np.ma.masked_array([1, 2, 3, 4], mask=[0, 1, 0, 0]), "a label for each sample, got 1 masked or NaN"),
+        (np.array(["NaT", "2020", "2021", "2022"], dtype="M8[Y]"), "a label for each sample, got 1 masked or NaN"),
+        (["a", None, "b", None], "labels that can be sorted"),
+    ],
+)
+def test_missing_labels_are_refused(groups, match):
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    for measure in (vni, VNIAccumulator().update):
+        with pytest.raises(ValueError, match=match):
+            measure(x, groups=groups)

@@ -100,6 +100,8 @@ vni(np.random.default_rng(1).standard_normal((300, 5)))  # what is loaded by the
 layer = VNIAccumulator()
 before = peak()
 vni(mapped), effective_rank(mapped)
+vni(mapped[:, :100], groups=np.random.default_rng(2).integers(len(mapped) // 4, size=len(mapped)))
+vni(mapped[:, :40], groups=np.arange(len(mapped)) // (len(mapped) // 4))
 sketch_vni(mapped, rng=1, probes=2) if mapped.flags.c_contiguous else None  # which would take its time
 near_duplicates(mapped[:, :500])
 layer.update(mapped[:, :500])

@@ -76,6 +76,30 @@ def test_the_estimate_from_groups_is_what_its_notes_say(n_groups):
     )
 
 
+@pytest.mark.parametrize("spike", [1e3, 1e5])
+@pytest.mark.parametrize("of_groups", [False, True])
+def test_one_sample_far_from_all_others(spike, of_groups):
+    """Without its part sums of the others had lost their digits: values were anywhere, and errors larger than one."""
+    x = sample(mixing("three factors", 5), 40, "gaussian", np.random.default_rng(9))
+    x[[0, 21], [1, 2]] = spike
+    numbers = np.repeat(np.arange(10), 4) if of_groups else part_numbers(0, 40)
+    value, stderr = jackknifed([x[numbers == number] for number in np.unique(numbers)], of_groups)
+    result = vni(x, groups=numbers if of_groups else None)
+    assert result.unlimited == pytest.approx(min(value, 1), rel=1e-5)
+    assert result.stderr == pytest.approx(stderr, rel=0.1 - 0.09999 * of_groups)
+
+
+@pytest.mark.parametrize("shape", [(20, 3), (300, 140), (300, 1000)])
+def test_nodes_that_are_other_than_zero_once_tell_nothing_without_centring(shape):
+    """Products of different samples are all zero: of correlations nothing is known."""
+    x = np.zeros(shape)
+    x[np.arange(shape[1]) % shape[0], np.arange(shape[1])] = 1
+    result = vni(x, centre=False)
+    assert np.isnan(result.value)
+    assert "tell" in result.caveats[-1]
+    assert result.plug_in >= 1 / shape[1]
+
+
 def of_overlaps(x):
     nodes = varying_nodes(x)
     return vni_of_few_samples(nodes, {"n_nodes": x.shape[1], "n_samples": len(x), "constant_nodes": nodes.constant})

@@ -214,3 +214,110 @@ def test_too_few_samples(measure):
             getattr(layer, measure)()
     with pytest.raises(ValueError, match=r"at least 1 samples \(rows\), got 0"):
         VNIAccumulator().mean()
+
+
+def test_samples_that_come_after_a_merge_count():
+    """Of 200 nodes 128 tell of the error; here the two have others, and what both have is chosen from each."""
+    x = np.random.default_rng(0).standard_normal((900, 200)) + np.random.default_rng(1).standard_normal((900, 1))
+    x[:300, :5] = x[300:600, 5:10] = 0
+    layer = fed([x[:300]])
+    layer.merge(fed([x[300:600]]))
+    layer.update(x[600:])
+    one, other = vni(x), layer.vni()
+    assert abs(one.value - other.value) < 0.3 * one.stderr
+    assert other.stderr == pytest.approx(one.stderr, rel=0.3)
+
+
+def test_many_small_accumulators_are_as_good_as_one():
+    """Merged in part after part, so that no part is most of the samples."""
+    x = np.exp(np.random.default_rng(2).standard_normal((500, 8)))
+    merged = VNIAccumulator()
+    for sample in x:
+        merged.merge(fed([sample[None]]))
+    one, other = vni(x), merged.vni()
+    assert abs(one.unlimited - other.unlimited) < 0.5 * one.stderr
+    assert other.stderr == pytest.approx(one.stderr, rel=0.5)
+
+
+@pytest.mark.parametrize("n_nodes", [6, 140])
+def test_merging_an_accumulator_with_itself_doubles_its_samples(n_nodes):
+    x = hostile(300, n_nodes)
+    layer = fed([x])
+    layer.merge(layer)
+    np.testing.assert_allclose(layer.covariance(), np.cov(np.repeat(x - 1e6, 2, axis=0).T), rtol=1e-9, atol=1e-9)
+    assert layer.n_samples == 600
+    # A part as it is after others were added to it would make the sums of parts unlike those of all samples.
+    measured = layer.vni()
+    assert measured.value == pytest.approx(vni(np.repeat(x, 2, axis=0)).value, abs=0.5 * measured.stderr)
+
+
+@pytest.mark.parametrize("in_merged", [False, True])
+def test_samples_of_zeros_are_kept_no_more_than_others(in_merged):
+    """Padding: chosen by their values, all 256 samples kept were zeros, and the error a sixtieth."""
+    rng = np.random.default_rng(3)
+    x = np.maximum(rng.standard_normal((1200, 140)) + rng.standard_normal((1200, 1)), 0)
+    x[::4] = 0
+    layer = VNIAccumulator()
+    for batch in np.split(x, 60):
+        if in_merged:
+            layer.merge(fed([batch]))
+        else:
+            layer.update(batch)
+    one, other = vni(x), layer.vni()
+    assert abs(one.value - other.value) < one.stderr
+    assert other.stderr == pytest.approx(one.stderr, rel=0.35)
+
+
+def test_nodes_that_tell_of_the_error_but_do_not_vary():
+    """Those that vary in the first batch do; if it is one sample 128 of them are taken at random."""
+    x = np.zeros((300, 2000))
+    x[:, [3, 50, 700, 1500]] = hostile(300, 4)
+    result = fed([x[:1], x[1:]]).vni()
+    assert np.isnan(result.value)
+    assert "fewer than two of the nodes that tell of the error vary" in result.caveats[-1]
+    assert result.plug_in == pytest.approx(vni(x).plug_in)
+    assert fed([x]).vni().value == pytest.approx(vni(x).value, abs=vni(x).stderr)
+
+
+def test_whole_numbers_are_exact():
+    """Rounding explains nothing of them."""
+    x = 10**15 + np.random.default_rng(4).integers(0, 3, (100, 5))
+    assert fed([x]).vni() == vni(x)
+    assert not vni(x).caveats
+    assert fed([x.astype(float)]).vni().caveats
+
+
+def test_differences_whose_squares_are_too_small():
+    for n_samples in (50, 300):
+        x = 1e-160 * (hostile(n_samples) - 1e6)
+        with pytest.raises(ValueError, match="6 of 6 nodes vary by less than some 1e-146"):
+            fed([x]).vni()
+        assert fed([1e100 * x]).vni().value == pytest.approx(vni(x).value, abs=0.1)
+
+
+@pytest.mark.parametrize("n_nodes", [3, 140])
+def test_squares_about_the_first_sample_are_finite_too(n_nodes):
+    layer = fed([np.full((1, n_nodes), 3e153)])
+    with pytest.raises(ValueError, match="differences whose squares are finite"):
+        for sample in np.random.default_rng(5).standard_normal((300, 1, n_nodes)):
+            layer.update(sample)
+    assert layer.n_samples > 1
+    assert np.isfinite(layer.covariance()).all()
+    assert np.isfinite(layer.vni().plug_in)
+
+
+@pytest.mark.parametrize("groups", [None, 0])
+def test_accumulators_whose_nodes_vary_at_different_times(groups):
+    """Of those that tell of the error they have none in common: nothing is known of it, but all else is."""
+    x = hostile(300, 300)
+    x[:150, :150] = x[150:, 150:] = 0
+    one, other = VNIAccumulator(), VNIAccumulator()
+    one.update(x[:150], groups=groups)
+    other.update(x[150:200], groups=groups)
+    one.merge(other)
+    one.update(x[200:], groups=groups)
+    result = one.vni()
+    assert np.isnan(result.value)
+    assert "fewer than two" in result.caveats[-1]
+    assert (result.n_samples, result.n_groups) == (300, 300)
+    assert result.plug_in == pytest.approx(vni(x).plug_in)

@@ -30,7 +30,7 @@ def group_numbers(shape: tuple[int, ...], node_axis: int | None, groups: ArrayLi
     Raises
     ------
     ValueError
-        If it is no axis of samples, or the labels do not fit.
+        If it is no axis of samples, or the labels do not fit, or some are missing.
     """
     nodes = (-1 if node_axis is None else node_axis) % len(shape)
     others = [axis for axis in range(len(shape)) if axis != nodes]
@@ -40,6 +40,9 @@ def group_numbers(shape: tuple[int, ...], node_axis: int | None, groups: ArrayLi
             return None
         groups = others[0]
     labels = np.asarray(groups)
+    # NaN is not equal to itself.
+    if n_missing := int(np.count_nonzero(np.ma.getmaskarray(np.ma.asarray(groups)) | (labels != labels))):
+        raise ValueError(f"groups must have a label for each sample, got {n_missing} masked or NaN")
     if labels.ndim == 0:
         return _along(labels, others, of_samples, shape)
     if labels.shape == of_samples[:1]:
@@ -61,5 +64,8 @@ def _along(axis: Any, others: list[int], of_samples: tuple[int, ...], shape: tup
 def _in_order(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind in "iu" and len(labels) and not np.any(labels[1:] < labels[:-1]):
         return np.concatenate([[0], np.cumsum(labels[1:] != labels[:-1])])
-    _, first, number = np.unique(labels, return_index=True, return_inverse=True)
+    try:
+        _, first, number = np.unique(labels, return_index=True, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(f"groups must have labels that can be sorted, as numbers or strings: {error}") from None
     return np.argsort(np.argsort(first))[number]

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+# What 1 − κ₀ − m may be by rounding if each node is one part's alone.
+_ROUNDING = 1e-12
+
 
 def overlap_of_different_parts(
     square: Any, within: Any, own: Any, n_samples: Any, of_sizes: Any, *, centred: bool = True, left: Any = None
@@ -24,12 +27,18 @@ def overlap_of_different_parts(
         Samples of all parts, P = Σ n, and Σ n².
     left : float or ndarray, optional
         m, what of v − κ the subtraction of means explains, if samples are not independent.
+
+    Returns
+    -------
+    ndarray
+        NaN where products of different parts are zero for all nodes.
     """
     if not centred:
         left = 0.0
     elif left is None:
         left = left_by_means(square, within, own, n_samples, of_sizes)
-    return (square - within - left) / (1 - own - left)
+    over, between = np.broadcast_arrays(square - within - left, 1 - own - left)
+    return np.divide(over, between, out=np.full(between.shape, np.nan), where=np.abs(between) > _ROUNDING)
 
 
 def left_by_means(square: Any, within: Any, own: Any, n_samples: Any, of_sizes: Any) -> Any:

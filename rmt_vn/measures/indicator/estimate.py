@@ -19,11 +19,11 @@ from rmt_vn.measures.indicator.many_samples import (
     value_of_many_samples,
     vni_of_many_samples,
 )
-from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups, whole_groups
+from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.jacobian import mean_square_overlap, unit_rows
 from rmt_vn.measures.nodes import Nodes, some_samples, varying_nodes
-from rmt_vn.measures.paging import PIECE, pieces
+from rmt_vn.measures.paging import pieces
 from rmt_vn.measures.products import mean_square_correlation
 
 # With a larger kurtosis than so many times the samples, products in float32 leave the error fewer than four digits.
@@ -180,12 +180,8 @@ def _part_sums(nodes: Nodes, numbers: np.ndarray | None = None) -> PartSums:
     chosen = chosen[varying[chosen]]
     columns = np.searchsorted(nodes.varying, chosen)
     sums = PartSums(chosen)
-    if numbers is None:
-        for each in pieces(0, len(nodes.array), len(columns)):
-            sums.update(nodes.piece(each, columns))
-    else:
-        for rows, of_rows in whole_groups(numbers, PIECE // max(len(columns), 1)):
-            sums.update(nodes.piece(rows, columns), of_rows)
+    for each in pieces(0, len(nodes.array), len(columns)):
+        sums.update(nodes.piece(each, columns), None if numbers is None else numbers[each])
     return sums
 
 

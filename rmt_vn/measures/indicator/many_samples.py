@@ -8,7 +8,7 @@ import numpy as np
 
 from rmt_vn.measures.indicator.bias import overlap_of_different_parts
 from rmt_vn.measures.indicator.error import pair_variance, standard_error, variance_parts
-from rmt_vn.measures.indicator.result import NodeVNI, summarized
+from rmt_vn.measures.indicator.result import NodeVNI, of_too_few_samples, summarized
 from rmt_vn.measures.nodes import Nodes, some_nodes, some_samples
 from rmt_vn.measures.paging import BLOCK, pieces
 from rmt_vn.measures.products import add_gram, correlated, mirror
@@ -60,6 +60,9 @@ def vni_of_many_samples(
     """
     p, n = counts["n_samples"], counts["n_nodes"] - counts["constant_nodes"]
     off = 1 - 1 / n
+    if not np.isfinite(correction):
+        few = "without some samples fewer than two of the nodes that tell of the error vary"
+        return of_too_few_samples(float(1 / n + off * square), counts, (*caveats, few))
     u = z * z
     joint_of_each = sum_over_pairs(u, u) / (len(r) * (len(r) - 1))
     k, k_own = (float(joint_of_each.mean()), float(np.mean(u * u))) if joint is None else joint

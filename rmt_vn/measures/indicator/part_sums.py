@@ -7,47 +7,25 @@ numbers come from an array and from batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from math import nan
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
-from rmt_vn.measures.indicator.bias import overlap_of_different_parts
 from rmt_vn.measures.indicator.leaving_out import MOST_PARTS, LeftOut, part_numbers, value_of, values_without
+from rmt_vn.measures.indicator.part_overlaps import ROUNDING, overlaps_without_each
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples
 
 # Nodes that tell of all by how much the VNI changes.
 TELLING_NODES = 128
 # Of fewer groups nothing is known of the error.
 _FEWEST = 4
-# What is left of a node's sum of squares by rounding, relative to what it was.
-_ROUNDING = 1e-12
 
 
 def telling_nodes(varying: np.ndarray) -> np.ndarray:
     """Up to 128 nodes that tell of all: in random order, since neighbours may be alike, and those that vary first."""
     order = np.random.default_rng(0).permutation(len(varying))
     return np.sort(order[np.argsort(~varying[order], kind="stable")][:TELLING_NODES])
-
-
-def whole_groups(numbers: np.ndarray, most: int) -> Iterator[tuple[slice | np.ndarray, np.ndarray]]:
-    """Rows and group numbers from 0 on, of as many whole groups at a time as have no more than `most` samples, or one.
-
-    `numbers` are the groups of the samples, each from 0 to the largest at least once. Where they are in order, rows are
-    a slice.
-    """
-    in_order = not np.any(numbers[1:] < numbers[:-1])
-    order = np.arange(len(numbers)) if in_order else np.argsort(numbers, kind="stable")
-    edges = np.searchsorted(numbers[order], np.arange(numbers.max() + 2))
-    first = 0
-    while first < len(edges) - 1:
-        last = max(first + 1, int(np.searchsorted(edges, edges[first] + most, side="right")) - 1)
-        chosen = slice(int(edges[first]), int(edges[last]))
-        rows = chosen if in_order else order[chosen]
-        yield rows, numbers[rows] - first
-        first = last
 
 
 class PartSums:
@@ -60,7 +38,8 @@ class PartSums:
     n_groups : int
         Groups of samples, or samples if each is a group.
     origin : ndarray, shape (nodes,)
-        The first sample: sums are of deviations from it, which cost no digits of what all samples share.
+        The middle one of the first three samples: sums are of deviations from it, which cost no digits of what all
+        samples share, nor, if one of them is far from all others, of these.
     """
 
     def __init__(self, nodes: np.ndarray) -> None:
@@ -73,16 +52,19 @@ class PartSums:
         self._products = np.zeros((MOST_PARTS + 1, len(nodes), len(nodes)))
 
     def update(self, x: np.ndarray, numbers: np.ndarray | None = None) -> None:
-        """Add samples of these nodes, with the numbers of their groups, 0, 1, …, all of them in this batch.
+        """Add samples of these nodes, with the numbers of their groups, which may have had samples before.
 
         Without numbers each sample is a group.
         """
         if not self.n_groups:
-            self.origin = x[0].astype(np.float64)
-        n_groups = len(x) if numbers is None else int(numbers.max()) + 1
-        parts = part_numbers(self.n_groups, n_groups)
-        if numbers is not None:
-            parts = parts[numbers]
+            self.origin = np.sort(x[:3], axis=0)[len(x[:3]) // 2].astype(np.float64)
+        if numbers is None:
+            parts = part_numbers(self.n_groups, len(x))
+            self.n_groups += len(x)
+        else:
+            first = int(numbers.min())
+            parts = part_numbers(first, int(numbers.max()) + 1 - first)[numbers - first]
+            self.n_groups = max(self.n_groups, int(numbers.max()) + 1)
         x = np.subtract(x, self.origin, dtype=np.float64)
         if np.any(parts[1:] < parts[:-1]):
             order = np.argsort(parts, kind="stable")
@@ -92,8 +74,8 @@ class PartSums:
             some = x[edges[part] : edges[part + 1]]
             self._sizes[part] += len(some)
             self._totals[part] += np.ones(len(some)) @ some
-            dsyrk(1.0, some.T, 1.0, self._products[part].T, overwrite_c=True)
-        self.n_groups += n_groups
+            if len(self.nodes):  # accumulators whose nodes varied at different times have none in common
+                dsyrk(1.0, some.T, 1.0, self._products[part].T, overwrite_c=True)
 
     def merge(self, other: PartSums) -> None:
         """Add the groups of another; these sums are then of the nodes that both have."""
@@ -104,14 +86,16 @@ class PartSums:
         if not self.n_groups:
             both.origin = theirs.origin
         shift = theirs.origin - both.origin
-        # What has few groups has some empty parts, which are filled first.
-        empty = iter(np.flatnonzero(both._sizes[:MOST_PARTS] == 0))
-        for part in np.flatnonzero(theirs._sizes):
-            size, total = theirs._sizes[part], theirs._totals[part]
-            cross, into = np.outer(total, shift), next(empty, part)
-            both._sizes[into] += size
-            both._totals[into] += total + size * shift
-            both._products[into] += theirs._products[part] + cross + cross.T + size * np.outer(shift, shift)
+        # The largest part goes to the smallest: else of many that have a group each all would be in one part.
+        into = np.argsort(both._sizes[:MOST_PARTS], kind="stable")
+        largest = np.argsort(-theirs._sizes, kind="stable")[: np.count_nonzero(theirs._sizes)]
+        # Copies of these, since the other may be this one.
+        taken = theirs._sizes[largest], theirs._totals[largest], theirs._products[largest]
+        for part, size, total, products in zip(into, *taken, strict=False):
+            cross = np.outer(total, shift)
+            both._sizes[part] += size
+            both._totals[part] += total + size * shift
+            both._products[part] += products + cross + cross.T + size * np.outer(shift, shift)
         both.n_groups += theirs.n_groups
         self.nodes, self.n_groups, self.origin = both.nodes, both.n_groups, both.origin
         self._sizes, self._totals, self._products = both._sizes, both._totals, both._products
@@ -123,7 +107,8 @@ class PartSums:
             return self
         sums = PartSums(self.nodes[kept])
         sums.n_groups, sums.origin, sums._sizes = self.n_groups, self.origin[kept], self._sizes.copy()
-        sums._totals, sums._products = self._totals[:, kept], self._products[:, kept][:, :, kept]
+        # Chosen along their last axis arrays are not in C order, in which alone `update` adds to them in place.
+        sums._totals, sums._products = self._totals[:, kept], self._products[:, kept][:, :, kept].copy("C")
         return sums
 
     @property
@@ -183,7 +168,7 @@ class PartSums:
         deviations = totals - np.outer(sizes, here)
         diagonals = self._diagonals()[parts]
         power = np.sum(diagonals - (totals + deviations) * here, axis=0)
-        alive = power > _ROUNDING * diagonals.sum(axis=0)
+        alive = power > ROUNDING * diagonals.sum(axis=0)
         n_alive = int(np.count_nonzero(alive))
         if n_alive < 2:
             nothing = np.full(len(sizes) - 1, nan)
@@ -199,7 +184,7 @@ class PartSums:
         for of_part, part, (left, right) in zip(products, parts, moved, strict=True):
             np.multiply(_whole(held[part]), unit, out=of_part)
             of_part -= left @ right
-        found = _overlaps_without_each(
+        found = overlaps_without_each(
             products, after if centred else np.zeros_like(after), sizes, independent=independent, centred=centred
         )
         counted = n_varying * found.count[:-1] / n_alive
@@ -230,101 +215,3 @@ def vni_of_groups(sums: PartSums, plug_in: float, counts: dict[str, int], caveat
         return of_too_few_samples(plug_in, counts, (*caveats, few))
     value = plug_in + (left_out.whole + left_out.correction - of_telling)
     return left_out.vni(plug_in, counts, caveats, value=value)
-
-
-@dataclass(frozen=True)
-class _Overlaps:
-    """v, w of the notes of `vni`, and the number of nodes that vary, without each part in turn; and κ₀ of all parts."""
-
-    square: np.ndarray
-    overlap: np.ndarray
-    count: np.ndarray
-    own: float
-
-
-def _overlaps_without_each(
-    products: np.ndarray, totals: np.ndarray, sizes: np.ndarray, *, independent: bool, centred: bool
-) -> _Overlaps:
-    """From sums C_h of products and T_h of deviations from the mean over each part h, of nodes at length one.
-
-    Without part h the mean moves by δ = −T_h/(P − n_h), and products over another part g are C − Tδᵀ − δTᵀ + nδδᵀ of
-    that part. Sums of squares of these over all others are expanded, so that the work is one pass over the parts, and
-    not one for each part that is left out.
-    """
-    left = sizes.sum() - sizes
-    step = -totals / left[:, None]
-    diagonals = products.diagonal(axis1=1, axis2=2)
-    scatter = diagonals.sum(axis=0) - diagonals - left[:, None] * step**2
-    alive = scatter > _ROUNDING
-    count = np.count_nonzero(alive, axis=1)
-    pairs = np.where(count > 1, count * (count - 1.0), nan)
-    w = np.where(alive, 1 / np.where(alive, scatter, 1.0), 0.0)
-    v = w * step
-
-    # What the parts add up to, and what they do if one of n samples counts n times.
-    sums = np.stack([np.ones_like(sizes), sizes]) @ products.reshape(len(sizes), -1)
-    full, weighted = sums.reshape(2, *products.shape[1:])
-    squares, thirds = np.zeros((2, *full.shape))
-    # Of each part, wᵀC²w, wᵀ(C ∘ ΣC)w, (wT)ᵀCv and vᵀCv.
-    own_square, own_full, own_third, own_weighted = np.zeros((4, len(sizes)))
-    both = np.stack([w * totals, v], axis=1)
-    for h, c in enumerate(products):
-        own_third[h], own_weighted[h] = both[h] @ (c @ v[h])
-        own_full[h] = w[h] @ (c * full @ w[h])
-        own = c * c
-        own_square[h] = w[h] @ (own @ w[h])
-        squares += own
-        np.multiply(c, totals[h][:, None], out=own)
-        thirds += own
-    # wᵀ(what the others add up to, about their own mean)²w.
-    s = _dots(v, step)
-    squared = _dots(w @ full**2, w) - 2 * own_full + own_square
-    squared += left * (left * s**2 - 2 * (_dots(v @ full, v) - own_weighted))
-    square = (squared - count) / pairs
-
-    seconds = totals.T @ totals
-    # Σ w_i w_j of squares over i and j, and, for κ₀, of those with i = j.
-    of_sizes = np.sum(sizes**2) - sizes**2
-    uneven = sizes @ totals - sizes[:, None] * totals
-    own_seconds = seconds.diagonal() - totals**2
-    total = _dots(w @ squares, w) - own_square - 4 * (_dots(w @ thirds, v) - own_third)
-    total += 2 * (_dots(v @ weighted, v) - sizes * own_weighted + _dots(v @ seconds, v) - _dots(v, totals) ** 2)
-    total += 2 * _dots(w, own_seconds) * s + of_sizes * s**2 - 4 * _dots(v, uneven) * s
-    own = squares.diagonal() - diagonals**2 - 4 * (thirds.diagonal() - diagonals * totals) * step
-    own += step**2 * (2 * (weighted.diagonal() - sizes[:, None] * diagonals) + 4 * own_seconds)
-    own += step**3 * (of_sizes[:, None] * step - 4 * uneven)
-    own_sum = _dots(own, w**2)
-    within = (total - own_sum) / pairs
-    by_means = None if independent else _left_by_means(products, totals, sizes, step, w) / pairs
-    own_mean = own_sum / np.maximum(count, 1)
-    overlap = overlap_of_different_parts(square, within, own_mean, left, of_sizes, centred=centred, left=by_means)
-    return _Overlaps(square, overlap, count, float(np.mean(np.sum(diagonals**2, axis=0))))
-
-
-def _left_by_means(
-    products: np.ndarray, totals: np.ndarray, sizes: np.ndarray, step: np.ndarray, inverse: np.ndarray
-) -> np.ndarray:
-    """m of the notes of `vni` without each part, summed over i ≠ j: for parts whose samples may depend on each other.
-
-    2/P Σ_h C_ij T_i T_j − (Σ_h T_i²)(Σ_h T_j²)/P², to leading order in the number of parts.
-    """
-    # Of part g (first axis) without part h (second axis): t = w(T − nδ), and sums over the nodes, as polynomials in n.
-    v, n = inverse * step, sizes[:, None]
-    t = totals[:, None] * inverse - n[:, None] * v
-    diagonals, squares = products.diagonal(axis1=1, axis2=2), totals**2
-    across = totals @ v.T
-    along = across - n * _dots(v, step)
-    of_each = np.einsum("ghi,ghi->gh", t @ products, t) + along * (n * (along + 2 * across) - 2 * squares @ inverse.T)
-    own = (diagonals * squares) @ (inverse**2).T - 2 * (totals * (n * diagonals + squares)) @ (inverse * v).T
-    own += (n**2 * diagonals + 5 * n * squares) @ (v**2).T
-    of_each -= own + n**2 * (n * _dots(v, v * step**2) - 4 * totals @ (v**2 * step).T)
-    np.fill_diagonal(of_each, 0.0)
-    of_nodes = (squares.sum(axis=0) - squares) * inverse - 2 * (sizes @ totals - n * totals) * v
-    of_nodes += (np.sum(sizes**2) - n**2) * v * step
-    left = sizes.sum() - sizes
-    return 2 * of_each.sum(axis=0) / left - (of_nodes.sum(axis=1) ** 2 - _dots(of_nodes, of_nodes)) / left**2
-
-
-def _dots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Row by row."""
-    return np.einsum("hi,hi->h", x, y)

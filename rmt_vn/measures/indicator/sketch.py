@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from rmt_vn.checks import checked_count
 from rmt_vn.measures.arrays import as_samples
-from rmt_vn.measures.indicator.bias import overlap_of_different_parts
+from rmt_vn.measures.indicator.bias import left_by_means, overlap_of_different_parts
 from rmt_vn.measures.indicator.few_samples import LEAST_SAMPLES, too_few
 from rmt_vn.measures.indicator.part_sums import PartSums, telling_nodes
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node, of_too_few_samples, summarized
@@ -41,8 +41,8 @@ def sketch_vni(
     Returns
     -------
     NodeVNI
-        `stderr` and intervals are those of the sketch alone, that is, of estimating the plug-in VNI of these samples:
-        how much other samples would differ is not in them. The bias of `value` is removed as by `vni` for many samples.
+        `stderr` and intervals are those of the sketch alone, of what all probes would find for these samples: how much
+        other samples would differ is not in them. The bias of `value` is removed as by `vni` for many samples.
 
     Raises
     ------
@@ -81,10 +81,12 @@ def sketch_vni(
     if n_samples < LEAST_SAMPLES:
         return of_too_few_samples(plug_in, counts, (too_few(n_samples),))
     off = 1 - 1 / n_varying
-    square = (plug_in - 1 / n_varying) / off
+    squares = (estimates - 1 / n_varying) / off
     within = (joint - fourth) / (n_varying * (n_varying - 1))
-    overlap = overlap_of_different_parts(square, within, fourth / n_varying, n_samples, n_samples)
+    of_samples = within, fourth / n_varying, n_samples, n_samples
+    left = left_by_means(squares.mean(), *of_samples)
+    # Where a few samples make up much, a small error of the plug-in VNI is a large one of the value.
+    values = 1 / n_varying + off * overlap_of_different_parts(squares, *of_samples, left=left)
     left_out = sums.left_out(n_varying, independent=True, constant=nodes.constant)[0]
-    value = 1 / n_varying + off * float(overlap) + left_out.correction
-    variances = ((estimates.var(ddof=1) / probes, probes - 1.0),)
-    return summarized(value, variances, plug_in=plug_in, **counts)
+    variances = ((values.var(ddof=1) / probes, probes - 1.0),)
+    return summarized(values.mean() + left_out.correction, variances, plug_in=plug_in, **counts)

@@ -17,12 +17,15 @@ from rmt_vn.measures.indicator.error import pair_variance
 from rmt_vn.measures.indicator.estimate import vni
 from rmt_vn.measures.indicator.few_samples import FEW_SAMPLES
 from rmt_vn.measures.indicator.many_samples import vni_of_many_samples
-from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups, whole_groups
+from rmt_vn.measures.indicator.part_sums import TELLING_NODES, PartSums, telling_nodes, vni_of_groups
 from rmt_vn.measures.indicator.result import NodeVNI, of_one_node
 from rmt_vn.measures.nodes import extremes
 from rmt_vn.measures.paging import BLOCK, doubles, pieces
 from rmt_vn.measures.products import correlations, unpacked
 from rmt_vn.measures.rounding import range_by_rounding, rounding_caveat, unit_roundoff
+
+# Sums of squares that are less have lost digits.
+_LEAST = 1e-290
 
 
 class VNIAccumulator:
@@ -39,9 +42,8 @@ class VNIAccumulator:
     were merged. `vni` leaves out parts of the samples, which are others then; it changes by a small part of its error.
 
     Up to 256 samples are all kept, and `vni` is that of the array. So it is up to 128 nodes, but for some of the error.
-    Beyond, κ and κ₀ of the notes of `vni` are computed from 256 samples, chosen by a hash of their values, which adds
-    to the error: those of all samples need means and scales that are known only at the end. Of samples in groups none
-    are kept.
+    Beyond, κ and κ₀ of the notes of `vni` are computed from 256 samples, chosen at random but the same each time, which
+    adds to the error: those of all need means and scales that are known only at the end. Of groups none are kept.
 
     Examples
     --------
@@ -55,7 +57,6 @@ class VNIAccumulator:
 
     def __init__(self) -> None:
         self.n_samples = 0
-        self._precision: Any = None
         self._unit = 0.0
         self._least = self._largest = np.zeros(0)
         self._parts: PartSums | None = None
@@ -110,24 +111,21 @@ class VNIAccumulator:
         # All of a batch is checked before anything of it is added.
         least, largest = (bound.astype(np.float64) for bound in extremes(array))
         # A sample is subtracted before the mean: what all samples share then costs no digits, a constant gives 0.
-        start = (self._high, self._low) if self.n_samples else (doubles(array, slice(0, 1))[0], np.zeros(n_nodes))
-        with np.errstate(over="ignore", invalid="ignore"):
-            power = self._power() if self.n_samples else np.zeros(n_nodes)
-            _check_finite(power + len(array) * np.maximum(largest - start[0], start[0] - least) ** 2)
-        if not self.n_samples:
-            self._high, self._low = start
-            self._least, self._largest = least, largest
+        first = self.n_samples
+        bounds = _bounds((self._least, self._largest), (least, largest), first + len(array))
+        if not first:
+            self._high, self._low = doubles(array, slice(0, 1))[0], np.zeros(n_nodes)
             self._scatter = np.zeros(0 if self._is_in_parts else n_nodes * (n_nodes + 1) // 2)
-        self._lower_precision(unit, array.dtype if precision is None else precision)
+        self._unit = max(self._unit, unit)
         self._grouped = self._grouped or numbers is not None
-        self._least, self._largest = np.minimum(self._least, least), np.maximum(self._largest, largest)
+        self._least, self._largest = bounds
         self._add_to_parts(array, numbers, largest > least)
         for each in pieces(0, len(array), n_nodes, max(BLOCK, FEW_SAMPLES * n_nodes)):
             if self._grouped and self._is_in_parts:
                 break
             x = doubles(array, each)
             if not self._grouped:
-                self._keep(_marks(x), x)
+                self._keep(_marks(np.arange(first + each.start, first + each.stop, dtype=np.uint64)), x)
             if not self._is_in_parts:
                 self._add(x)
         if self._is_in_parts:
@@ -140,17 +138,19 @@ class VNIAccumulator:
         self._check_nodes(other.n_nodes)
         if self.n_samples and self._grouped != other._grouped:
             raise ValueError("samples of one of the two have groups, those of the other have none")
-        step = (other._high - self._high) + (other._low - self._low) if self.n_samples else np.zeros(0)
-        if self.n_samples:
-            with np.errstate(over="ignore", invalid="ignore"):
-                _check_finite(self._power() + other._power() + other.n_samples * step**2)
+        first = self.n_samples
+        step = (other._high - self._high) + (other._low - self._low) if first else np.zeros(0)
+        bounds = _bounds((self._least, self._largest), (other._least, other._largest), first + other.n_samples)
+        # Marks are drawn again, since those of both are of samples number 0, 1, …: at random below the largest there.
+        most = other._marks.max() / 2**64 if len(other._marks) == FEW_SAMPLES else 1.0
+        marks = (_marks(other._marks ^ np.uint64(first)) * most).astype(np.uint64) if first else other._marks
+        self._keep(marks, other._kept)
         self._grouped = other._grouped
         if other._parts is not None:
             self._parts = self._parts or PartSums(other._parts.nodes)
             self._parts.merge(other._parts)
-        self._lower_precision(other._unit, other._precision)
-        bounds = (other._least, other._largest) if not self.n_samples else (self._least, self._largest)
-        self._least, self._largest = np.minimum(bounds[0], other._least), np.maximum(bounds[1], other._largest)
+        self._unit = max(self._unit, other._unit)
+        self._least, self._largest = bounds
         if other._is_in_parts:
             self._take_from_parts()
         elif not self.n_samples:
@@ -159,7 +159,6 @@ class VNIAccumulator:
         else:
             self._scatter += other._scatter
             self._move(other.n_samples, step)
-        self._keep(other._marks, other._kept)
 
     def mean(self) -> np.ndarray:
         """Means of the nodes, shape (nodes,)."""
@@ -183,7 +182,7 @@ class VNIAccumulator:
         caveat = rounding_caveat(*self._spread())
         caveats = (caveat,) if caveat else ()
         if self._parts is None or (p <= FEW_SAMPLES and not self._grouped):
-            return vni(self._kept, precision=self._precision)
+            return vni(self._kept, precision=self._unit)
         # Nodes that vary by rounding alone are not measured.
         parts = self._parts.among(varying)
         if self._grouped:
@@ -252,21 +251,14 @@ class VNIAccumulator:
         first = (columns + half + 1 + np.arange(n - half))[:half]
         return self._scatter[np.concatenate([first, columns + half + np.arange(n - half)])]
 
-    def _lower_precision(self, unit: float, precision: Any) -> None:
-        if unit > self._unit:
-            self._unit, self._precision = unit, precision
-
     def _add_to_parts(self, array: np.ndarray, numbers: np.ndarray | None, varying: np.ndarray) -> None:
         if self._parts is None:
             self._parts = PartSums(telling_nodes(varying))
         n_told = len(self._parts.nodes)
         nodes = slice(None) if n_told == array.shape[1] else self._parts.nodes
-        if numbers is None:
-            for each in pieces(0, len(array), n_told, BLOCK):
-                self._parts.update(doubles(array, each, nodes))
-        else:
-            for rows, of_rows in whole_groups(numbers, max(1, BLOCK // n_told)):
-                self._parts.update(doubles(array, rows, nodes), of_rows)
+        first = self._parts.n_groups
+        for each in pieces(0, len(array), max(1, n_told), BLOCK):
+            self._parts.update(doubles(array, each, nodes), None if numbers is None else numbers[each] + first)
 
     def _spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Half the range of the values of each node, and that over which rounding may spread them."""
@@ -317,9 +309,14 @@ class VNIAccumulator:
     def _varying(self) -> tuple[np.ndarray, np.ndarray]:
         self._check_samples(2)
         spread, by_rounding = self._spread()
-        varying = np.flatnonzero((self._power() > 0) & (spread > by_rounding))
+        varying = np.flatnonzero(spread > by_rounding)
         if not len(varying):
             raise ValueError(f"all {self.n_nodes} nodes are constant over the samples; at least one must vary")
+        if not (power := self._power()[varying]).min() > _LEAST:
+            raise ValueError(
+                f"{np.count_nonzero(power <= _LEAST)} of {self.n_nodes} nodes vary by less than some 1e-146, "
+                "and squares of that have too few digits; multiply the activations by a large number"
+            )
         scatter = self._products()
         return varying, scatter if len(varying) == self.n_nodes else scatter[np.ix_(varying, varying)]
 
@@ -328,18 +325,23 @@ class VNIAccumulator:
         return scatter / scatter.diagonal().max()
 
 
-def _check_finite(power: np.ndarray) -> None:
-    """Check bounds of sums of squares about any point; products about the mean are no larger."""
-    if not power.max() < np.finfo(np.float64).max / 4:
-        raise ValueError("activations must have differences whose squares are finite; divide them by their scale")
+def _bounds(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], n_samples: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest values of both; an error if sums of squares about some point between are not finite."""
+    least, largest = (np.minimum(one[0], other[0]), np.maximum(one[1], other[1])) if len(one[0]) else other
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not n_samples * (largest - least).max() ** 2 < np.finfo(np.float64).max / 4:
+            raise ValueError("activations must have differences whose squares are finite; divide them by their scale")
+    return least, largest
 
 
-def _marks(samples: np.ndarray) -> np.ndarray:
-    """A pseudorandom number for each sample that depends on nothing but its values."""
-    # Zero has two signs.
-    bits = np.ascontiguousarray(samples + 0.0).view(np.uint64)
-    keys = np.random.default_rng(0).integers(2**64, size=bits.shape[1], dtype=np.uint64, endpoint=False) | np.uint64(1)
-    # The low bits of doubles are often zero: they are mixed in before and after (Knuth's multiplicative hashing).
-    marks = ((bits ^ (bits >> np.uint64(29))) * keys).sum(axis=1, dtype=np.uint64)
-    marks = (marks ^ (marks >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
-    return marks ^ (marks >> np.uint64(29))
+def _marks(numbers: np.ndarray) -> np.ndarray:
+    """A pseudorandom number for each number (splitmix64; Steele, Lea & Flood 2014).
+
+    Numbers of samples, not their values: of samples that are equal, as those of zeros, no more are kept than of others.
+    """
+    marks = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    marks = (marks ^ (marks >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    marks = (marks ^ (marks >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return marks ^ (marks >> np.uint64(31))

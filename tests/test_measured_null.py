@@ -85,8 +85,9 @@ def test_what_cannot_be_compared_is_told_and_the_rest_is(folder, capsys):
         "not measured in 2 of 6 fresh networks: bad.npz: 50 samples, so not the same inputs, where this network has 60"
     )
     assert second["note"].endswith("bad.npz: there is no such layer")
-    np.savez("narrow.npz", first=FRESH[2]["first"], second=FRESH[1]["second"][:, :9])
-    record = json.loads(printed(capsys, "measure this.npz --null bad.npz narrow.npz --json"))["report"]
+    for number in (2, 3):
+        np.savez(f"narrow{number}.npz", first=FRESH[number]["first"], second=FRESH[number]["second"][:, :9])
+    record = json.loads(printed(capsys, "measure this.npz --null bad.npz narrow2.npz narrow3.npz --json"))["report"]
     assert [each["fresh"] is None for each in record["layers"]] == [False, True]
     assert "not measured in fresh networks: bad.npz: there is no such layer" in record["layers"][1]["no_fresh"]
 

@@ -124,7 +124,7 @@ def doubt(line: int, column: int, field: str, *, header: bool, index: bool) -> s
         f"; if the {place} is {name}, say --{option} yes (in Python {option}=True)"
         for place, name, option, may_be in (
             ("line", "a header", "header", header),
-            ("column", "an index", "index", index and column == 0 and not is_gap(field)),
+            ("column", "an index", "index", index and column == 0 and (line == 1 or not is_gap(field))),
         )
         if may_be
     ]

@@ -260,6 +260,7 @@ def test_pgf_and_a_backend_that_is_none_are_one_line(layers, run):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system with limits on the size of files")
+@pytest.mark.slow
 def test_a_picture_for_which_there_is_no_room_is_one_line(layers):
     Path("plot.pdf").write_text("what was there")
     limited = "ulimit -f 4; trap '' XFSZ; exec \"$@\""

@@ -127,6 +127,7 @@ def test_one_process_and_two_give_the_same_bits(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_replicates(engine):
     def peak(replicates):
         tracemalloc.start()

@@ -153,6 +153,7 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path, undisturbed):
     assert study.out.read_bytes() == undisturbed
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(tmp_path, undisturbed):
     study = Study(tmp_path)
     process = study.start()
@@ -384,6 +385,7 @@ def test_a_full_disk_leaves_the_old_figures_whole(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_read_only(tmp_path):
     command = [sys.executable, "-m", "rmt_vn.figures", "phase_diagram"]
     for option in ("--out", "--cache"):

@@ -412,6 +412,7 @@ def test_an_interrupted_run_leaves_a_gallery_of_what_is_finished(run, tmp_path, 
     assert 'id="phase_diagram"' in page and 'id="node_correlation"' not in page
 
 
+@pytest.mark.slow
 def test_every_format_gives_the_same_bytes_at_any_time(run, tmp_path, monkeypatch):
     folders = [tmp_path / "1970", tmp_path / "2001"]
     for folder, seconds in zip(folders, ("0", "1000000000"), strict=True):

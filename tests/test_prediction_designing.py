@@ -46,6 +46,7 @@ def assert_keeps_its_word(found, target, depth, parameters, n_networks):
     assert fresh(less, depth, parameters, n_networks)[0] > target
 
 
+@pytest.mark.slow
 def test_sampled_designs_keep_their_word():
     (found,) = design(10, 0.3, rng=1, weights="gaussian")
     assert found.method == "rows" and found.caveat is None
@@ -157,6 +158,7 @@ def test_targets_are_between_0_and_1(vni):
         design(10, vni)
 
 
+@pytest.mark.slow
 def test_what_no_width_can_keep():
     with pytest.raises(ValueError, match="no width up to 1000000000 keeps the VNI below 1e-09 at depth 10"):
         design(10, 1e-9, activation="linear")

@@ -75,6 +75,7 @@ def test_a_full_output_is_told_in_one_line(line):
         assert run.stderr == "standard output cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_figures_may_be_listed_to_who_stops_reading():
     run = unread([sys.executable, "-m", "rmt_vn.figures", "--list", "node_correlation"])
     assert (run.returncode, run.stderr) == (0, "")
@@ -241,6 +242,7 @@ def test_a_terminal_sees_progress_and_is_left_clean(monkeypatch):
     assert not cleared.strip() and rest == ""
 
 
+@pytest.mark.slow
 def test_what_is_quick_and_what_goes_to_a_pipe_shows_no_progress(monkeypatch):
     assert told(monkeypatch, Terminal(), patience=2) == ""
     assert told(monkeypatch, io.StringIO()) == ""

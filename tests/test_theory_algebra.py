@@ -242,6 +242,7 @@ def test_polynomials_and_moments_of_every_order(widths):
 
 
 @meets("complex_ginibre_density")
+@pytest.mark.slow
 def test_complex_density():
     step = 0.3
     x = np.exp(np.arange(-30, 9, step))

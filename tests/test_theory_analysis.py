@@ -180,6 +180,7 @@ def test_two_layers_meet_the_chain_of_conditional_moments(first, second):
     assert vni == pytest.approx(mean_vni(6, complement), rel=PROMISED)
 
 
+@pytest.mark.slow
 def test_three_layers_meet_the_chain_of_conditional_moments():
     network = Network((6, 2, 4, 5), activation="linear")
     complement = exact_by_conditioning.chain_of_three(6, 4)
@@ -192,6 +193,7 @@ def test_a_widening_haar_layer_meets_the_law_of_a_truncated_matrix():
     assert vni == pytest.approx(mean_vni(6, exact_by_conditioning.truncated_haar_complement()), rel=PROMISED)
 
 
+@pytest.mark.slow
 def test_relu_meets_the_masked_chain():
     n_hidden, n_last = 4, 3
     weight = [sp.binomial(n_hidden, k) / sp.Integer(2**n_hidden - 1) for k in range(2, n_hidden + 1)]
@@ -260,6 +262,7 @@ def test_wide_networks_reach_the_limit_at_the_rate_derived():
 # The law of ρ.
 
 
+@pytest.mark.slow
 def test_density_is_positive_and_normal_at_first():
     for t, y in ((0.05, 0.1), (0.8, 2.0), (5.0, 6.0)):
         spectral = correlation.density(mp.mpf(y), correlation.diffusion_transform(mp.mpf(t)))

@@ -241,8 +241,8 @@ def test_polynomials_and_moments_of_every_order(widths):
         assert mean == trace_moments.at_identity(kappa, sizes[0]) * sp.prod(factors)
 
 
-@meets("complex_ginibre_density")
 @pytest.mark.slow
+@meets("complex_ginibre_density")
 def test_complex_density():
     step = 0.3
     x = np.exp(np.arange(-30, 9, step))

@@ -346,8 +346,14 @@ def test_slices_have_the_axes_of_the_whole():
             self.inner, self.phi, self.turn = nn.Linear(8, 16), nn.SiLU(), turn
 
         def forward(self, x):
-            h = self.inner(x)
-            return self.phi(self.turn(h))
+            return self.phi(self.turn(self.inner(x)))
+
+    # The whole is gone before its slice is seen.
+    cut = Turned(lambda h: h.chunk(2, -1)[1])
+    x = torch.randn(30, 8, 8)
+    layers = watched(cut, x)
+    assert not layers.faults
+    assert_measured(layers, "phi", outputs_of(cut, ["phi"], x)["phi"][0], -1)
 
     for turn, n in ((lambda h: h[..., :8].mT, 8), (lambda h: h[..., :8].transpose(0, 1), 1)):
         assert list(watched(Turned(turn), torch.randn(8, n, 8)).faults) == ["phi"]

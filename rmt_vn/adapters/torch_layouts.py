@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from rmt_vn.adapters.torch_tensors import imported_torch
+
 UNKNOWN_AXIS = (
     "which axis of its output, of shape {shape}, holds the nodes is not known, since what feeds it is not a module's "
     "output; give node_axis"
@@ -21,6 +23,8 @@ UNKNOWN_AXIS = (
 
 # Shapes of outputs that are remembered at a time.
 _MOST_SHAPES = 4096
+# Places in memory that are remembered before those are looked for that are gone.
+_FEW_PLACES = 64
 
 
 @dataclass(frozen=True)
@@ -99,30 +103,34 @@ class Layouts:
 
     def __init__(self) -> None:
         self._tensors: dict[int, tuple[weakref.ref[Any], tuple[int, ...], Layout]] = {}
-        self._places: dict[tuple[int, ...], weakref.ref[Any]] = {}
+        self._places: dict[tuple[int, ...], tuple[Any, Layout]] = {}
+        self._many = _FEW_PLACES
         self._shapes: dict[tuple[int, ...], set[Layout]] = {}
 
     def note(self, tensor: Any, layout: Layout) -> None:
         """Remember the layout of a tensor, without keeping the tensor."""
         shape, number = tuple(tensor.shape), id(tensor)
-        if len(self._shapes) >= _MOST_SHAPES or len(self._places) >= _MOST_SHAPES:  # many calls outside any pass
+        if len(self._shapes) >= _MOST_SHAPES:  # many calls outside any pass
             self._shapes.clear()
-            self._places.clear()
+        if len(self._places) >= self._many:
+            self._places = {place: each for place, each in self._places.items() if not each[0].expired()}
+            self._many = 2 * len(self._places) + _FEW_PLACES
         # What dies is forgotten: the pop is called with the number, and the reference as its default.
         self._tensors[number] = weakref.ref(tensor, partial(self._tensors.pop, number)), shape, layout
         self._shapes.setdefault(shape, set()).add(layout)
         if place := _place(tensor):
-            self._places[place] = self._tensors[number][0]
+            # A slice may be all that is left of a tensor: so it is its memory that is referred to, weakly.
+            weakly = imported_torch().multiprocessing.reductions.StorageWeakRef
+            self._places[place] = weakly(tensor.untyped_storage()), layout
 
     def of(self, tensor: Any) -> Layout | None:
         """The layout of a tensor that a module has returned, if it is as it was, or of a slice of one."""
         noted = self._tensors.get(id(tensor))
         if noted and noted[1] == tuple(tensor.shape) and noted[0]() is tensor:
             return noted[2]
+        # As long as there is a reference to its memory, no other memory has its place.
         place = _place(tensor)
-        whole = self._places[place]() if place in self._places else None
-        # As long as the tensor lives, no other one has its place.
-        return None if whole is None else self._tensors[id(whole)][2]
+        return self._places[place][1] if place in self._places else None
 
     def of_shape(self, shape: tuple[int, ...]) -> Layout | None:
         """The layout of all tensors of a shape, if it is one, and no axis of another size can be taken for the nodes'.
@@ -172,14 +180,14 @@ def layout_of(kind: Kind, output: Any, inputs: Sequence[Any], layouts: Layouts, 
 
 
 def _place(tensor: Any) -> tuple[int, ...] | None:
-    """Where a tensor lies in memory, and with which strides: both are those of its slices, which have its axes.
+    """In which memory a tensor lies, and with which strides: both are those of its slices, which have its axes.
 
     None if two axes have the same stride, as one of length one may have, so that axes could be exchanged.
     """
     if tensor.device.type == "meta" or str(tensor.layout) != "torch.strided":
         return None
     strides = tuple(tensor.stride())
-    return (tensor.untyped_storage().data_ptr(), *strides) if len(set(strides)) == len(strides) else None
+    return (tensor.untyped_storage()._cdata, *strides) if len(set(strides)) == len(strides) else None
 
 
 def _could_be_turned(shape: tuple[int, ...], layout: Layout) -> bool:

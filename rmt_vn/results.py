@@ -45,12 +45,12 @@ class Result:
         return {name: getattr(self, name) for name in (*self.derived, *names)}
 
 
-def counted(effective: float, digits: int = 3) -> str:
+def readable(effective: float, digits: int = 3) -> str:
     """A number of effective nodes as people read it: so many digits, or the whole number.
 
     Examples
     --------
-    >>> counted(9.7182), counted(28.04), counted(1234.5), counted(1234.5, digits=5)
+    >>> readable(9.7182), readable(28.04), readable(1234.5), readable(1234.5, digits=5)
     ('9.72', '28.0', '1234', '1234.5')
     """
     return f"{effective:.0f}" if effective >= 10**digits - 0.5 else f"{effective:#.{digits}g}".rstrip(".")

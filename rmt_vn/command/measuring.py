@@ -20,7 +20,7 @@ from rmt_vn.program import printable
 from rmt_vn.reports.assembled import assembled
 from rmt_vn.reports.layer import LayerReport
 from rmt_vn.reports.measured import layer_of_array
-from rmt_vn.results import counted
+from rmt_vn.results import readable
 
 __all__ = ["run"]
 
@@ -154,7 +154,7 @@ def _row(name: str, each: NodeVNI | None, fault: str | None) -> tuple[str, ...]:
     return (
         printable(name),
         *counts,
-        counted(each.effective_nodes, 4),
+        readable(each.effective_nodes, 4),
         f"{each.value:.4g}",
         interval,
         f"{each.plug_in:.4g}",

@@ -15,7 +15,7 @@ from rmt_vn.command.residual import described, network_of
 from rmt_vn.command.tables import table, to_json
 from rmt_vn.files import SUFFIXES, read_activations
 from rmt_vn.prediction import LayerPrediction, Prediction, predict
-from rmt_vn.results import counted
+from rmt_vn.results import readable
 
 __all__ = ["run"]
 
@@ -88,7 +88,7 @@ def _text(predicted: Prediction) -> str:
 def _row(row: LayerPrediction, *, both: bool) -> tuple[str, ...]:
     low, high = row.interval()
     numbers = (f"{each:.4g}" for each in (row.q, row.chi, row.effective_depth))
-    own = (f"{row.gradient:.3g}", f"{row.vni:.4g}", f"{low:.4f} to {high:.4f}", counted(row.effective_nodes, 4))
+    own = (f"{row.gradient:.3g}", f"{row.vni:.4g}", f"{low:.4f} to {high:.4f}", readable(row.effective_nodes, 4))
     low, high = row.interval(kind="pre-activations")
     more = (f"{row.pre_activation_vni:.4g}", f"{low:.4f} to {high:.4f}") if both else ()
     return (str(row.layer), str(row.width), *numbers, *own, *more)

@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "--preset",
         choices=DEFAULT_OUT,
         default="quick",
-        help="quick: all in about a minute on two cores (default); paper: the committed figures, about 65 minutes",
+        help="quick: all in about a minute on two cores (default); paper: the committed figures, about an hour",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder to write to (default: figures/quick/, or figures/ for paper)"

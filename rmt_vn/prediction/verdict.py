@@ -14,7 +14,7 @@ from rmt_vn.checks import checked_choice
 from rmt_vn.laws.effective_depth import effective_depth
 from rmt_vn.laws.universal import universal_vni
 from rmt_vn.network import Network, ResidualNetwork
-from rmt_vn.results import Result, counted
+from rmt_vn.results import Result, readable
 
 Inputs = Literal["ball", "wide"]
 INPUTS = get_args(Inputs)
@@ -240,7 +240,7 @@ class Prediction(Result):
 
     def _on_nodes(self) -> str:
         last = self.layers[-1]
-        end = f"the last layer has {counted(last.effective_nodes)} effective nodes of {last.width}"
+        end = f"the last layer has {readable(last.effective_nodes)} effective nodes of {last.width}"
         if self.vanishing_from is None:
             return f"Nodes are kept: the mean rho^2 of two nodes stays below {VANISHING} in every layer, and {end}."
         part, few = self._part, self.two_nodes_depth
@@ -257,7 +257,7 @@ class Prediction(Result):
             return None
         first = self.layers[0]
         if isinstance(self.network, ResidualNetwork):
-            return f"In block 1 there are {counted(1 / first.pre_activation_vni)} effective nodes of {first.width}."
+            return f"In block 1 there are {readable(1 / first.pre_activation_vni)} effective nodes of {first.width}."
         return (
             f"In layer 1, where there is no depth yet, these inputs alone leave {1 / first.pre_activation_vni:.3g} "
             f"effective nodes of {first.width}, and a mean rho^2 of two nodes of {_mean_square(first):.3g}."

@@ -9,7 +9,7 @@ from html import escape
 from rmt_vn.program import printable
 from rmt_vn.reports.layer import LayerReport
 from rmt_vn.reports.text import rank
-from rmt_vn.results import counted
+from rmt_vn.results import readable
 
 _PAGE = """\
 <!DOCTYPE html>
@@ -245,7 +245,7 @@ def _cells(each: LayerReport) -> dict[str, str]:
         "effective": _ranged(each.measured.effective_nodes, *each.interval),
         "fresh": "" if fresh is None else _ranged(fresh.mean, fresh.low, fresh.high),
         "rank": "" if fresh is None else rank(fresh),
-        "law": "" if each.law_vni is None else counted(1 / each.law_vni),
+        "law": "" if each.law_vni is None else readable(1 / each.law_vni),
         "constant": str(each.measured.constant_nodes),
         "dead": str(each.dead_nodes),
         "duplicates": "" if each.near_duplicates is None else str(each.near_duplicates),
@@ -261,8 +261,8 @@ def _classes(text: str, is_out: bool) -> str:
 
 
 def _ranged(value: float, low: float, high: float) -> str:
-    ends = f' <span class="range">{counted(low)}–{counted(high)}</span>' if low == low else ""
-    return f"{counted(value)}{ends}"
+    ends = f' <span class="range">{readable(low)}–{readable(high)}</span>' if low == low else ""
+    return f"{readable(value)}{ends}"
 
 
 def _text(text: str) -> str:

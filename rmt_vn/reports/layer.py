@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rmt_vn.measures import NodeVNI
-from rmt_vn.results import Result, counted
+from rmt_vn.results import Result, readable
 
 # Nodes whose |ρ| is no less than this nearly copy each other.
 DUPLICATE = 0.99
@@ -102,13 +102,13 @@ class LayerReport(Result):
         measured = self.measured
         if measured is None:
             return f"Not measured: {self.fault.rstrip('.')}."
-        told = f"{counted(measured.effective_nodes)} of {measured.n_nodes} nodes are effective"
+        told = f"{readable(measured.effective_nodes)} of {measured.n_nodes} nodes are effective"
         if self.fresh is not None:
             told += self._against(self.fresh)
         elif self.no_fresh:
             told += f"; no comparison: {self.no_fresh}"
         if self.law_vni is not None:
-            told += f"; over a small ball a law says {counted(1 / self.law_vni)}"
+            told += f"; over a small ball a law says {readable(1 / self.law_vni)}"
         return "; ".join(filter(None, (told, self.idle))) + "."
 
     @property
@@ -123,7 +123,7 @@ class LayerReport(Result):
         return "; ".join(told)
 
     def _against(self, fresh: FreshNetworks) -> str:
-        n, mean = fresh.n_networks, f"(mean {counted(fresh.mean)})"
+        n, mean = fresh.n_networks, f"(mean {readable(fresh.mean)})"
         if fresh.is_below_all or fresh.is_above_all:
             return f", {'fewer' if fresh.is_below_all else 'more'} than in all {n} fresh networks {mean}"
         return f"; {fresh.fewer:g} of {n} fresh networks {'has' if fresh.fewer == 1 else 'have'} fewer {mean}"

@@ -9,7 +9,7 @@ import numpy as np
 from rmt_vn.baseline import Baseline
 from rmt_vn.reports.against import is_by_network
 from rmt_vn.reports.layer import LayerReport
-from rmt_vn.results import counted
+from rmt_vn.results import readable
 
 # Of so many layers the names are told; of more, how many they are.
 _MOST_NAMES = 4
@@ -49,9 +49,9 @@ def _on_data(first: LayerReport) -> str:
     assert first.fresh is not None and first.measured is not None
     law = ""
     if first.law_vni is not None:
-        law = f" Over a small ball, which is alike in all directions, a law says {counted(1 / first.law_vni)}."
+        law = f" Over a small ball, which is alike in all directions, a law says {readable(1 / first.law_vni)}."
     return (
-        f"Data: fresh networks have {counted(first.fresh.mean)} effective nodes of {first.measured.n_nodes} in the "
+        f"Data: fresh networks have {readable(first.fresh.mean)} effective nodes of {first.measured.n_nodes} in the "
         f"first layer here, {quoted(first.name)}. So many are left by the inputs and one layer of random weights, "
         f"before depth and training.{law}"
     )
@@ -82,8 +82,8 @@ def _on_depth(compared: Sequence[LayerReport], null: Baseline) -> str:
     width = first.measured.n_nodes
     which = "the last layer" if len(widths) == 1 else f"the last layer of {width} nodes"
     return (
-        f"Depth: fresh networks have {counted(first.fresh.mean)} effective nodes of {width} in {quoted(first.name)}, "
-        f"and {counted(last.fresh.mean)} in {quoted(last.name)}, {which}{also}. There "
+        f"Depth: fresh networks have {readable(first.fresh.mean)} effective nodes of {width} in {quoted(first.name)}, "
+        f"and {readable(last.fresh.mean)} in {quoted(last.name)}, {which}{also}. There "
         "is no training in this."
     )
 

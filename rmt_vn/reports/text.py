@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rmt_vn.program import printable
 from rmt_vn.reports.layer import FreshNetworks, LayerReport
-from rmt_vn.results import counted
+from rmt_vn.results import readable
 
 COLUMNS = 80
 # Names of layers are cut to what other columns leave, but no shorter.
@@ -56,7 +56,7 @@ def _columns(layers: Sequence[LayerReport]) -> dict[str, list[str]]:
         columns["fresh (95%)"] = [_of_fresh(each.fresh) for each in measured]
         columns["rank"] = ["-" if each.fresh is None else rank(each.fresh) for each in measured]
     if any(each.law_vni is not None for each in measured):
-        columns["law"] = ["-" if each.law_vni is None else counted(1 / each.law_vni) for each in measured]
+        columns["law"] = ["-" if each.law_vni is None else readable(1 / each.law_vni) for each in measured]
     if any(each.measured.constant_nodes for each in measured if each.measured is not None):
         columns["const"] = [str(each.measured.constant_nodes) for each in measured if each.measured is not None]
     if any(each.dead_nodes for each in measured):
@@ -121,7 +121,7 @@ def _with_range(value: float | None, ends: tuple[float, float] | None) -> str:
     if value is None or ends is None:
         return "-"
     low, high = ends
-    return f"{counted(value)} ({counted(low)}-{counted(high)})" if low == low else counted(value)
+    return f"{readable(value)} ({readable(low)}-{readable(high)})" if low == low else readable(value)
 
 
 def _of_fresh(fresh: FreshNetworks | None) -> str:

@@ -26,7 +26,7 @@ from rmt_vn.measures.nodes import Nodes, some_samples, varying_nodes
 from rmt_vn.measures.paging import pieces
 from rmt_vn.measures.products import mean_square_correlation
 
-# With a larger kurtosis than so many times the samples, products in float32 leave the error fewer than four digits.
+# With a larger kurtosis than so many times the samples, products in float32 leave the error fewer than three digits.
 _CONCENTRATED = 0.005
 
 
@@ -102,14 +102,14 @@ def vni(
     subtracted, since what remains has all of J's error.
 
     By simulation (ten distributions: Gaussian, skewed, sparse, of classes, of tails down to t of 3; independent
-    nodes, one factor, groups of four; 5 to 1200 nodes; 5 to 5000 samples, or 8 to 128 groups of 16; some 350 cells
-    of 50 to 500 runs each, like those of `tests/benchmarks/coverage_of_vni.py`): where `caveats` says nothing the
-    bias is at most 2% or 0.2 standard errors and 95% intervals contain the truth in 92% or more, to three standard
-    errors of the study; in 96% on average, and in more where nodes are independent (95 to 100%), since 1/N is where
-    intervals end.
+    nodes, one factor, groups of four; 5 to 1200 nodes; 5 to 5000 samples, or 8 to 128 groups of 16; 361 cells of 50
+    to 500 runs each, like those of `tests/benchmarks/coverage_of_vni.py`): where `caveats` says nothing the bias is
+    at most 2% or 0.2 standard errors and 95% intervals contain the truth in 92% or more, to three standard errors of
+    the study; in 96% on average in the 241 cells of up to 2000 samples, and in more where nodes are independent (95
+    to 100%), since 1/N is where intervals end.
 
     `caveats` tells of five to nine samples (91%, by cell 79 to 99%); and, by their kurtosis, of nodes of which a few
-    samples make up much (92%, by cell 70 to 100%): lognormal and t of 3, whose bias is up to one standard error (1 to
+    samples make up much (by cell 70 to 100%): lognormal and t of 3, whose bias is up to one standard error (1 to
     5% in groups of four), and nodes that are seldom other than zero, in fewer than some 100 samples. The stated error
     is 0.7 to 1 of the true one for five samples, and 0.8 to 1.2 from eight on, for Gaussian, t of 5 and multivariate t.
     The bias of `plug_in` is up to 50 times the VNI. Adding a copy of every node leaves `plug_in` as it is and changes
@@ -127,7 +127,7 @@ def vni(
     It is computed from correlations, nodes × nodes, or, if there are at most 256 samples or more than three times as
     many nodes as samples, from overlaps, samples × samples. This takes about min((P + 2500) N², 3 P² N) products (21 P²
     N up to 256 samples), and memory for N² or P² numbers, once or twice. float32 (and float16) data that take more than
-    10⁹ products are multiplied in float32 and summed in float64, which leaves six digits, and four of the error; but
+    10⁹ products are multiplied in float32 and summed in float64, which leaves six digits, and three of the error; but
     in float64 where nodes have a kurtosis of more than 1/200 of the number of samples.
 
     Examples

@@ -115,7 +115,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
         seen.add(function)
         name, slow = function[1], item.get_closest_marker("slow")
-        if slow and (name in LONG or (item.path.stem == "test_cluster" and "workers" not in name)):
+        if slow and (name in LONG or (item.path.stem == "test_cluster_faults" and "workers" not in name)):
             item.add_marker(pytest.mark.long)
     if share := os.environ.get("SLOW_SHARE"):
         # Of files, since some prepare much for all of their tests.
